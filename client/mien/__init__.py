@@ -1,0 +1,68 @@
+"""Mien: how old, which gender, which emotion, which mood, as far as a face in a photograph can tell.
+
+    import mien
+
+    with mien.Client() as client:  # in this process; mien.Client("host:50051") calls a server
+        print(client.analyze("photo.jpg"))
+"""
+
+from mien.client import AsyncClient, Client
+from mien.draw import draw
+from mien.errors import (
+    AuthenticationError,
+    DeadlineExceededError,
+    EmbeddedUnavailableError,
+    ImageError,
+    InvalidRequestError,
+    MienError,
+    OverloadedError,
+    ServerError,
+    ServerUnavailableError,
+)
+from mien.result import (
+    Age,
+    Analysis,
+    Box,
+    Emotion,
+    Face,
+    Gender,
+    ImageInfo,
+    Landmarks,
+    ModelInfo,
+    Mood,
+    Point,
+    ServerInfo,
+    Span,
+    TaskResult,
+)
+from mien.version import __version__
+
+__all__ = [
+    "Age",
+    "Analysis",
+    "AsyncClient",
+    "AuthenticationError",
+    "Box",
+    "Client",
+    "DeadlineExceededError",
+    "EmbeddedUnavailableError",
+    "Emotion",
+    "Face",
+    "Gender",
+    "ImageError",
+    "ImageInfo",
+    "InvalidRequestError",
+    "Landmarks",
+    "MienError",
+    "ModelInfo",
+    "Mood",
+    "OverloadedError",
+    "Point",
+    "ServerError",
+    "ServerInfo",
+    "ServerUnavailableError",
+    "Span",
+    "TaskResult",
+    "__version__",
+    "draw",
+]

@@ -1,0 +1,33 @@
+"""NumPy arrays as messages and back; the workers' contract is made of them."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import InvalidRequestError
+from mien.v1 import task_service_pb2
+
+_TYPES: dict[int, np.dtype[np.uint8] | np.dtype[np.float32]] = {
+    task_service_pb2.Array.TYPE_UINT8: np.dtype("<u1"),
+    task_service_pb2.Array.TYPE_FLOAT32: np.dtype("<f4"),
+}
+
+
+def to_message(array: NDArray[np.uint8] | NDArray[np.float32]) -> task_service_pb2.Array:
+    """Return an array of uint8 or float32, of any shape, as a message."""
+    kind = task_service_pb2.Array.TYPE_UINT8 if array.dtype == np.uint8 else task_service_pb2.Array.TYPE_FLOAT32
+    data = np.ascontiguousarray(array, _TYPES[kind])
+    return task_service_pb2.Array(type=kind, shape=data.shape, data=data.tobytes())
+
+
+def from_message(message: task_service_pb2.Array) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return a message's array, read-only, without a copy; raises `InvalidRequestError` where it is not one."""
+    if message.type not in _TYPES:
+        raise InvalidRequestError(f"array type {message.type} is not one of {sorted(_TYPES)}", reason="ARRAY_WRONG")
+    dtype = _TYPES[message.type]
+    if len(message.data) != math.prod(message.shape) * dtype.itemsize:
+        raise InvalidRequestError(
+            f"an array of shape {tuple(message.shape)} does not have {len(message.data)} bytes", reason="ARRAY_WRONG"
+        )
+    return np.frombuffer(message.data, dtype).reshape(message.shape)

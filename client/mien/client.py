@@ -1,0 +1,120 @@
+"""The SDK's two clients: the same calls, plain and for asyncio."""
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from mien.engine import AsyncEngine, Engine, async_embedded, embedded
+from mien.remote import AsyncRemoteEngine, RemoteEngine
+from mien.request import ImageSource, analyze_request
+from mien.result import Analysis, ModelInfo, ServerInfo, model_info
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that a call waits for its answer, unless it says otherwise."""
+
+
+def _server(server: str | None) -> str | None:
+    return server if server is not None else os.environ.get("MIEN_SERVER") or None
+
+
+class Client:
+    """Analyzes photographs, on a server or, where none is named, in this process.
+
+    `server` is `host:port`; without it `MIEN_SERVER` counts, and without that the engine of this process
+    (`pip install 'mien[local]'`). Safe to use from several threads. Every method raises `MienError`.
+
+        with mien.Client() as client:
+            print(client.analyze("photo.jpg"))
+    """
+
+    def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.timeout = timeout
+        target = _server(server)
+        self._engine: Engine = RemoteEngine(target) if target else embedded()
+
+    def analyze(
+        self,
+        image: ImageSource,
+        *,
+        tasks: Sequence[str] | None = None,
+        max_faces: int = 0,
+        all_or_nothing: bool = False,
+        timeout: float | None = None,
+    ) -> Analysis:
+        """Say what the faces of one image look like.
+
+        `image` is a path, an image file's bytes or an (H, W, 3) uint8 RGB array; `tasks` some of the server's
+        (all by default); `max_faces` keeps the largest (0: the server's limit); with `all_or_nothing` a failed task
+        fails the call, without it the task's status says why; `timeout` is in seconds.
+        """
+        request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
+        return Analysis.from_message(self._engine.analyze(request, timeout or self.timeout))
+
+    def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
+        """List the models, those in use first."""
+        reply = self._engine.list_models(timeout or self.timeout)
+        return tuple(model_info(model) for model in reply.models)
+
+    def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Say what answers and what it takes: tasks, formats, limits, version."""
+        return ServerInfo.from_message(self._engine.server_info(timeout or self.timeout))
+
+    def close(self) -> None:
+        """Close the channel, or free the engine of this process."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """As `Client`, for asyncio.
+
+    async with mien.AsyncClient("localhost:50051") as client:
+        print(await client.analyze("photo.jpg"))
+    """
+
+    def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.timeout = timeout
+        target = _server(server)
+        self._engine: AsyncEngine = AsyncRemoteEngine(target) if target else async_embedded()
+
+    async def analyze(
+        self,
+        image: ImageSource,
+        *,
+        tasks: Sequence[str] | None = None,
+        max_faces: int = 0,
+        all_or_nothing: bool = False,
+        timeout: float | None = None,
+    ) -> Analysis:
+        """Say what the faces of one image look like; see `Client.analyze`."""
+        request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
+        return Analysis.from_message(await self._engine.analyze(request, timeout or self.timeout))
+
+    async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
+        """List the models, those in use first."""
+        reply = await self._engine.list_models(timeout or self.timeout)
+        return tuple(model_info(model) for model in reply.models)
+
+    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Say what answers and what it takes: tasks, formats, limits, version."""
+        return ServerInfo.from_message(await self._engine.server_info(timeout or self.timeout))
+
+    async def close(self) -> None:
+        """Close the channel, or free the engine of this process."""
+        await self._engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

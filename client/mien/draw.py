@@ -1,0 +1,64 @@
+"""An analysis drawn over its photograph."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from mien.request import ImageSource, image_bytes
+from mien.result import Analysis, Face
+
+_COLOURS = {"female": (255, 170, 60), "male": (80, 200, 255)}
+_UNKNOWN = (230, 230, 230)
+_INK = (20, 20, 20)
+
+
+def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
+    """Return the upright photograph with its faces' boxes, points and answers, (H, W, 3) uint8 RGB."""
+    with Image.open(io.BytesIO(image_bytes(image))) as opened:
+        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    for face in reversed(analysis.faces):  # larger faces' labels lie on top
+        _draw_face(pen, face, picture.size)
+    return np.asarray(picture)
+
+
+def _draw_face(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]) -> None:
+    box = face.box
+    colour = _COLOURS.get(face.gender.value, _UNKNOWN) if face.gender else _UNKNOWN
+    line = max(2, round(max(size) / 500))
+    pen.rectangle((box.x, box.y, box.x + box.width, box.y + box.height), outline=colour, width=line)
+    if face.landmarks:
+        marks = face.landmarks
+        for point in (marks.right_eye, marks.left_eye, marks.nose, marks.right_mouth_corner, marks.left_mouth_corner):
+            pen.ellipse((point.x - line, point.y - line, point.x + line, point.y + line), fill=colour)
+    text = _label(face)
+    if text:
+        _draw_label(pen, text, face, size, colour)
+
+
+def _label(face: Face) -> str:
+    lines = []
+    if face.gender or face.age:
+        gender = face.gender.value if face.gender else ""
+        lines.append(f"{gender} {face.age.years:.0f}".strip() if face.age else gender)
+    if face.emotion:
+        lines.append(f"{face.emotion.label} {face.emotion.probability:.0%}")
+    return "\n".join(lines)
+
+
+def _draw_label(
+    pen: ImageDraw.ImageDraw, text: str, face: Face, size: tuple[int, int], colour: tuple[int, int, int]
+) -> None:
+    """Write the label under the box, or above it where the picture ends, and always inside the picture."""
+    height = min(max(11.0, face.box.height / 7, max(size) / 90), max(size) / 30)
+    font = ImageFont.load_default(size=height)
+    left, top, right, bottom = pen.multiline_textbbox((0, 0), text, font=font)
+    width, tall = right + 6, bottom + 6
+    x = min(max(0.0, face.box.x), max(0.0, size[0] - width))
+    y = face.box.y + face.box.height
+    if y + tall > size[1]:
+        y = max(0.0, face.box.y - tall)
+    pen.rectangle((x, y, x + width, y + tall), fill=colour)
+    pen.multiline_text((x + 3, y + 2), text, fill=_INK, font=font)

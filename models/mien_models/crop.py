@@ -1,0 +1,61 @@
+"""An image and its faces in, one stack of square cut-outs out, framed as the networks' training chips were."""
+
+import math
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+from numpy.typing import NDArray
+
+from mien_models.faces import Faces
+from mien_models.spec import CropSpec
+
+EYE_DISTANCE = (0.15, 1.0)
+"""Eye distances, as fractions of the box's height, that give a trustworthy angle.
+
+Half of the faces have 0.32 to 0.38 (108 faces on photographs); in a profile the two points nearly meet, and the line
+through them may point anywhere.
+"""
+
+
+def cut(image: NDArray[np.uint8], faces: Faces, spec: CropSpec) -> NDArray[np.uint8]:
+    """Cut the faces out of an image (H, W, 3) uint8 RGB, as (N, S, S, 3) uint8 RGB with S = `spec.size`.
+
+    Each is a square of `spec.scale` x the box's height, turned so that the eyes are level (where the points are known
+    and far enough apart), the box's centre at x = 0.5 and y = `spec.center_y`. Outside the image its edge is repeated.
+    """
+    crops = np.empty((len(faces), spec.size, spec.size, 3), np.uint8)
+    for index, box in enumerate(faces.boxes.tolist()):
+        angle = 0.0 if faces.points is None else _tilt(faces.points[index, :2].tolist(), box[3])
+        crops[index] = _cut_one(image, box, angle, spec)
+    return crops
+
+
+def _tilt(eyes: list[list[float]], height: float) -> float:
+    """Return the angle of the line through the eyes, in radians, clockwise in the picture; 0 where it says little."""
+    (right_x, right_y), (left_x, left_y) = eyes
+    across, down = left_x - right_x, left_y - right_y
+    shortest, longest = EYE_DISTANCE
+    sane = shortest * height <= math.hypot(across, down) <= longest * height
+    return math.atan2(down, across) if sane else 0.0
+
+
+def _cut_one(image: NDArray[np.uint8], box: list[float], angle: float, spec: CropSpec) -> MatLike:
+    x, y, width, height = box
+    side = spec.scale * height
+    # Bilinear sampling sees 2 x 2 pixels: a large face is sampled finely and then averaged, or it would alias.
+    multiple = max(1, math.ceil(side / spec.size - 1e-3))
+    fine = spec.size * multiple
+    step = side / fine
+    cos, sin = step * math.cos(angle), step * math.sin(angle)
+    # Pixel i's centre lies at i + 0.5, in the crop and in the image, hence the halves.
+    u, v = 0.5 * fine - 0.5, spec.center_y * fine - 0.5
+    centre_x, centre_y = x + width / 2 - 0.5, y + height / 2 - 0.5
+    crop_to_image = np.array(
+        [[cos, -sin, centre_x - cos * u + sin * v], [sin, cos, centre_y - sin * u - cos * v]], np.float64
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(image, crop_to_image, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    if multiple > 1:
+        crop = cv2.resize(crop, (spec.size, spec.size), interpolation=cv2.INTER_AREA)
+    return crop

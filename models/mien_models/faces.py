@@ -1,0 +1,36 @@
+"""Where the faces are: what a detector returns and the cutter takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """The N faces of one image, in pixels of the upright image.
+
+    Coordinates are continuous: pixel column i covers [i, i + 1). Boxes and points may lie past the image's edges.
+    """
+
+    boxes: NDArray[np.float32]
+    """(N, 4) x, y, width, height: the tight box that YuNet draws, from the forehead to the chin."""
+    points: NDArray[np.float32] | None = None
+    """(N, 5, 2) x, y of the subject's right eye (left in the picture), left eye, nose, right and left mouth corner.
+
+    None where the detector finds no points.
+    """
+    scores: NDArray[np.float32] | None = None
+    """(N,) in [0, 1]; None where the detector has no score that is a probability."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def largest_first(self, limit: int) -> "Faces":
+        """Return the `limit` faces of largest area, largest first; equal ones keep their order."""
+        order = np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit]
+        return Faces(
+            boxes=self.boxes[order],
+            points=None if self.points is None else self.points[order],
+            scores=None if self.scores is None else self.scores[order],
+        )

@@ -1,0 +1,53 @@
+"""Mood from emotions: where a distribution over the seven classes lies on Russell's circumplex.
+
+Valence and arousal of an emotion word come from Russell and Mehrabian, Evidence for a Three-Factor Theory of
+Emotions, Journal of Research in Personality 11 (1977), table 1: mean ratings of terms, on scales from -1 to 1.
+A face's mood is the mean of those points, weighted by the calibrated probabilities.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CIRCUMPLEX: dict[str, tuple[float, float]] = {
+    "angry": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happy": (0.81, 0.51),
+    "sad": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+    "neutral": (0.0, 0.0),
+}
+"""Valence and arousal of each emotion, -1 to 1. Rated terms: angry, disgusted, fearful, happy, sad, surprised;
+neutral is the origin by definition."""
+
+_NEUTRAL_RADIUS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """A point on the circumplex and the name of its quadrant."""
+
+    valence: float
+    """Unpleasant to pleasant, -1 to 1."""
+    arousal: float
+    """Calm to aroused, -1 to 1."""
+    label: str
+    """`excited`, `content`, `tense`, `gloomy`, or `neutral` close to the origin."""
+
+
+def mood(emotions: Mapping[str, float]) -> Mood:
+    """Return the mood of one face from its emotion probabilities, which sum to 1.
+
+    Raises `KeyError` for an emotion that the table does not hold.
+    """
+    valence = sum(p * CIRCUMPLEX[name][0] for name, p in emotions.items())
+    arousal = sum(p * CIRCUMPLEX[name][1] for name, p in emotions.items())
+    return Mood(valence, arousal, _label(valence, arousal))
+
+
+def _label(valence: float, arousal: float) -> str:
+    if (valence**2 + arousal**2) ** 0.5 < _NEUTRAL_RADIUS:
+        return "neutral"
+    if valence >= 0:
+        return "excited" if arousal >= 0 else "content"
+    return "tense" if arousal >= 0 else "gloomy"

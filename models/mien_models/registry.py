@@ -1,0 +1,95 @@
+"""The models that this installation has: from a name or a task to a specification and its weights file."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mien_models.spec import ModelSpec, Task
+
+TASKS: tuple[Task, ...] = ("age", "gender", "emotion")
+"""The tasks in the order in which replies list them."""
+
+ANSWERS: dict[Task, tuple[str, ...]] = {
+    "age": ("years", "low", "high"),
+    "gender": ("p_male",),
+    "emotion": ("probabilities",),
+}
+"""The arrays that a model answers a task with."""
+
+DEFAULTS: dict[Task, str] = {"age": "mien-age-gender", "gender": "mien-age-gender", "emotion": "mien-emotion"}
+"""The model that serves a task unless another is named."""
+
+_OWN = Path(__file__).parent / "weights"
+
+
+class ModelError(ValueError):
+    """A model that is unknown, does not serve the task, or whose file is missing or changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model of the registry: its specification and the verified path of its ONNX file."""
+
+    spec: ModelSpec
+    path: Path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights file, as `sha256:` and hexadecimal digits."""
+        return f"sha256:{self.spec.weights.sha256 if self.spec.weights else ''}"
+
+    def read(self) -> bytes:
+        """Return the ONNX file's bytes; raises `ModelError` where they are not those of the specification."""
+        weights = self.spec.weights
+        if weights is None or not self.path.is_file():
+            raise ModelError(f"model {self.spec.name}: {self.path.name} is missing beside its specification")
+        content = self.path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != weights.sha256:
+            raise ModelError(
+                f"model {self.spec.name}: {self.path.name} is damaged or was changed (its SHA-256 differs from the "
+                "specification's); reinstall mien or export the model again"
+            )
+        return content
+
+
+class Registry:
+    """Models by name, from the package's own folder and any further ones; later folders win."""
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self._entries: dict[str, Entry] = {}
+        for folder in (_OWN, *folders):
+            if not folder.is_dir():
+                raise ModelError(f"model folder {folder} does not exist")
+            for path in sorted(folder.glob("*.json")):
+                entry = _entry(path)
+                self._entries[entry.spec.name] = entry
+
+    def entries(self) -> list[Entry]:
+        """Return all models, by name."""
+        return [self._entries[name] for name in sorted(self._entries)]
+
+    def get(self, name: str) -> Entry:
+        """Return a model by name; raises `ModelError`."""
+        if name not in self._entries:
+            raise ModelError(f"unknown model {name!r}; there are: {', '.join(sorted(self._entries))}")
+        return self._entries[name]
+
+    def for_task(self, task: Task, name: str | None = None) -> Entry:
+        """Return the named model, or the task's default; raises `ModelError` where it does not serve the task."""
+        entry = self.get(name or DEFAULTS[task])
+        if task not in entry.spec.heads:
+            able = [other.spec.name for other in self.entries() if task in other.spec.heads]
+            raise ModelError(f"model {entry.spec.name!r} does not serve task {task!r}; these do: {', '.join(able)}")
+        return entry
+
+
+def _entry(path: Path) -> Entry:
+    try:
+        spec = ModelSpec.read(path)
+    except ValidationError as error:
+        raise ModelError(f"{path.name} is not a model specification: {error}") from error
+    file = spec.weights.file if spec.weights else f"{spec.name}.onnx"
+    return Entry(spec, path.parent / file)

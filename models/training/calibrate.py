@@ -1,0 +1,86 @@
+"""Fit the few numbers that make answers honest, on the validation split: temperatures, mixes, ranges."""
+
+import numpy as np
+import torch
+from dataset import FaceData
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien_models.nets.served import answer
+from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
+
+COVERAGE = 0.8
+"""Share of faces whose age lies within the range."""
+
+_TEMPERATURES = np.geomspace(0.4, 3.0, 61).tolist()
+_MIXES = [step / 40 for step in range(41)]
+_FER_FLOOR = 0.685
+"""Accuracy on FER2013's labels to keep while the mix of label styles is turned towards FER+."""
+
+
+def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
+    """Return the head with its calibration fitted to one validation set's raw scores (N, head.count)."""
+    match head:
+        case EmotionHead():
+            return _emotion(head, scores, faces)
+        case GenderHead():
+            target = torch.from_numpy(faces.male)
+            return _best_temperature(head, lambda h: _gender_loss(h, scores, target))
+        case AgeDistributionHead():
+            return _age_distribution(head, scores, faces)
+        case AgeValueHead():
+            return _age_value(head, scores, faces)
+
+
+def _best_temperature(head, loss):  # type: ignore[no-untyped-def]
+    tried = [head.model_copy(update={"temperature": round(value, 4)}) for value in _TEMPERATURES]
+    return min(tried, key=loss)
+
+
+def _gender_loss(head: GenderHead, scores: Tensor, male: Tensor) -> float:
+    return F.binary_cross_entropy(answer(head, scores)["p_male"], male.float()).item()
+
+
+def _emotion(head: EmotionHead, scores: Tensor, faces: FaceData) -> EmotionHead:
+    """Choose the mix by accuracy (FER+ as good as FER2013's floor allows), then the temperature by likelihood."""
+    fer, majority = torch.from_numpy(faces.emotion), torch.from_numpy(faces.majority)
+    known = majority >= 0
+
+    def accuracies(candidate: EmotionHead) -> tuple[float, float]:
+        best = answer(candidate, scores)["probabilities"].argmax(1)
+        return (best == fer).float().mean().item(), (best == majority)[known].float().mean().item()
+
+    if len(head.mix) == 2:
+        tried = [head.model_copy(update={"mix": (1 - w, w)}) for w in _MIXES]
+        kept = [candidate for candidate in tried if accuracies(candidate)[0] >= _FER_FLOOR]
+        head = max(kept, key=lambda c: accuracies(c)[1]) if kept else max(tried, key=lambda c: accuracies(c)[0])
+
+    def loss(candidate: EmotionHead) -> float:
+        return F.nll_loss(answer(candidate, scores)["probabilities"].clamp(min=1e-9).log(), fer).item()
+
+    fitted: EmotionHead = _best_temperature(head, loss)
+    return fitted
+
+
+def _age_distribution(head: AgeDistributionHead, scores: Tensor, faces: FaceData) -> AgeDistributionHead:
+    """Choose the temperature whose range holds the exact ages at the stated rate."""
+    age = torch.from_numpy(faces.age[:, 0]).float()
+
+    def gap(candidate: AgeDistributionHead) -> float:
+        said = answer(candidate, scores)
+        inside = (age >= said["low"]) & (age <= said["high"])
+        return abs(inside.float().mean().item() - COVERAGE)
+
+    fitted: AgeDistributionHead = _best_temperature(head, gap)
+    return fitted
+
+
+def _age_value(head: AgeValueHead, scores: Tensor, faces: FaceData) -> AgeValueHead:
+    """Fit the error's quantile as a line over the estimate, then widen it to the stated rate."""
+    years = scores[:, 0].clamp(min=0).numpy()
+    error = np.abs(years - faces.age[:, 0])
+    edges = np.quantile(years, np.linspace(0, 1, 9))
+    groups = [(years >= low) & (years <= high) for low, high in zip(edges, edges[1:], strict=False)]
+    slope, margin = np.polyfit([years[g].mean() for g in groups], [np.quantile(error[g], COVERAGE) for g in groups], 1)
+    widen = float(np.quantile(error - (margin + slope * years), COVERAGE))
+    return head.model_copy(update={"margin": round(float(margin) + widen, 2), "slope": round(float(slope), 4)})

@@ -1,0 +1,79 @@
+"""What each head is trained to do: raw scores and labels in, one loss out; faces without the label count nothing."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
+
+_SMOOTHING = 0.1
+_AGE_SPREAD = 2.0  # years; how sure a label of the year is taken to be (DLDL, Gao et al., arXiv 1611.01731)
+
+
+def loss(head: Head, scores: Tensor, labels: dict[str, Tensor]) -> Tensor:
+    """Return the mean loss of one head over the faces that carry its label.
+
+    `scores` (N, head.count); `labels`: emotion, male (N,), votes (N, 7), age (N, 2); -1 means unknown.
+    """
+    match head:
+        case EmotionHead():
+            return _emotion(scores, labels)
+        case GenderHead():
+            return _gender(head, scores, labels["male"])
+        case AgeDistributionHead():
+            return _age_distribution(scores, labels["age"])
+        case AgeValueHead():
+            return _age_value(scores[:, 0], labels["age"])
+
+
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    return (values * known).sum() / known.sum().clamp(min=1)
+
+
+def _emotion(scores: Tensor, labels: dict[str, Tensor]) -> Tensor:
+    """FER2013's label on the first seven columns; FER+'s vote shares on the next seven, where there are any."""
+    target = labels["emotion"]
+    hard = F.cross_entropy(scores[:, :7], target.clamp(min=0), reduction="none", label_smoothing=_SMOOTHING)
+    total = _mean(hard, target >= 0)
+    if scores.shape[1] > 7:
+        votes = labels["votes"]
+        shares = votes / votes.sum(1, keepdim=True).clamp(min=1)
+        soft = -(shares * F.log_softmax(scores[:, 7:14], 1)).sum(1)
+        total = total + _mean(soft, votes.sum(1) > 0)
+    return total
+
+
+def _gender(head: GenderHead, scores: Tensor, male: Tensor) -> Tensor:
+    match head.source:
+        case "logit":
+            logit = scores[:, 0]
+        case "classes":
+            logit = scores[:, 1] - scores[:, 0]
+        case "value":
+            value = scores[:, 0].clamp(1e-3, 1 - 1e-3)
+            logit = torch.log(value / (1 - value))
+    target = male.clamp(min=0).float() * (1 - _SMOOTHING) + _SMOOTHING / 2
+    return _mean(F.binary_cross_entropy_with_logits(logit, target, reduction="none"), male >= 0)
+
+
+def _age_distribution(scores: Tensor, age: Tensor) -> Tensor:
+    """Exact ages: cross-entropy to a narrow bell, and the mean's error; bins: the probability inside the bin."""
+    bins = torch.arange(scores.shape[1], dtype=torch.float32)
+    log_p = F.log_softmax(scores, 1)
+    low, high = age[:, :1].float(), age[:, 1:].float()
+    exact = (age[:, 0] >= 0) & (age[:, 0] == age[:, 1])
+    ranged = (age[:, 0] >= 0) & ~exact
+    bell = F.softmax(-((bins - low.clamp(max=bins[-1].item())) ** 2) / (2 * _AGE_SPREAD**2), 1)
+    sharp = -(bell * log_p).sum(1)
+    mean = (log_p.exp() * bins).sum(1)
+    error = F.smooth_l1_loss(mean, low.squeeze(1), reduction="none", beta=3.0)
+    inside = (bins >= low) & (bins <= high)
+    outside = -torch.logsumexp(log_p.masked_fill(~inside, -30.0), 1)
+    return _mean(sharp, exact) + 0.1 * _mean(error, exact) + _mean(outside, ranged)
+
+
+def _age_value(years: Tensor, age: Tensor) -> Tensor:
+    """Absolute error; for a bin, the distance to its nearer edge."""
+    low, high = age[:, 0].float(), age[:, 1].float()
+    distance = torch.relu(low - years) + torch.relu(years - high)
+    return _mean(distance, age[:, 0] >= 0) / 10

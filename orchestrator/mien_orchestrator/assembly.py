@@ -1,0 +1,68 @@
+"""Put the parts together: from settings to a service, with its models in this process or behind another backend."""
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from mien_models.detect import Detector, create
+from mien_models.image import ImageLimits
+from mien_models.registry import Entry, Registry
+from mien_models.runtime import load
+from mien_models.spec import Task
+from mien_orchestrator.backend import Backend, InlineBackend
+from mien_orchestrator.ensemble import Ensemble
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+
+
+def make_executor(settings: Settings) -> ThreadPoolExecutor:
+    """Return the bounded pool that does the heavy work of one process."""
+    return ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="mien")
+
+
+def make_registry(settings: Settings) -> Registry:
+    """Return the models of the package and of the settings' folders; raises `ModelError`."""
+    return Registry(settings.model_folders)
+
+
+def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:
+    """Return the model of each task that is switched on; raises `ModelError`."""
+    return {task: registry.for_task(task, choice.model) for task, choice in settings.served.items()}
+
+
+def make_detector(settings: Settings) -> Detector:
+    """Return the detector of the settings; raises `DetectorError`."""
+    return create(
+        settings.detector,
+        model_path=settings.yunet,
+        long_side=settings.detector_long_side,
+        min_score=settings.detector_min_score,
+    )
+
+
+def make_service(settings: Settings, backend: Backend, executor: Executor, shape: str) -> FaceAnalysis:
+    """Return the service of one process over a backend."""
+    registry = make_registry(settings)
+    ensemble = Ensemble(
+        detector=make_detector(settings),
+        backend=backend,
+        models=served_models(settings, registry),
+        limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        max_faces=settings.max_faces,
+        executor=executor,
+    )
+    return FaceAnalysis(ensemble, registry, settings, shape)
+
+
+def make_inline_service(settings: Settings, executor: Executor, shape: str) -> FaceAnalysis:
+    """Return the service with all models in this process, loaded and run once."""
+    entries = served_models(settings, make_registry(settings))
+    models = {
+        task: load(
+            entries[task],
+            task,
+            runtime=settings.served[task].runtime,
+            device=settings.served[task].device,
+            threads=settings.served[task].threads,
+        )
+        for task in entries
+    }
+    return make_service(settings, InlineBackend(models, executor), executor, shape)

@@ -1,0 +1,70 @@
+"""The command `mien`: the server's side."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.errors import MienError
+from mien.version import __version__
+from mien_models.detect import DETECTORS, DetectorError
+from mien_models.registry import ModelError
+from mien_orchestrator.settings import Settings, SettingsError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Serve Mien's models."
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    """Serve Mien's models."""
+
+
+@app.command()
+def serve(
+    inline: Annotated[bool, typer.Option("--inline", help="One process with all models, without Ray.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file (YAML).")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.  [default: 50051]")] = None,
+    detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
+) -> None:
+    """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings.load(config=config, host=host, port=port, detector=detector)
+        if inline:
+            from mien_orchestrator.single import serve as serve_single
+
+            asyncio.run(serve_single(settings, _ready))
+        else:
+            _serve_cluster(settings)
+    except (MienError, SettingsError, ModelError, DetectorError) as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+
+
+def _serve_cluster(settings: Settings) -> None:
+    if settings.port == 0:
+        raise SettingsError("a cluster needs a port of its own: its orchestrators share it; name one with --port")
+    try:
+        from mien_workers import cluster
+    except ImportError as error:
+        raise SettingsError(
+            f"the cluster needs the package {error.name!r}: pip install 'mien[serve]', or serve with --inline"
+        ) from error
+    cluster.serve(settings, _ready)
+
+
+def _ready(address: str) -> None:
+    typer.echo(f"mien is ready at {address}")

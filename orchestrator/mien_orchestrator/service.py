@@ -1,0 +1,45 @@
+"""What the server answers, whatever carries it: the three calls of `FaceAnalysisService`, without a transport."""
+
+from mien.v1 import face_service_pb2 as pb
+from mien.version import __version__
+from mien_models.image import FORMATS
+from mien_models.registry import Registry
+from mien_orchestrator.ensemble import Ensemble
+from mien_orchestrator.reply import model_info
+from mien_orchestrator.settings import Settings
+
+
+class FaceAnalysis:
+    """Answers requests; raises `MienError`. `shape` is `embedded`, `single` or `cluster`."""
+
+    def __init__(self, ensemble: Ensemble, registry: Registry, settings: Settings, shape: str) -> None:
+        self._ensemble = ensemble
+        self._registry = registry
+        self._settings = settings
+        self._shape = shape
+
+    async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
+        """Analyze one image within `budget` seconds; see `Ensemble.analyze`."""
+        return await self._ensemble.analyze(request, budget)
+
+    def list_models(self) -> pb.ListModelsResponse:
+        """List the models, those in use first."""
+        used = {entry.spec.name for entry in self._ensemble.models.values()}
+        entries = sorted(self._registry.entries(), key=lambda entry: (entry.spec.name not in used, entry.spec.name))
+        return pb.ListModelsResponse(models=[model_info(entry) for entry in entries])
+
+    def server_info(self) -> pb.GetServerInfoResponse:
+        """Say what the server is and takes."""
+        settings = self._settings
+        return pb.GetServerInfoResponse(
+            version=__version__,
+            shape=self._shape,
+            tasks=list(self._ensemble.models),
+            formats=FORMATS,
+            detector=self._ensemble.detector.name,
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            max_faces=settings.max_faces,
+        )
+
+

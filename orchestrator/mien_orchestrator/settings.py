@@ -1,0 +1,156 @@
+"""Every setting of the server and of the embedded engine, in one place.
+
+Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
+settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
+Nothing else reads the environment, but for the SDK's `MIEN_SERVER`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mien_models.registry import TASKS
+from mien_models.spec import Task
+
+_YUNET = Path("reference/yunet_n_320_320.onnx")
+
+
+class SettingsError(ValueError):
+    """A settings file or value that is wrong; the message names it."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScalingSettings(_Frozen):
+    """How many replicas a deployment of the cluster has; passed on to Ray Serve's autoscaling."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    target_ongoing_requests: float = Field(default=4, gt=0)
+    """Calls in flight that one replica is meant to have; more of them start another replica."""
+    upscale_delay_s: float = Field(default=5, ge=0)
+    downscale_delay_s: float = Field(default=60, ge=0)
+
+
+class TaskSettings(_Frozen):
+    """Which model serves a task, and on what."""
+
+    enabled: bool = True
+    """Whether the task is served at all."""
+    model: str | None = None
+    """Name in the registry; None takes the task's default."""
+    runtime: Literal["onnx", "torch"] = "onnx"
+    device: str = "cpu"
+    """PyTorch's name of the device; for the torch runtime alone."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of one model call."""
+    num_cpus: float = Field(default=1, ge=0)
+    """CPUs that Ray reserves for one replica."""
+    num_gpus: float = Field(default=0, ge=0)
+    scaling: ScalingSettings = ScalingSettings()
+    max_ongoing_requests: int = Field(default=16, ge=1)
+    """Calls that one replica takes at once."""
+    max_queued_requests: int = Field(default=256, ge=1)
+    """Calls that wait for a replica, per orchestrator; more are refused."""
+
+
+class OrchestratorSettings(_Frozen):
+    """The orchestrators of the cluster."""
+
+    num_cpus: float = Field(default=1, ge=0)
+    scaling: ScalingSettings = ScalingSettings()
+
+
+class Settings(BaseSettings):
+    """All settings. Frozen: a changed setting is a new server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MIEN_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    host: str = "127.0.0.1"
+    """Address that the server listens on; 0.0.0.0 for all."""
+    port: int = Field(default=50051, ge=0, le=65535)
+    """0 takes a free one (not for the cluster, whose orchestrators share it)."""
+    detector: Literal["haar", "yunet"] = "haar"
+    yunet_path: Path | None = None
+    """YuNet's ONNX file; None looks under `shared`."""
+    detector_long_side: int = Field(default=640, ge=64)
+    """Photographs are shrunk to this many pixels before faces are sought; small faces need more."""
+    detector_min_score: float | None = Field(default=None, ge=0, le=1)
+    """Detections below it are dropped; None takes the detector's own."""
+    max_image_bytes: int = Field(default=20 * 2**20, gt=0)
+    max_image_pixels: int = Field(default=50_000_000, gt=0)
+    max_faces: int = Field(default=100, gt=0)
+    model_folders: tuple[Path, ...] = ()
+    """Folders with further models (a JSON specification beside each ONNX file)."""
+    tasks: dict[Task, TaskSettings] = Field(default={}, validate_default=True)
+    """Settings of each task; a task that is not named is served with the defaults."""
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
+    cpu_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Threads that decode, detect and run inline models."""
+    drain_seconds: float = Field(default=10, ge=0)
+    """Time that calls in flight have to end when the server stops."""
+    shared: Path = Path("../shared")
+    """Folder of reference weights that are not part of the package."""
+    config: Path | None = None
+    """The settings file."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _all_tasks(cls, tasks: dict[Task, TaskSettings]) -> dict[Task, TaskSettings]:
+        complete = {task: tasks.get(task, TaskSettings()) for task in TASKS}
+        if not any(task.enabled for task in complete.values()):
+            raise ValueError("every task is switched off; leave at least one enabled")
+        return complete
+
+    @property
+    def served(self) -> dict[Task, TaskSettings]:
+        """The tasks that are switched on, in the order in which replies list them."""
+        return {task: settings for task, settings in self.tasks.items() if settings.enabled}
+
+    @property
+    def yunet(self) -> Path:
+        """Where YuNet's file is looked for."""
+        return self.yunet_path or self.shared / _YUNET
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the settings file under the environment."""
+        named = init_settings().get("config") or env_settings().get("config")
+        file = InitSettingsSource(settings_cls, init_kwargs=_read(Path(named)) if named else {})
+        return init_settings, env_settings, file
+
+    @classmethod
+    def load(cls, **arguments: Any) -> "Settings":
+        """Read all sources; an argument that is None does not count. Raises `SettingsError`."""
+        try:
+            return cls(**{name: value for name, value in arguments.items() if value is not None})
+        except ValidationError as error:
+            lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+            raise SettingsError("wrong settings: " + "; ".join(lines)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise SettingsError(f"settings file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"settings file {path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"settings file {path} holds no settings (a mapping of names to values)")
+    return content

@@ -1,0 +1,25 @@
+"""The single shape: one process, one gRPC server, all models inside, no Ray."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_orchestrator.server import Server
+from mien_orchestrator.settings import Settings
+
+
+async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; calls `ready` with the address once requests are answered."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    executor = make_executor(settings)
+    service = await loop.run_in_executor(executor, make_inline_service, settings, executor, "single")
+    server = Server(service, settings)
+    await server.start()
+    ready(server.address)
+    await stop.wait()
+    await server.stop()
+    executor.shutdown()

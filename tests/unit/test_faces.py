@@ -1,0 +1,34 @@
+"""The value that carries a picture's faces."""
+
+import numpy as np
+
+from mien_models.faces import Faces
+
+
+def test_largest_first_sorts_boxes_points_and_scores_alike_and_cuts_the_tail() -> None:
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 10, 10], [2, 2, 5, 5]], np.float32)
+    points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
+    scores = np.array([0.7, 0.8, 0.9], np.float32)
+
+    faces = Faces(boxes, points, scores).largest_first(2)
+
+    assert len(faces) == 2
+    assert np.array_equal(faces.boxes, boxes[[1, 2]])
+    assert faces.points is not None
+    assert np.array_equal(faces.points, points[[1, 2]])
+    assert faces.scores is not None
+    assert np.array_equal(faces.scores, scores[[1, 2]])
+
+
+def test_faces_of_equal_size_keep_their_order() -> None:
+    boxes = np.array([[i, 0, 4, 4] for i in range(20)], np.float32)
+
+    assert np.array_equal(Faces(boxes).largest_first(20).boxes, boxes)
+
+
+def test_largest_first_of_no_faces_is_no_faces() -> None:
+    faces = Faces(np.zeros((0, 4), np.float32)).largest_first(5)
+
+    assert len(faces) == 0
+    assert faces.points is None
+    assert faces.scores is None

@@ -1,0 +1,42 @@
+"""One task's worker, whatever serves it: a `PredictRequest` in, a `PredictResponse` out."""
+
+import time
+
+import numpy as np
+
+from mien.array import from_message, to_message
+from mien.errors import InvalidRequestError
+from mien.v1 import task_service_pb2 as pb
+from mien_models.registry import Entry
+from mien_models.runtime import CropError, Model
+from mien_orchestrator.reply import model_info
+
+
+class TaskWorker:
+    """Answers one task with one model; safe to call from several threads."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._info = model_info(model.entry)
+
+    @property
+    def entry(self) -> Entry:
+        """The model that answers."""
+        return self._model.entry
+
+    def predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
+        """Answer a stack of crops; raises `InvalidRequestError` where task or stack are not this worker's."""
+        if request.task != self._model.task:
+            raise InvalidRequestError(f"this worker answers {self._model.task!r}, not {request.task!r}", reason="TASK_UNKNOWN")
+        crops = from_message(request.crops)
+        started = time.perf_counter()
+        try:
+            answers = self._model.predict(crops)  # type: ignore[arg-type]  # CropError tells a wrong type
+        except CropError as error:
+            raise InvalidRequestError(str(error), reason="CROPS_WRONG") from error
+        elapsed = (time.perf_counter() - started) * 1e3
+        return pb.PredictResponse(
+            answers={name: to_message(np.asarray(values, np.float32)) for name, values in answers.items()},
+            model=self._info,
+            compute_ms=elapsed,
+        )
