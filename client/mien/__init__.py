@@ -1,9 +1,9 @@
 """Mien: how old, which gender, which emotion, which mood, as far as a face in a photograph can tell.
 
-    import mien
+import mien
 
-    with mien.Client() as client:  # in this process; mien.Client("host:50051") calls a server
-        print(client.analyze("photo.jpg"))
+with mien.Client() as client:  # in this process; mien.Client("host:50051") calls a server
+    print(client.analyze("photo.jpg"))
 """
 
 from mien.client import AsyncClient, Client

@@ -1,6 +1,7 @@
 """NumPy arrays as messages and back; the workers' contract is made of them."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from mien.errors import InvalidRequestError
 from mien.v1 import task_service_pb2
 
-_TYPES: dict[int, np.dtype[np.uint8] | np.dtype[np.float32]] = {
+_TYPES: dict[int, np.dtype[Any]] = {
     task_service_pb2.Array.TYPE_UINT8: np.dtype("<u1"),
     task_service_pb2.Array.TYPE_FLOAT32: np.dtype("<f4"),
 }

@@ -54,7 +54,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
 ) -> None:
     """Say how old, which gender, which emotion and which mood the faces of photographs show."""
 
@@ -166,7 +168,7 @@ def _report(source: Source, outcome: Analysis | MienError) -> bool:
 def _json(source: Source, outcome: Analysis | MienError) -> dict[str, object]:
     if isinstance(outcome, Analysis):
         return {"source": source.name} | outcome.to_dict()
-    code = code_pb2.Code.Name(outcome.code)  # type: ignore[arg-type]
+    code = code_pb2.Code.Name(outcome.code)
     return {"source": source.name, "error": {"code": code, "reason": outcome.reason, "message": outcome.message}}
 
 

@@ -54,7 +54,7 @@ def _draw_label(
     """Write the label under the box, or above it where the picture ends, and always inside the picture."""
     height = min(max(11.0, face.box.height / 7, max(size) / 90), max(size) / 30)
     font = ImageFont.load_default(size=height)
-    left, top, right, bottom = pen.multiline_textbbox((0, 0), text, font=font)
+    _, _, right, bottom = pen.multiline_textbbox((0, 0), text, font=font)
     width, tall = right + 6, bottom + 6
     x = min(max(0.0, face.box.x), max(0.0, size[0] - width))
     y = face.box.y + face.box.height

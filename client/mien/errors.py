@@ -1,14 +1,14 @@
 """Everything that can go wrong, on both sides of the wire: an error knows its status, a status knows its error.
 
-    MienError
-    ├── InvalidRequestError        INVALID_ARGUMENT: a task or an option is wrong
-    │   └── ImageError             ... the image is (reason IMAGE_EMPTY, IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, ...)
-    ├── AuthenticationError        UNAUTHENTICATED, PERMISSION_DENIED
-    ├── OverloadedError            RESOURCE_EXHAUSTED: too much at once, or a message over the limit
-    ├── DeadlineExceededError      DEADLINE_EXCEEDED: no answer in time
-    ├── ServerUnavailableError     UNAVAILABLE: no server there, or none ready
-    ├── EmbeddedUnavailableError   the packages for analyzing in this process are not installed
-    └── ServerError                anything else: the server failed
+MienError
+├── InvalidRequestError        INVALID_ARGUMENT: a task or an option is wrong
+│   └── ImageError             ... the image is (reason IMAGE_EMPTY, IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, ...)
+├── AuthenticationError        UNAUTHENTICATED, PERMISSION_DENIED
+├── OverloadedError            RESOURCE_EXHAUSTED: too much at once, or a message over the limit
+├── DeadlineExceededError      DEADLINE_EXCEEDED: no answer in time
+├── ServerUnavailableError     UNAVAILABLE: no server there, or none ready
+├── EmbeddedUnavailableError   the packages for analyzing in this process are not installed
+└── ServerError                anything else: the server failed
 """
 
 from google.rpc import code_pb2

@@ -122,9 +122,9 @@ def read_error(error: grpc.RpcError, server: str) -> MienError:
 
 
 def _reason(error: grpc.Call | grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads of a Call
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else ():
         if detail.Unpack(info):
-            return info.reason
+            return str(info.reason)
     return ""

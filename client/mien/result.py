@@ -182,9 +182,7 @@ class Analysis:
         return cls(
             faces=tuple(_face(face) for face in message.faces),
             faces_truncated=message.faces_truncated,
-            image=ImageInfo(
-                image.width, image.height, image.format, image.exif_orientation, image.orientation_applied
-            ),
+            image=ImageInfo(image.width, image.height, image.format, image.exif_orientation, image.orientation_applied),
             tasks=tuple(_task_result(task) for task in message.tasks),
             detector=message.detector,
             timing=_span(message.timing.total),
@@ -194,13 +192,13 @@ class Analysis:
 
     def to_dict(self) -> dict[str, object]:
         """Return the reply as proto3 JSON with the original field names; fields at their defaults are present."""
-        return MessageToDict(
-            self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
+        return MessageToDict(self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
     def __str__(self) -> str:
         count = len(self.faces)
-        lines = [f"{count} face{'' if count == 1 else 's'} in {self.image.width}x{self.image.height} {self.image.format}"]
+        lines = [
+            f"{count} face{'' if count == 1 else 's'} in {self.image.width}x{self.image.height} {self.image.format}"
+        ]
         lines += [f"  {face}" for face in self.faces]
         lines += [f"  {task.task} failed: {task.code}: {task.message}" for task in self.tasks if not task.ok]
         return "\n".join(lines)
@@ -279,7 +277,7 @@ def _landmarks(message: face_pb2.Landmarks) -> Landmarks:
 def _task_result(message: face_pb2.TaskResult) -> TaskResult:
     return TaskResult(
         task=message.task,
-        code=code_pb2.Code.Name(message.status.code),  # type: ignore[arg-type]
+        code=code_pb2.Code.Name(message.status.code),
         message=message.status.message,
         model=model_info(message.model) if message.HasField("model") else None,
     )

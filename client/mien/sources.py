@@ -34,7 +34,9 @@ def find(names: Sequence[str]) -> list[Source]:
     A missing file stays in the list, so that the others are still analyzed. Raises `InvalidRequestError` where a folder
     or a pattern holds no image.
     """
-    sources = [Source(STDIN, None) if path is None else Source(str(path), path) for name in names for path in _paths(name)]
+    sources = [
+        Source(STDIN, None) if path is None else Source(str(path), path) for name in names for path in _paths(name)
+    ]
     return list(dict.fromkeys(sources))
 
 

@@ -41,7 +41,9 @@ def augment(faces: Tensor, size: int, how: Augmentation, generator: torch.Genera
     images = _light(images, how.light, generator)
     images = _grey(images, how.grey, generator)
     chosen = _chosen(len(images), how.noise, generator)
-    noise = torch.randn(images.shape, generator=generator) * (12 * torch.rand(len(images), 1, 1, 1, generator=generator))
+    noise = torch.randn(images.shape, generator=generator) * (
+        12 * torch.rand(len(images), 1, 1, 1, generator=generator)
+    )
     images = images + noise * chosen
     images = _erase(images, how.erase, generator)
     return images.clamp(0, 255)

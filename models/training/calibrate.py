@@ -1,11 +1,15 @@
 """Fit the few numbers that make answers honest, on the validation split: temperatures, mixes, ranges."""
 
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TypeVar
+
 import numpy as np
 import torch
-from dataset import FaceData
 from torch import Tensor
 from torch.nn import functional as F
 
+from dataset import FaceData
 from mien_models.nets.served import answer
 from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
 
@@ -16,6 +20,8 @@ _TEMPERATURES = np.geomspace(0.4, 3.0, 61).tolist()
 _MIXES = [step / 40 for step in range(41)]
 _FER_FLOOR = 0.685
 """Accuracy on FER2013's labels to keep while the mix of label styles is turned towards FER+."""
+
+_Tempered = TypeVar("_Tempered", EmotionHead, GenderHead, AgeDistributionHead)
 
 
 def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
@@ -32,7 +38,7 @@ def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
             return _age_value(head, scores, faces)
 
 
-def _best_temperature(head, loss):  # type: ignore[no-untyped-def]
+def _best_temperature(head: _Tempered, loss: Callable[[_Tempered], float]) -> _Tempered:
     tried = [head.model_copy(update={"temperature": round(value, 4)}) for value in _TEMPERATURES]
     return min(tried, key=loss)
 
@@ -58,8 +64,7 @@ def _emotion(head: EmotionHead, scores: Tensor, faces: FaceData) -> EmotionHead:
     def loss(candidate: EmotionHead) -> float:
         return F.nll_loss(answer(candidate, scores)["probabilities"].clamp(min=1e-9).log(), fer).item()
 
-    fitted: EmotionHead = _best_temperature(head, loss)
-    return fitted
+    return _best_temperature(head, loss)
 
 
 def _age_distribution(head: AgeDistributionHead, scores: Tensor, faces: FaceData) -> AgeDistributionHead:
@@ -71,8 +76,7 @@ def _age_distribution(head: AgeDistributionHead, scores: Tensor, faces: FaceData
         inside = (age >= said["low"]) & (age <= said["high"])
         return abs(inside.float().mean().item() - COVERAGE)
 
-    fitted: AgeDistributionHead = _best_temperature(head, gap)
-    return fitted
+    return _best_temperature(head, gap)
 
 
 def _age_value(head: AgeValueHead, scores: Tensor, faces: FaceData) -> AgeValueHead:
@@ -80,7 +84,7 @@ def _age_value(head: AgeValueHead, scores: Tensor, faces: FaceData) -> AgeValueH
     years = scores[:, 0].clamp(min=0).numpy()
     error = np.abs(years - faces.age[:, 0])
     edges = np.quantile(years, np.linspace(0, 1, 9))
-    groups = [(years >= low) & (years <= high) for low, high in zip(edges, edges[1:], strict=False)]
+    groups = [(years >= low) & (years <= high) for low, high in pairwise(edges)]
     slope, margin = np.polyfit([years[g].mean() for g in groups], [np.quantile(error[g], COVERAGE) for g in groups], 1)
     widen = float(np.quantile(error - (margin + slope * years), COVERAGE))
     return head.model_copy(update={"margin": round(float(margin) + widen, 2), "slope": round(float(slope), 4)})

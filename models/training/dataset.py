@@ -7,7 +7,8 @@ The format (images and a `labels.csv` whose first column is the file's name in t
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from mien_models.spec import EMOTIONS
 
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 _OTHER_VOTES = ("contempt", "unknown", "nf")
+_GENDERS = ("female", "male")
+_OPEN_END = 120.0  # years; where the oldest bin, such as FairFace's 70+, is given without an end
 
 
 class DatasetError(ValueError):
-    """A zip that is not in the format; the message says what is missing."""
+    """A zip that is not in the format; the message names the file, the row and what is wrong there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +53,26 @@ class FaceData:
 
 
 def load(path: Path, *, split: str = "all", size: int, usable: bool = False) -> FaceData:
-    """Read the rows of one split, each image resized to `size` pixels.
+    """Read the rows of one split, each image resized to `size` x `size` pixels.
 
     `usable` drops the rows marked ambiguous (same image, different labels). Raises `DatasetError`.
     """
-    with zipfile.ZipFile(path) as archive:
-        if "labels.csv" not in archive.namelist():
-            raise DatasetError(f"{path} holds no labels.csv")
-        with archive.open("labels.csv") as handle:
-            rows = list(csv.DictReader(io.TextIOWrapper(handle, "utf-8")))
-        rows = [row for row in rows if split == "all" or row.get("split") == split]
-        if usable:
-            rows = [row for row in rows if row.get("ambiguous") != "1"]
-        if not rows:
-            raise DatasetError(f"{path} has no rows of split {split!r}")
-        key = next(iter(rows[0]))
-        images = np.stack([_read(archive, row[key], size) for row in rows])
-    return FaceData(
-        files=tuple(row[key] for row in rows),
-        images=images,
-        emotion=np.array([EMOTIONS.index(row["emotion"]) if row.get("emotion") else -1 for row in rows]),
-        votes=np.array([_votes(row, _VOTES) for row in rows], np.float32),
-        majority=np.array([_majority(row) for row in rows]),
-        male=np.array([{"male": 1, "female": 0}.get(row.get("gender", ""), -1) for row in rows]),
-        age=np.array([_ages(row) for row in rows]),
-        race=tuple(row.get("race", "") for row in rows),
-    )
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist or is not a file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            rows = _choose(_rows(archive, path), path, split)
+            if usable:
+                rows = [row for row in rows if row.text("ambiguous") != "1"]
+            if not rows:
+                raise DatasetError(f"{path}: labels.csv has no rows to read in split {split!r}")
+            labels = _labels(rows)
+            images = np.empty((len(rows), size, size, 3), np.uint8)
+            for image, row in zip(images, rows, strict=True):
+                image[:] = _image(archive, row, size)
+    except zipfile.BadZipFile as error:
+        raise DatasetError(f"{path} is not a readable zip: {error}") from error
+    return FaceData(tuple(row.file for row in rows), images, *labels)
 
 
 def concatenate(parts: Sequence[FaceData]) -> FaceData:
@@ -92,28 +89,118 @@ def concatenate(parts: Sequence[FaceData]) -> FaceData:
     )
 
 
-def _read(archive: zipfile.ZipFile, name: str, size: int) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR_RGB)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of `labels.csv`; a cell that is empty or whose column is missing is an unknown label."""
+
+    where: str
+    """Zip, line and file name, for messages."""
+    file: str
+    cells: Mapping[str, str | None]
+
+    def text(self, column: str) -> str:
+        return (self.cells.get(column) or "").strip()
+
+    def code(self, column: str, known: Sequence[str]) -> int:
+        """Return the position of the cell's word in `known`, or -1 where the cell is empty."""
+        word = self.text(column)
+        if not word:
+            return -1
+        if word.lower() not in known:
+            raise DatasetError(f"{self.where}: {column} {word!r} is unknown; it is one of {', '.join(known)}")
+        return known.index(word.lower())
+
+    def number(self, column: str, unknown: float, most: float = 200) -> float:
+        """Return the cell's number, from 0 to `most`, or `unknown` where the cell is empty."""
+        word = self.text(column)
+        if not word:
+            return unknown
+        try:
+            value = float(word)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= most:
+            raise DatasetError(f"{self.where}: {column} {word!r} is not a number from 0 to {most:g}")
+        return value
+
+
+def _rows(archive: zipfile.ZipFile, path: Path) -> list[_Row]:
+    if "labels.csv" not in archive.namelist():
+        raise DatasetError(f"{path} holds no labels.csv")
+    try:
+        reader = csv.DictReader(io.StringIO(archive.read("labels.csv").decode("utf-8-sig"), newline=""))
+        lines = [(reader.line_num, cells) for cells in reader]
+    except (UnicodeDecodeError, csv.Error, zlib.error, RuntimeError) as error:  # RuntimeError: encrypted
+        raise DatasetError(f"{path}: labels.csv is not readable as UTF-8 text with commas: {error}") from error
+    if not reader.fieldnames or not lines:
+        raise DatasetError(f"{path}: labels.csv has no rows")
+    first = reader.fieldnames[0]
+    return [
+        _Row(f"{path}: labels.csv line {line} ({cells[first]})", cells[first] or "", cells) for line, cells in lines
+    ]
+
+
+def _choose(rows: list[_Row], path: Path, split: str) -> list[_Row]:
+    if split == "all":
+        return rows
+    if "split" not in rows[0].cells:
+        raise DatasetError(f"{path}: labels.csv has no column split, so only split 'all' can be read, not {split!r}")
+    chosen = [row for row in rows if row.text("split") == split]
+    if not chosen:
+        known = sorted({row.text("split") for row in rows} - {""})
+        raise DatasetError(f"{path} has no rows of split {split!r}; its splits: {', '.join(known)}, all")
+    return chosen
+
+
+_Labels = tuple[
+    NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], tuple[str, ...]
+]
+
+
+def _labels(rows: Sequence[_Row]) -> _Labels:
+    """Return the labels of the rows in the order of `FaceData`'s fields."""
+    return (
+        np.array([row.code("emotion", EMOTIONS) for row in rows], np.int64),
+        np.array([_votes(row, _VOTES) for row in rows], np.float32),
+        np.array([_majority(row) for row in rows], np.int64),
+        np.array([row.code("gender", _GENDERS) for row in rows], np.int64),
+        np.array([_ages(row) for row in rows], np.int64),
+        tuple(row.text("race") for row in rows),
+    )
+
+
+def _image(archive: zipfile.ZipFile, row: _Row, size: int) -> NDArray[np.uint8]:
+    try:
+        content = archive.read(row.file)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
+    except KeyError as error:
+        raise DatasetError(f"{row.where}: the zip holds no such file") from error
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, cv2.error) as error:  # RuntimeError: encrypted
+        raise DatasetError(f"{row.where}: cannot be read: {error}") from error
     if image is None:
-        raise DatasetError(f"{archive.filename}: {name} is not a readable image")
+        raise DatasetError(f"{row.where}: is not a readable image")
     if image.shape[:2] != (size, size):
-        shrinks = image.shape[0] > size
+        shrinks = max(image.shape[:2]) > size
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)
 
 
-def _votes(row: dict[str, str], names: Sequence[str]) -> list[float]:
-    return [float(row.get(f"votes_{name}") or 0) for name in names]
+def _votes(row: _Row, names: Sequence[str]) -> list[float]:
+    return [row.number(f"votes_{name}", unknown=0) for name in names]
 
 
-def _majority(row: dict[str, str]) -> int:
+def _majority(row: _Row) -> int:
     shared, other = _votes(row, _VOTES), _votes(row, _OTHER_VOTES)
     return int(np.argmax(shared)) if max(shared) > max(other) else -1
 
 
-def _ages(row: dict[str, str]) -> tuple[int, int]:
-    if row.get("age"):
-        return int(row["age"]), int(row["age"])
-    if row.get("age_low"):
-        return int(row["age_low"]), int(row["age_high"] or 120)
-    return -1, -1
+def _ages(row: _Row) -> tuple[int, int]:
+    """Return the youngest and oldest age that the row's `age`, or else its bin, allows."""
+    exact = row.number("age", unknown=-1)
+    if exact >= 0:
+        return int(exact), int(exact)
+    low = row.number("age_low", unknown=-1)
+    high = row.number("age_high", unknown=_OPEN_END if low >= 0 else -1)
+    if low < 0 <= high or high < low:
+        raise DatasetError(f"{row.where}: age_low and age_high are not an age bin")
+    return int(low), int(high)

@@ -1,5 +1,7 @@
 """Turn a training checkpoint into what is served: calibrate it on `val`, write the ONNX file and its specification.
 
+Run from the repository's root, for example:
+
     python models/training/export.py mien-emotion --runs runs --data ../shared/data
 """
 
@@ -10,13 +12,13 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 import typer
+
 from calibrate import calibrate
 from dataset import FaceData, load
-from recipes import RECIPES
-
 from mien_models.nets import ServedModel, build
 from mien_models.registry import ANSWERS
 from mien_models.spec import ModelSpec, Weights
+from recipes import RECIPES
 
 _WEIGHTS = Path(__file__).parents[1] / "mien_models" / "weights"
 _OPSET = 17
@@ -28,7 +30,9 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder with the zips.")] = Path("../shared/data"),
     runs: Annotated[Path, typer.Option(help="Folder with the checkpoint.")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Folder for the ONNX file and its specification.")] = _WEIGHTS,
-    weights: Annotated[Literal["average", "last"], typer.Option(help="Moving average, or the last step's.")] = "average",
+    weights: Annotated[
+        Literal["average", "last"], typer.Option(help="Moving average, or the last step's.")
+    ] = "average",
 ) -> None:
     """Export one trained model."""
     spec = RECIPES[model].spec
@@ -69,7 +73,8 @@ def write(spec: ModelSpec, net: torch.nn.Module, folder: Path) -> None:
         dynamic_axes={name: {0: "faces"} for name in ("crops", *names)},
         opset_version=_OPSET,
         dynamo=False,
-        training=torch.onnx.TrainingMode.PRESERVE,  # else batch normalisation is folded and the weights lose their names
+        # else batch normalisation is folded and the weights lose their names
+        training=torch.onnx.TrainingMode.PRESERVE,
         do_constant_folding=False,
     )
     content = path.read_bytes()

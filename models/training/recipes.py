@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from augment import Augmentation
-
 from mien_models.spec import (
     AgeDistributionHead,
     AgeValueHead,
@@ -49,8 +48,12 @@ _SPECS = (
             summary="Mien's residual net for age and gender together, trained on FairFace and UTKFace.",
             architecture="residual",
             options={
-                "channels": 3, "outputs": 102, "stem_stride": 2, "dropout": 0.2,
-                "widths": (32, 64, 128, 176), "depths": (1, 2, 2, 1),
+                "channels": 3,
+                "outputs": 102,
+                "stem_stride": 2,
+                "dropout": 0.2,
+                "widths": (32, 64, 128, 176),
+                "depths": (1, 2, 2, 1),
             },
             crop=CropSpec(size=64, scale=FACE, center_y=0.475),
             input=_CENTRED,
@@ -67,8 +70,11 @@ _SPECS = (
             summary="Mien's residual net for emotion, trained on FER2013 with its own and the FER+ labels.",
             architecture="residual",
             options={
-                "channels": 1, "outputs": 14, "dropout": 0.3,
-                "widths": (24, 48, 96, 160), "depths": (1, 1, 2, 1),
+                "channels": 1,
+                "outputs": 14,
+                "dropout": 0.3,
+                "widths": (24, 48, 96, 160),
+                "depths": (1, 1, 2, 1),
             },
             crop=_FER_CROP,
             input=_GREY,

@@ -1,5 +1,7 @@
 """Train a model by its recipe: labelled zips in, a checkpoint and a log out; resumes where it was stopped.
 
+Run from the repository's root, for example:
+
     python models/training/train.py mien-emotion --data ../shared/data --out runs
 """
 
@@ -12,15 +14,15 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from augment import augment
-from dataset import FaceData, concatenate, load
-from losses import loss
-from recipes import RECIPES, Recipe
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from augment import augment
+from dataset import FaceData, concatenate, load
+from losses import loss
 from mien_models.nets import ServedModel, build
 from mien_models.nets.served import prepare
+from recipes import RECIPES, Recipe
 
 _WARM_UP_EPOCHS = 1.0
 _EMA_DECAY = 0.998
@@ -64,7 +66,7 @@ class Run:
         self.recipe, self.epochs, self.checkpoint, self.epoch = recipe, epochs, checkpoint, 0
         self.seed = seed
         self.net = build(recipe.spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(_EMA_DECAY), use_buffers=True)
+        self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(_EMA_DECAY), use_buffers=True)  # type: ignore[no-untyped-call]
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -97,7 +99,9 @@ class Run:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
             scores = self.net(inputs).float()
         heads = spec.heads.values()
-        value = torch.stack([loss(head, scores[:, head.first : head.first + head.count], labels) for head in heads]).sum()
+        value = torch.stack(
+            [loss(head, scores[:, head.first : head.first + head.count], labels) for head in heads]
+        ).sum()
         self.optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)

@@ -52,17 +52,16 @@ def make_service(settings: Settings, backend: Backend, executor: Executor, shape
     return FaceAnalysis(ensemble, registry, settings, shape)
 
 
-def make_inline_service(settings: Settings, executor: Executor, shape: str) -> FaceAnalysis:
-    """Return the service with all models in this process, loaded and run once."""
+def make_inline_backend(settings: Settings, executor: Executor) -> InlineBackend:
+    """Return the backend with all models in this process, loaded and run once."""
     entries = served_models(settings, make_registry(settings))
     models = {
-        task: load(
-            entries[task],
-            task,
-            runtime=settings.served[task].runtime,
-            device=settings.served[task].device,
-            threads=settings.served[task].threads,
-        )
-        for task in entries
+        task: load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
+        for task, choice in settings.served.items()
     }
-    return make_service(settings, InlineBackend(models, executor), executor, shape)
+    return InlineBackend(models, executor)
+
+
+def make_inline_service(settings: Settings, executor: Executor, shape: str) -> FaceAnalysis:
+    """Return the service with all models in this process."""
+    return make_service(settings, make_inline_backend(settings, executor), executor, shape)

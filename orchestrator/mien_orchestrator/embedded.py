@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from mien.errors import DeadlineExceededError, InvalidRequestError
+from mien.errors import InvalidRequestError
 from mien.v1 import face_service_pb2 as pb
 from mien_models.detect import DetectorError
 from mien_models.registry import ModelError

@@ -79,7 +79,7 @@ class Ensemble:
         if len(seen.faces):
             with watch.step("tasks", steps) as span:
                 outcomes = await asyncio.gather(*(self._run(task, seen, deadline, watch) for task in tasks))
-                span.children.extend(outcome.span for outcome in outcomes)
+                span.children.extend(outcome.span for outcome in outcomes if outcome.span)
         else:
             outcomes = [Outcome(task, code_pb2.OK) for task in tasks]
         if request.failure_policy == pb.FAILURE_POLICY_ALL_OR_NOTHING:
@@ -125,7 +125,9 @@ class Ensemble:
         except UnreadableImage as error:
             raise ImageError(str(error), reason=error.reason) from error
         except TimeoutError as error:
-            raise DeadlineExceededError("the faces were not found in time; send a smaller image or wait longer") from error
+            raise DeadlineExceededError(
+                "the faces were not found in time; send a smaller image or wait longer"
+            ) from error
 
     async def _run(self, task: Task, seen: Seen, deadline: float, watch: Stopwatch) -> Outcome:
         """Run one task; whatever goes wrong is its outcome, never an exception."""
@@ -144,7 +146,11 @@ class Ensemble:
             _LOG.exception("task %s failed", task)
             return _failed(task, ServerError(f"task {task} failed; the server's log says why"), start, watch)
         span = face_pb2.Span(name=task, start_ms=start, elapsed_ms=watch.now_ms() - start)
-        parts = [("queue", prediction.queue_ms), ("compute", prediction.compute_ms), ("transport", prediction.transport_ms)]
+        parts = [
+            ("queue", prediction.queue_ms),
+            ("compute", prediction.compute_ms),
+            ("transport", prediction.transport_ms),
+        ]
         span.children.extend(consecutive(start, parts))
         return Outcome(task, code_pb2.OK, prediction=prediction, span=span)
 

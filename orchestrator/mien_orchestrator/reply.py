@@ -144,7 +144,9 @@ _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, Sequence[str]], None]] 
 
 
 def _task_result(outcome: Outcome, entry: Entry) -> face_pb2.TaskResult:
-    result = face_pb2.TaskResult(task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message))
+    result = face_pb2.TaskResult(
+        task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message)
+    )
     if outcome.code == code_pb2.OK:
         result.model.CopyFrom(face_pb2.ModelInfo(name=entry.spec.name, version=entry.spec.version, digest=entry.digest))
     return result

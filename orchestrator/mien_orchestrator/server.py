@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2
@@ -27,6 +27,9 @@ _LONGEST = 60.0
 _MESSAGE_OVERHEAD = 64 * 1024
 """Bytes that a request may be larger than its image."""
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -36,24 +39,16 @@ class Servicer(FaceAnalysisServiceServicer):
     def __init__(self, service: FaceAnalysis) -> None:
         self._service = service
 
-    async def Analyze(self, request: pb.AnalyzeRequest, context: grpc.aio.ServicerContext) -> pb.AnalyzeResponse:  # type: ignore[override, type-arg]
+    async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         """Analyze one image within the caller's deadline."""
-        remaining = context.time_remaining()  # type: ignore[no-untyped-call]
+        remaining = context.time_remaining()
         return await self._service.analyze(request, _LONGEST if remaining is None else min(remaining, _LONGEST))
 
-    async def ListModels(  # type: ignore[override]
-        self,
-        request: pb.ListModelsRequest,
-        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
-    ) -> pb.ListModelsResponse:
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """List the models."""
         return self._service.list_models()
 
-    async def GetServerInfo(  # type: ignore[override]
-        self,
-        request: pb.GetServerInfoRequest,
-        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
-    ) -> pb.GetServerInfoResponse:
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Say what the server is and takes."""
         return self._service.server_info()
 
@@ -63,30 +58,30 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]]",
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Any, Any]":
+    ) -> "Handler | None":
         """Wrap the handler of a unary call."""
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:
             return handler
         inner = handler.unary_unary
 
-        async def guarded(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+        async def guarded(request: Any, context: Context) -> Any:
             try:
-                return await inner(request, context)  # type: ignore[misc]
+                return await inner(request, context)  # type: ignore[arg-type]  # stubs know the synchronous context only
             except MienError as error:
                 failure = error
             except Exception:
-                if context.done():  # type: ignore[no-untyped-call]
+                if context.done():
                     raise
-                _LOG.exception("%s failed", details.method)  # type: ignore[attr-defined]
+                _LOG.exception("%s failed", details.method)
                 failure = ServerError("the server failed; its log says why")
             status = rpc_status.to_status(rich_status(failure))
-            await context.abort(_CODES[failure.code], failure.message, status.trailing_metadata)
+            return await context.abort(_CODES[failure.code], failure.message, status.trailing_metadata)
 
         return grpc.unary_unary_rpc_method_handler(
-            guarded,  # type: ignore[arg-type]
+            guarded,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -95,7 +90,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 def rich_status(error: MienError) -> status_pb2.Status:
     """Return an error as a `google.rpc.Status` with its `ErrorInfo`."""
     detail = any_pb2.Any()
-    reason = error.reason or code_pb2.Code.Name(error.code)  # type: ignore[arg-type]
+    reason = error.reason or code_pb2.Code.Name(error.code)
     detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="mien"))
     return status_pb2.Status(code=error.code, message=error.message, details=[detail])
 
@@ -127,7 +122,9 @@ class Server:
         try:
             port = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
-            raise ServerUnavailableError(f"cannot listen on {wanted}: is the port taken, is the address this machine's?") from error
+            raise ServerUnavailableError(
+                f"cannot listen on {wanted}: is the port taken, is the address this machine's?"
+            ) from error
         self.address = f"{self._settings.host}:{port}"
         await self._server.start()
         for name in ("", SERVICE, *self._service.server_info().tasks):

@@ -41,5 +41,3 @@ class FaceAnalysis:
             max_image_pixels=settings.max_image_pixels,
             max_faces=settings.max_faces,
         )
-
-

@@ -70,9 +70,7 @@ class OrchestratorSettings(_Frozen):
 class Settings(BaseSettings):
     """All settings. Frozen: a changed setting is a new server."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MIEN_", env_nested_delimiter="__", frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="MIEN_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
     """Address that the server listens on; 0.0.0.0 for all."""

@@ -31,8 +31,9 @@ class Worker:
     """A replica of one task."""
 
     def __init__(self, settings: dict[str, Any], task: Task) -> None:
-        choice = Settings.load(**settings).served[task]
-        entry = served_models(Settings.load(**settings), make_registry(Settings.load(**settings)))[task]
+        loaded = Settings.load(**settings)
+        choice = loaded.served[task]
+        entry = served_models(loaded, make_registry(loaded))[task]
         model = load(entry, task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
         self._worker = TaskWorker(model)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"mien-{task}")
@@ -48,7 +49,9 @@ class Worker:
 class Orchestrator:
     """A replica that answers callers: a grpc.aio server in front of the ensemble."""
 
-    async def __init__(self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]]) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]]
+    ) -> None:
         logging.getLogger("mien_orchestrator").setLevel(logging.INFO)
         loaded = Settings.load(**settings)
         self._executor = make_executor(loaded)

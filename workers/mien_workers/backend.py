@@ -47,7 +47,8 @@ class ServeBackend:
     async def _call(self, task: Task, request: bytes) -> bytes:
         response = self._handles[task].predict.remote(request)
         try:
-            return await response
+            reply: bytes = await response
         except asyncio.CancelledError:
             response.cancel()
             raise
+        return reply

@@ -93,8 +93,9 @@ class Cluster:
 
     def _logical_cpus(self) -> int:
         """Return the CPUs that Ray is told of: enough for all replicas, since on one machine they are only counted."""
-        deployments = [*self._settings.served.values(), self._settings.orchestrator]
-        reserved = sum(deployment.num_cpus * deployment.scaling.max_replicas for deployment in deployments)
+        orchestrator = self._settings.orchestrator
+        reserved = orchestrator.num_cpus * orchestrator.scaling.max_replicas
+        reserved += sum(task.num_cpus * task.scaling.max_replicas for task in self._settings.served.values())
         return max(os.cpu_count() or 1, int(reserved) + 1)
 
     def _deploy(self) -> None:
@@ -113,7 +114,9 @@ class Cluster:
             request = health_pb2.HealthCheckRequest()
             reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_SECONDS, wait_for_ready=True)
         if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailableError("the cluster started, but its server does not serve; the replica's log says why")
+            raise ServerUnavailableError(
+                "the cluster started, but its server does not serve; the replica's log says why"
+            )
 
     def _shutdown(self) -> None:
         import ray
@@ -123,4 +126,3 @@ class Cluster:
         if ray.is_initialized():
             ray_serve.shutdown()
         ray.shutdown()
-

@@ -27,7 +27,7 @@ class TaskWorker:
     def predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         """Answer a stack of crops; raises `InvalidRequestError` where task or stack are not this worker's."""
         if request.task != self._model.task:
-            raise InvalidRequestError(f"this worker answers {self._model.task!r}, not {request.task!r}", reason="TASK_UNKNOWN")
+            raise InvalidRequestError(f"this worker does not answer {request.task!r}", reason="TASK_UNKNOWN")
         crops = from_message(request.crops)
         started = time.perf_counter()
         try:

@@ -4,6 +4,8 @@ Arriaga, Ploeger, Valdenegro: Real-time Convolutional Neural Networks for Emotio
 arXiv 1710.07557, figure 4. Layer for layer the released Keras network, so its weights can be imported.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,13 +41,12 @@ class _Module(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.main = nn.Sequential(
-            _Separable(inputs, outputs), nn.ReLU(), _Separable(outputs, outputs), _SameMaxPool()
-        )
+        self.main = nn.Sequential(_Separable(inputs, outputs), nn.ReLU(), _Separable(outputs, outputs), _SameMaxPool())
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=2, bias=False), _batch_norm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.main(x) + self.shortcut(x)
+        halved: Tensor = self.main(x) + self.shortcut(x)
+        return halved
 
 
 class MiniXception(nn.Module):
@@ -58,7 +59,7 @@ class MiniXception(nn.Module):
             nn.Conv2d(8, 8, 3, bias=False), _batch_norm(8), nn.ReLU(),
         )  # fmt: skip
         widths = (8, 16, 32, 64, 128)
-        self.stages = nn.Sequential(*(_Module(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.stages = nn.Sequential(*(_Module(a, b) for a, b in pairwise(widths)))
         self.head = nn.Conv2d(widths[-1], outputs, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+# One place for every command; hooks and CI call the same targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help analyze test check format protos serve bench clean
+
+help:  ## Show this help
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo "mien needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[local]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.local
+
+analyze: $(VENV)/.local  ## Say what the example photograph shows, in this process
+	$(BIN)/client analyze examples/astronaut.jpg --annotate out/astronaut.jpg
+	@echo "annotated picture: out/astronaut.jpg"
+
+serve: $(VENV)/.dev  ## Serve a cluster on this machine until Ctrl-C
+	$(BIN)/mien serve
+
+test: $(VENV)/.dev  ## Run all tests
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+
+check: $(VENV)/.dev  ## Format, lint, types, generated code, unit tests: what a commit must pass
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/unit
+
+format: $(VENV)/.dev  ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(VENV)/.dev  ## Regenerate client/mien/v1 from protos/
+	$(BIN)/python protos/generate.py client
+
+bench: $(VENV)/.dev  ## Measure single and cluster side by side
+	$(BIN)/python benchmarks/serving.py --out benchmarks/results/serving.json
+
+clean:  ## Remove the environment and what was built
+	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache

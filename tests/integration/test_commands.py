@@ -1,0 +1,168 @@
+"""The commands `client` and `mien`, run as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.version import __version__
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "astronaut.jpg"
+
+
+def client(*words: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [BIN / "client", *words]
+    return subprocess.run(command, input=stdin, capture_output=True, env={**os.environ, **environment}, timeout=120)
+
+
+def test_a_table_for_people(single: str) -> None:
+    said = client("analyze", EXAMPLE, "--server", single)
+    assert said.returncode == 0
+    assert b"female" in said.stdout
+    assert b"happy" in said.stdout
+    assert said.stderr == b""
+
+
+def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
+    (line,) = client("analyze", EXAMPLE, "--json", MIEN_SERVER=single).stdout.splitlines()
+    said = json.loads(line)
+    assert said["source"] == str(EXAMPLE)
+    assert said["faces"][0]["ratio_box"].keys() == {"left", "top", "width", "height"}
+    assert said["faces_truncated"] is False
+    assert [task["task"] for task in said["tasks"]] == ["age", "gender", "emotion"]
+
+
+def test_one_bad_image_fails_alone(single: str, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not an image")
+    names = [tmp_path / "text.jpg", tmp_path / "missing.jpg", EXAMPLE]
+    said = client("analyze", *names, "--json", "--server", single)
+    first, second, third = map(json.loads, said.stdout.splitlines())
+    assert said.returncode == 1
+    assert first["error"]["reason"] == "IMAGE_UNDECODABLE"
+    assert "no such file" in second["error"]["message"]
+    assert len(third["faces"]) == 1
+    assert said.stderr.count(b"client: ") == 2
+
+
+def test_standard_input_is_read(single: str) -> None:
+    said = client("analyze", "-", "--json", "--server", single, stdin=EXAMPLE.read_bytes())
+    assert json.loads(said.stdout)["source"] == "-"
+    assert len(json.loads(said.stdout)["faces"]) == 1
+
+
+def test_folders_and_patterns_are_expanded(single: str, tmp_path: Path) -> None:
+    folder = tmp_path / "größe und maß"
+    (folder / "below").mkdir(parents=True)
+    for name in ("a.png", "below/b.JPG"):
+        Image.fromarray(np.full((40, 60, 3), 120, np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    said = client("analyze", folder, "--json", "--server", single)
+    assert [Path(json.loads(line)["source"]).name for line in said.stdout.splitlines()] == ["a.png", "b.JPG"]
+    said = client("analyze", folder / "*.png", "--json", "--server", single)
+    assert len(said.stdout.splitlines()) == 1
+
+
+def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_path: Path) -> None:
+    assert client("analyze", EXAMPLE, "--annotate", tmp_path / "one.png", "--server", single).returncode == 0
+    with Image.open(tmp_path / "one.png") as picture, Image.open(EXAMPLE) as original:
+        assert picture.format == "PNG"
+        assert picture.size == original.size
+        assert np.abs(np.asarray(picture, float) - np.asarray(original, float)).max() > 100
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / EXAMPLE.name).write_bytes(EXAMPLE.read_bytes())
+    assert client("analyze", EXAMPLE, other, "--annotate", tmp_path / "many", "--server", single).returncode == 0
+    assert {path.name for path in (tmp_path / "many").iterdir()} == {
+        "astronaut.annotated.jpg",
+        "astronaut-2.annotated.jpg",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["analyze", "--tasks", "nose", str(EXAMPLE)], 2, "unknown task 'nose'; there are: age, gender, emotion"),
+        (["analyze", "--tasks", "", str(EXAMPLE)], 2, "no task named"),
+        (["analyze", "{empty}"], 2, "holds no images"),
+        (["analyze", "{empty}/*.jpg"], 2, "no image matches"),
+        (["analyze", str(EXAMPLE), str(EXAMPLE.parent), "--annotate", "{empty}/x.jpg"], 0, ""),
+        (["analyze"], 2, "Missing argument"),
+        (["analyze", str(EXAMPLE), "--timeout", "0"], 2, "timeout"),
+        (["analyze", str(EXAMPLE), "--server", "127.0.0.1:1"], 3, "no server answers at 127.0.0.1:1"),
+        (["info", "--server", "127.0.0.1:1"], 3, "no server answers"),
+        (["models", "--server", "not an address"], 2, "host:port"),
+        (["analyze", "{empty}/missing.jpg"], 1, "no such file"),
+    ],
+)
+def test_wrong_usage_has_its_exit_code_and_a_plain_text(
+    single: str, tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    result = client(*(word.format(empty=tmp_path) for word in words), MIEN_SERVER=single)
+    assert result.returncode == code, result.stderr.decode()
+    assert said in result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+
+
+def test_several_pictures_do_not_go_into_one_file(single: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.jpg"
+    copy.write_bytes(EXAMPLE.read_bytes())
+    said = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
+    assert said.returncode == 2
+    assert b"name a folder" in said.stderr
+
+
+def test_models_and_info_as_table_and_json(single: str) -> None:
+    assert b"mien-emotion" in client("models", "--server", single).stdout
+    assert {model["name"] for model in json.loads(client("models", "--json", "--server", single).stdout)}
+    assert json.loads(client("info", "--json", "--server", single).stdout)["shape"] == "single"
+    assert __version__.encode() in client("info", "--server", single).stdout
+
+
+def test_without_a_server_this_process_analyzes() -> None:
+    said = json.loads(client("analyze", EXAMPLE, "--json").stdout)
+    assert len(said["faces"]) == 1
+
+
+def test_a_wrong_setting_of_the_embedded_engine_is_told() -> None:
+    said = client("info", MIEN_DETECTOR="nose")
+    assert said.returncode == 2
+    assert b"detector" in said.stderr
+    assert b"Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_says_when_it_is_ready_and_ends_cleanly(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [BIN / "mien", "serve", "--inline", "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout
+        address = server.stdout.readline().removeprefix("mien is ready at ").strip()
+        assert client("analyze", EXAMPLE, "--server", address).returncode == 0
+        server.send_signal(number)
+        assert server.wait(20) == 0
+
+
+def test_a_taken_port_is_told(single: str) -> None:
+    port = single.rpartition(":")[2]
+    command = [BIN / "mien", "serve", "--inline", "--port", port]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_serve_tells_a_wrong_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "mien.yaml").write_text("tasks: {age: {model: nose-net}}")
+    command = [BIN / "mien", "serve", "--inline", "--config", tmp_path / "mien.yaml"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    assert "unknown model 'nose-net'" in said.stderr
+    assert "Traceback" not in said.stderr

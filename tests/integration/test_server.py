@@ -1,0 +1,175 @@
+"""The gRPC edge, over a real channel."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+from numpy.typing import NDArray
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_models.spec import Task
+from mien_orchestrator.assembly import make_executor, make_service
+from mien_orchestrator.backend import Prediction
+from mien_orchestrator.settings import Settings
+from tests.integration.conftest import Running
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+def test_a_photograph_is_analyzed_from_a_path_bytes_and_an_array(single: str) -> None:
+    with mien.Client(single) as client:
+        from_path, from_bytes = client.analyze(EXAMPLE), client.analyze(EXAMPLE.read_bytes())
+        pixels = mien.draw(EXAMPLE, mien.Analysis.from_message(pb.AnalyzeResponse()))  # nothing to draw: the photograph
+        from_array = client.analyze(pixels)
+    assert from_path.faces == from_bytes.faces
+    assert from_array.faces[0].box == from_path.faces[0].box
+    assert "1 face in 512x512 JPEG" in str(from_path)
+
+
+async def test_the_async_client_says_the_same(single: str) -> None:
+    async with mien.AsyncClient(single) as client:
+        analysis, models, info = await asyncio.gather(client.analyze(EXAMPLE), client.models(), client.server_info())
+    with mien.Client(single) as plain:
+        assert plain.analyze(EXAMPLE).faces == analysis.faces
+        assert (plain.models(), plain.server_info()) == (models, info)
+
+
+def test_server_info_and_models_tell_what_is_served(single: str) -> None:
+    with mien.Client(single) as client:
+        info, models = client.server_info(), client.models()
+    assert (info.shape, info.tasks, info.max_image_bytes) == ("single", ("age", "gender", "emotion"), 4 * 2**20)
+    assert {"JPEG", "PNG", "WEBP", "BMP", "TIFF"} <= set(info.formats)
+    in_use = {name for model in models for name in model.tasks if model.is_default}
+    assert in_use == {"age", "gender", "emotion"}
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [(b"", "IMAGE_EMPTY"), (b"just text", "IMAGE_UNDECODABLE"), (EXAMPLE.read_bytes()[:20_000], "IMAGE_UNDECODABLE"),
+     (b"\0" * (4 * 2**20 + 1), "IMAGE_TOO_LARGE")],
+    ids=["empty", "text", "cut", "large"],
+)  # fmt: skip
+def test_a_bad_image_is_refused_with_its_reason_and_the_server_goes_on(single: str, image: bytes, reason: str) -> None:
+    with mien.Client(single) as client:
+        with pytest.raises(mien.ImageError) as caught:
+            client.analyze(image)
+        assert caught.value.reason == reason
+        assert "Traceback" not in str(caught.value)
+        assert len(client.analyze(EXAMPLE).faces) == 1
+
+
+def test_a_message_over_the_limit_is_refused(single: str) -> None:
+    with mien.Client(single) as client, pytest.raises(mien.OverloadedError, match="larger than max"):
+        client.analyze(b"\0" * (5 * 2**20))
+
+
+def test_errors_carry_error_info(single: str) -> None:
+    with grpc.insecure_channel(single) as channel, pytest.raises(grpc.RpcError) as caught:
+        FaceAnalysisServiceStub(channel).Analyze(pb.AnalyzeRequest(image=b"x", tasks=["nose"]), timeout=10)
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+    info = error_details_pb2.ErrorInfo()
+    assert status is not None
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == ("TASK_UNKNOWN", "mien")
+
+
+def test_health_is_told_for_the_server_and_each_task(single: str) -> None:
+    with grpc.insecure_channel(single) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "mien.v1.FaceAnalysisService", "age", "gender", "emotion"):
+            reply = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING, name
+
+
+def test_an_unreachable_server_is_told_with_its_address() -> None:
+    with mien.Client("127.0.0.1:1") as client, pytest.raises(mien.ServerUnavailableError, match=r"127\.0\.0\.1:1"):
+        client.server_info(timeout=5)
+
+
+def test_a_late_answer_is_a_deadline_error(single: str) -> None:
+    with mien.Client(single) as client, pytest.raises(mien.DeadlineExceededError):
+        client.analyze(EXAMPLE, timeout=0.001)
+
+
+def test_many_callers_at_once_get_their_own_answers(single: str) -> None:
+    """The same face on wider and wider pictures: a swapped reply would have another width."""
+    pixels = mien.draw(EXAMPLE, mien.Analysis.from_message(pb.AnalyzeResponse()))
+    pictures = [np.pad(pixels, ((0, 0), (0, 4 * step), (0, 0)), "edge") for step in range(24)]
+    with mien.Client(single, timeout=120) as client, ThreadPoolExecutor(24) as pool:
+        analyses = list(pool.map(client.analyze, pictures))
+    assert [analysis.image.width for analysis in analyses] == [512 + 4 * step for step in range(24)]
+
+
+class SlowBackend:
+    """A backend that never answers, and tells when it was let go."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.started = threading.Event()
+        self.released = threading.Event()
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+        self.waiting += 1
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.waiting -= 1
+            if self.waiting == 0:
+                self.released.set()
+        raise AssertionError
+
+
+def test_a_cancelled_call_stops_the_work(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0)
+    backend = SlowBackend()
+    with make_executor(settings) as executor:
+        service = make_service(settings, backend, executor, "single")
+        with running(service, settings) as address, grpc.insecure_channel(address) as channel:
+            call = FaceAnalysisServiceStub(channel).Analyze.future(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()))
+            assert backend.started.wait(30)
+            call.cancel()
+            assert backend.released.wait(10)
+
+
+def test_late_tasks_are_told_and_the_reply_is_in_time(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0)
+    with make_executor(settings) as executor:
+        service = make_service(settings, SlowBackend(), executor, "single")
+        with running(service, settings) as address, mien.Client(address) as client:
+            started = time.monotonic()
+            analysis = client.analyze(EXAMPLE, timeout=4)
+            assert time.monotonic() - started < 4
+    assert {task.code for task in analysis.tasks} == {"DEADLINE_EXCEEDED"}
+    assert len(analysis.faces) == 1
+
+
+class FailingBackend:
+    """A backend with a defect."""
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+        raise ZeroDivisionError("/secret/path")
+
+
+def test_no_traceback_reaches_a_caller(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0)
+    with make_executor(settings) as executor:
+        service = make_service(settings, FailingBackend(), executor, "single")
+        with running(service, settings) as address, mien.Client(address) as client:
+            said = str(client.analyze(EXAMPLE).message)
+            with pytest.raises(mien.ServerError) as caught:
+                client.analyze(EXAMPLE, all_or_nothing=True)
+    for text in (said, str(caught.value)):
+        assert "Traceback" not in text
+        assert "/secret" not in text
+        assert "ZeroDivision" not in text

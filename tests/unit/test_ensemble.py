@@ -1,0 +1,182 @@
+"""The request's way, with real models and with backends that fail on purpose."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import mien
+from mien.v1 import face_pb2
+from mien.v1 import face_service_pb2 as pb
+from mien_models.spec import Task
+from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
+from mien_orchestrator.backend import Backend, Prediction
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+
+PHOTO = (Path(__file__).parents[2] / "examples" / "astronaut.jpg").read_bytes()
+SETTINGS = Settings.load()
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with make_executor(SETTINGS) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def backend(executor: ThreadPoolExecutor) -> Backend:
+    return make_inline_backend(SETTINGS, executor)
+
+
+@pytest.fixture(scope="module")
+def service(backend: Backend, executor: ThreadPoolExecutor) -> FaceAnalysis:
+    return make_service(SETTINGS, backend, executor, "embedded")
+
+
+class FaultyBackend:
+    """A real backend of which one task misbehaves."""
+
+    def __init__(self, inner: Backend, task: Task, fault: str) -> None:
+        self._inner, self._task, self._fault = inner, task, fault
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+        prediction = await self._inner.predict(task, crops, budget)
+        if task != self._task:
+            return prediction
+        match self._fault:
+            case "raises":
+                raise RuntimeError("/secret/path: division by zero")
+            case "down":
+                raise mien.ServerUnavailableError("the worker is down")
+            case "hangs":
+                await asyncio.Event().wait()
+            case "nan":
+                return Prediction({name: values * np.nan for name, values in prediction.answers.items()}, 0, 0, 0)
+            case "short":
+                return Prediction({name: values[:0] for name, values in prediction.answers.items()}, 0, 0, 0)
+        raise AssertionError(self._fault)
+
+
+def request(**fields: object) -> pb.AnalyzeRequest:
+    return pb.AnalyzeRequest(image=PHOTO, **fields)  # type: ignore[arg-type]
+
+
+async def test_a_photograph_gets_a_whole_reply(service: FaceAnalysis) -> None:
+    reply = await service.analyze(request(), 30)
+    (face,) = reply.faces
+    assert (reply.image.width, reply.image.height, reply.image.format) == (512, 512, "JPEG")
+    assert face.gender.value == "female"
+    assert face.age.low <= face.age.years <= face.age.high
+    assert face.emotions[0].label == "happy"
+    assert sum(emotion.probability for emotion in face.emotions) == pytest.approx(1, abs=1e-4)
+    assert sorted((e.probability for e in face.emotions), reverse=True) == [e.probability for e in face.emotions]
+    assert face.mood.label == "excited"
+    assert face.ratio_box.left == pytest.approx(face.box.x / 512)
+    assert [(task.task, task.status.code) for task in reply.tasks] == [("age", 0), ("gender", 0), ("emotion", 0)]
+    assert all(task.model.digest.startswith("sha256:") for task in reply.tasks)
+
+
+async def test_only_the_tasks_asked_for_are_run(service: FaceAnalysis) -> None:
+    reply = await service.analyze(request(tasks=["gender", "gender"]), 30)
+    assert [task.task for task in reply.tasks] == ["gender"]
+    (face,) = reply.faces
+    assert face.HasField("gender")
+    assert not face.HasField("age")
+    assert not face.emotions
+    assert not face.HasField("mood")
+
+
+async def test_no_face_is_no_error(service: FaceAnalysis) -> None:
+    blank = mien.request.image_bytes(np.full((80, 120, 3), 90, np.uint8))
+    reply = await service.analyze(pb.AnalyzeRequest(image=blank), 30)
+    assert len(reply.faces) == 0
+    assert [task.status.code for task in reply.tasks] == [0, 0, 0]
+
+
+async def test_an_unknown_task_is_refused_with_the_known_ones(service: FaceAnalysis) -> None:
+    with pytest.raises(mien.InvalidRequestError, match="unknown task 'nose'; this server has: age, gender, emotion"):
+        await service.analyze(request(tasks=["nose"]), 30)
+
+
+@pytest.mark.parametrize(("image", "reason"), [(b"", "IMAGE_EMPTY"), (b"text", "IMAGE_UNDECODABLE")])
+async def test_a_bad_image_is_an_error_with_a_reason(service: FaceAnalysis, image: bytes, reason: str) -> None:
+    with pytest.raises(mien.ImageError) as caught:
+        await service.analyze(pb.AnalyzeRequest(image=image), 30)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("raises", "INTERNAL"),
+        ("down", "UNAVAILABLE"),
+        ("hangs", "DEADLINE_EXCEEDED"),
+        ("nan", "INTERNAL"),
+        ("short", "INTERNAL"),
+    ],
+)
+async def test_a_failing_task_is_told_and_the_others_answer(
+    backend: Backend, executor: ThreadPoolExecutor, fault: str, code: str
+) -> None:
+    service = make_service(SETTINGS, FaultyBackend(backend, "emotion", fault), executor, "embedded")
+    analysis = mien.Analysis.from_message(await service.analyze(request(), 3))
+    assert {task.task: task.code for task in analysis.tasks} == {"age": "OK", "gender": "OK", "emotion": code}
+    (face,) = analysis.faces
+    assert face.age is not None
+    assert face.gender is not None
+    assert face.emotions == ()
+    assert face.mood is None
+    (failed,) = [task for task in analysis.tasks if not task.ok]
+    assert "emotion" in failed.message or "worker" in failed.message
+    assert "/secret" not in failed.message
+
+
+async def test_all_or_nothing_fails_with_the_tasks_error(backend: Backend, executor: ThreadPoolExecutor) -> None:
+    service = make_service(SETTINGS, FaultyBackend(backend, "age", "down"), executor, "embedded")
+    with pytest.raises(mien.ServerUnavailableError):
+        await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), 30)
+
+
+async def test_no_time_at_all_is_a_deadline_error(service: FaceAnalysis) -> None:
+    with pytest.raises(mien.DeadlineExceededError):
+        await service.analyze(request(), 0.001)
+
+
+async def test_the_timing_tree_adds_up(service: FaceAnalysis) -> None:
+    reply = await service.analyze(request(), 30)
+    total = reply.timing.total
+    steps = {span.name: span for span in total.children}
+    assert list(steps)[-5:] == ["decode", "detect", "cut", "tasks", "merge"]
+    assert sum(span.elapsed_ms for span in total.children) <= total.elapsed_ms
+    tasks = steps["tasks"]
+    assert {span.name for span in tasks.children} == {"age", "gender", "emotion"}
+    for task in tasks.children:
+        assert inside(task, tasks)
+        assert {part.name for part in task.children} <= {"queue", "compute", "transport"}
+        assert sum(part.elapsed_ms for part in task.children) <= task.elapsed_ms + 0.01
+    last = max(tasks.children, key=lambda span: span.start_ms + span.elapsed_ms)
+    assert list(reply.timing.critical_path)[-5:] == ["decode", "detect", "cut", last.name, "merge"]
+
+
+def inside(inner: face_pb2.Span, outer: face_pb2.Span) -> bool:
+    """Return whether a span lies in another, up to the clock's rounding."""
+    ends = inner.start_ms + inner.elapsed_ms <= outer.start_ms + outer.elapsed_ms + 0.01
+    return inner.start_ms >= outer.start_ms - 0.01 and ends
+
+
+async def test_concurrent_requests_keep_their_own_answers(service: FaceAnalysis) -> None:
+    """Frames of different widths hold the same face at different places."""
+    with mien.Client() as client:
+        face = client.analyze(PHOTO).faces[0]
+    pixels = np.asarray(mien.draw(PHOTO, mien.Analysis.from_message(pb.AnalyzeResponse())))
+    padded = [np.pad(pixels, ((0, 0), (8 * step, 0), (0, 0)), "edge") for step in range(12)]
+    images = [mien.request.image_bytes(picture) for picture in padded]
+    replies = await asyncio.gather(*(service.analyze(pb.AnalyzeRequest(image=image), 60) for image in images))
+    for step, reply in enumerate(replies):
+        assert reply.image.width == 512 + 8 * step
+        assert max(found.box.x for found in reply.faces) == pytest.approx(face.box.x + 8 * step, abs=12)

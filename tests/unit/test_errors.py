@@ -1,0 +1,33 @@
+"""An error knows its status, a status knows its error."""
+
+import pytest
+from google.rpc import code_pb2
+
+import mien
+from mien.errors import from_status
+
+CLASSES = [
+    mien.InvalidRequestError,
+    mien.AuthenticationError,
+    mien.OverloadedError,
+    mien.DeadlineExceededError,
+    mien.ServerUnavailableError,
+    mien.ServerError,
+]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_survives_the_wire(kind: type[mien.MienError]) -> None:
+    error = kind("what happened", reason="WHY")
+    back = from_status(error.code, error.message, error.reason)
+    assert (type(back), str(back), back.reason) == (kind, "what happened", "WHY")
+
+
+def test_the_reason_tells_an_image_from_an_option() -> None:
+    assert type(from_status(code_pb2.INVALID_ARGUMENT, "", "IMAGE_EMPTY")) is mien.ImageError
+    assert type(from_status(code_pb2.INVALID_ARGUMENT, "", "TASK_UNKNOWN")) is mien.InvalidRequestError
+
+
+@pytest.mark.parametrize("code", [number for number in code_pb2.Code.values() if number])
+def test_every_code_has_an_error(code: int) -> None:
+    assert isinstance(from_status(code, "said"), mien.MienError)

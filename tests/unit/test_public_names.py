@@ -1,0 +1,27 @@
+"""The SDK's public face: names, and the two clients' likeness."""
+
+import inspect
+
+import mien
+
+
+def test_all_is_sorted_and_complete() -> None:
+    public = {name for name, value in vars(mien).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert mien.__all__ == sorted(mien.__all__)
+    assert set(mien.__all__) == public | {"__version__"}
+
+
+def test_both_clients_have_the_same_calls() -> None:
+    calls = [name for name in vars(mien.Client) if not name.startswith("_")]
+    assert calls == ["analyze", "models", "server_info", "close"]
+    for name in calls:
+        plain, twin = getattr(mien.Client, name), getattr(mien.AsyncClient, name)
+        assert inspect.signature(plain) == inspect.signature(twin), name
+        assert inspect.iscoroutinefunction(twin), name
+    assert inspect.signature(mien.Client) == inspect.signature(mien.AsyncClient)
+
+
+def test_every_public_name_is_described() -> None:
+    for name in mien.__all__:
+        if name != "__version__":
+            assert inspect.getdoc(getattr(mien, name)), name

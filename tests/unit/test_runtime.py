@@ -1,0 +1,75 @@
+"""Both runtimes answer alike, and refuse what is not a stack of crops."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien_models.registry import ANSWERS, Registry
+from mien_models.runtime import CropError, RuntimeName, load
+from mien_models.spec import Task
+
+CASES = [(entry.spec.name, task) for entry in Registry().entries() for task in entry.spec.heads]
+
+
+def crops(size: int, count: int = 5) -> NDArray[np.uint8]:
+    """Return smooth pictures with noise: faces' statistics are closer to this than to pure noise."""
+    generator = np.random.default_rng(7)
+    ramp = np.linspace(30, 220, size)[None, :, None, None] * np.ones((count, 1, size, 3))
+    return (ramp + generator.normal(0, 20, ramp.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_onnx_and_torch_give_the_same_answers(name: str, task: Task) -> None:
+    entry = Registry().get(name)
+    stack = crops(entry.spec.crop.size)
+    ours, theirs = (load(entry, task, runtime=runtime).predict(stack) for runtime in get_args(RuntimeName))
+    assert tuple(ours) == tuple(theirs) == ANSWERS[task]
+    for key in ours:
+        assert np.abs(ours[key] - theirs[key]).max() < 1e-4 * max(1.0, np.abs(theirs[key]).max()), key
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_answers_do_not_depend_on_the_neighbours_in_a_stack(name: str, task: Task) -> None:
+    model = load(Registry().get(name), task)
+    stack = crops(model.entry.spec.crop.size)
+    together = model.predict(stack)
+    for index in range(len(stack)):
+        alone = model.predict(stack[index : index + 1])
+        for key in alone:
+            assert np.allclose(alone[key][0], together[key][index], atol=1e-4, rtol=1e-4), key
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_answers_are_in_their_ranges(name: str, task: Task) -> None:
+    model = load(Registry().get(name), task)
+    said = model.predict(crops(model.entry.spec.crop.size))
+    match task:
+        case "age":
+            assert (said["low"] <= said["years"]).all()
+            assert (said["years"] <= said["high"]).all()
+            assert (said["low"] >= 0).all()
+        case "gender":
+            assert ((said["p_male"] >= 0) & (said["p_male"] <= 1)).all()
+        case "emotion":
+            assert np.allclose(said["probabilities"].sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", get_args(RuntimeName))
+def test_an_empty_stack_has_empty_answers(runtime: RuntimeName) -> None:
+    model = load(Registry().get("mien-emotion"), "emotion", runtime=runtime)
+    size = model.entry.spec.crop.size
+    assert model.predict(np.zeros((0, size, size, 3), np.uint8))["probabilities"].shape == (0, 7)
+
+
+@pytest.mark.parametrize("runtime", get_args(RuntimeName))
+@pytest.mark.parametrize(
+    "stack",
+    [np.zeros((1, 10, 10, 3), np.uint8), np.zeros((48, 48, 3), np.uint8), np.zeros((1, 48, 48, 3), np.float32)],
+    ids=["size", "axes", "type"],
+)
+def test_a_wrong_stack_is_refused_with_the_right_one(runtime: RuntimeName, stack: NDArray[np.uint8]) -> None:
+    model = load(Registry().get("mien-emotion"), "emotion", runtime=runtime)
+    with pytest.raises(CropError, match=r"takes \(N, 48, 48, 3\) uint8"):
+        model.predict(stack)

@@ -1,0 +1,71 @@
+"""Where a setting comes from, and how a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from mien_orchestrator.settings import Settings, SettingsError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mien.yaml"
+    path.write_text("port: 1111\nmax_faces: 7\ntasks:\n  age: {model: ssrnet-age, scaling: {max_replicas: 3}}\n")
+    return path
+
+
+def test_defaults_serve_every_task() -> None:
+    assert list(Settings.load().served) == ["age", "gender", "emotion"]
+
+
+def test_arguments_count_over_environment_over_file_over_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Settings.load(config=file).port, Settings.load().port) == (1111, 50051)
+    monkeypatch.setenv("MIEN_PORT", "2222")
+    assert Settings.load(config=file).port == 2222
+    assert Settings.load(config=file, port=3333).port == 3333
+    assert Settings.load(config=file, port=None).max_faces == 7
+
+
+def test_the_environment_may_name_the_file_and_reach_into_a_task(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_CONFIG", str(file))
+    monkeypatch.setenv("MIEN_TASKS__AGE__THREADS", "2")
+    age = Settings.load().tasks["age"]
+    assert (age.model, age.threads, age.scaling.max_replicas) == ("ssrnet-age", 2, 3)
+
+
+def test_a_task_can_be_switched_off(tmp_path: Path) -> None:
+    path = tmp_path / "mien.yaml"
+    path.write_text("tasks: {emotion: {enabled: false}}")
+    assert list(Settings.load(config=path).served) == ["age", "gender"]
+
+
+def test_settings_survive_the_way_to_a_replica(file: Path) -> None:
+    settings = Settings.load(config=file)
+    assert Settings.load(**settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("prot: 1", "prot: Extra inputs are not permitted"),
+        ("port: many", "port: Input should be a valid integer"),
+        ("tasks: {nose: {}}", "tasks.nose"),
+        (
+            "tasks: {age: {enabled: false}, gender: {enabled: false}, emotion: {enabled: false}}",
+            "every task is switched off",
+        ),
+        ("- 1", "holds no settings"),
+        ("port: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_file_is_told_plainly(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "mien.yaml"
+    path.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(config=path)
+    assert said in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.yaml: No such file"):
+        Settings.load(config=tmp_path / "none.yaml")

@@ -1,0 +1,51 @@
+"""A worker's contract: a stack of crops in, arrays out."""
+
+import numpy as np
+import pytest
+
+import mien
+from mien.array import from_message, to_message
+from mien.v1 import task_service_pb2 as pb
+from mien_models.registry import Registry
+from mien_models.runtime import load
+from mien_workers.worker import TaskWorker
+
+
+@pytest.fixture(scope="module")
+def worker() -> TaskWorker:
+    return TaskWorker(load(Registry().for_task("gender"), "gender"))
+
+
+def test_a_stack_is_answered_with_the_model_that_did(worker: TaskWorker) -> None:
+    size = worker.entry.spec.crop.size
+    stack = np.random.default_rng(0).integers(0, 255, (3, size, size, 3), np.uint8)
+    reply = worker.predict(pb.PredictRequest(task="gender", crops=to_message(stack)))
+    assert from_message(reply.answers["p_male"]).shape == (3,)
+    assert (reply.model.name, reply.model.digest) == (worker.entry.spec.name, worker.entry.digest)
+    assert reply.compute_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (pb.PredictRequest(task="age", crops=to_message(np.zeros((1, 64, 64, 3), np.uint8))), "TASK_UNKNOWN"),
+        (pb.PredictRequest(task="gender", crops=to_message(np.zeros((1, 9, 9, 3), np.uint8))), "CROPS_WRONG"),
+        (pb.PredictRequest(task="gender", crops=to_message(np.zeros((1, 64, 64, 3), np.float32))), "CROPS_WRONG"),
+        (pb.PredictRequest(task="gender"), "ARRAY_WRONG"),
+        (pb.PredictRequest(task="gender", crops=pb.Array(type=1, shape=[2, 2], data=b"abc")), "ARRAY_WRONG"),
+    ],
+    ids=["task", "size", "type", "nothing", "length"],
+)
+def test_a_wrong_request_is_refused(worker: TaskWorker, request_: pb.PredictRequest, reason: str) -> None:
+    with pytest.raises(mien.InvalidRequestError) as caught:
+        worker.predict(request_)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3,), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_arrays_survive_the_wire(shape: tuple[int, ...], dtype: type) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    back = from_message(pb.Array.FromString(to_message(array).SerializeToString()))
+    assert back.dtype == dtype
+    assert np.array_equal(back, array)
