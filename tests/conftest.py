@@ -1,9 +1,14 @@
 """Fixtures for every test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_orchestrator.settings import Settings
+from tests.servers import Running, run_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -15,3 +20,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared data here: set MIEN_SHARED to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def running() -> Running:
+    return run_server
+
+
+@pytest.fixture(scope="session")
+def single() -> Iterator[str]:
+    """The address of a server in the single shape."""
+    settings = Settings.load(port=0, drain_seconds=1, max_image_bytes=4 * 2**20)
+    with make_executor(settings) as executor:
+        service = make_inline_service(settings, executor, "single")
+        with run_server(service, settings) as address:
+            yield address

@@ -21,7 +21,7 @@ from mien_models.spec import Task
 from mien_orchestrator.assembly import make_executor, make_service
 from mien_orchestrator.backend import Prediction
 from mien_orchestrator.settings import Settings
-from tests.integration.conftest import Running
+from tests.servers import Running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

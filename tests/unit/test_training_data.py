@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from augment import Augmentation, augment
 from dataset import DatasetError, concatenate, load
 

@@ -1,0 +1,49 @@
+"""One real Ray cluster for the whole run, started by `mien serve` as a user starts it."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+BIN = Path(sys.executable).parent
+
+SCALING = {"min_replicas": 1, "max_replicas": 2, "upscale_delay_s": 600}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster: one orchestrator, two emotion workers, one worker of each other task."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tasks = {"emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}}, "age": {"scaling": SCALING}}
+    config = folder / "mien.yaml"
+    config.write_text(yaml.safe_dump({"port": port, "drain_seconds": 2, "tasks": tasks}))
+    log = folder / "serve.log"
+    with log.open("w") as errors:
+        command = [BIN / "mien", "serve", "--config", config]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert server.stdout
+        line = server.stdout.readline()
+        assert line.startswith("mien is ready at "), log.read_text()
+        yield line.removeprefix("mien is ready at ").strip()
+        left = children(server.pid)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(90) == 0, log.read_text()
+        server.stdout.close()
+    assert [pid for pid in left if Path(f"/proc/{pid}").exists()] == []
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes below a process."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *children(child)]
+    return found

@@ -1,0 +1,121 @@
+"""The cluster: what it deploys, and that all three shapes give the same replies."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "astronaut.jpg"
+
+
+def without_timing(analysis: mien.Analysis) -> pb.AnalyzeResponse:
+    reply = pb.AnalyzeResponse()
+    reply.CopyFrom(analysis.message)
+    reply.ClearField("timing")
+    return reply
+
+
+def replicas() -> dict[str, int]:
+    """Ask Serve itself, in a process of its own, since a driver of this one would outlive the fixture."""
+    code = (
+        "import ray, json; from ray import serve; ray.init(address='auto', logging_level='error', log_to_driver=False);"
+        "apps = serve.status().applications['mien'].deployments;"
+        "print(json.dumps({name: d.replica_states.get('RUNNING', 0) for name, d in apps.items()}))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert said.returncode == 0, said.stderr
+    counts: dict[str, int] = json.loads(said.stdout.splitlines()[-1])
+    return counts
+
+
+def test_four_deployments_with_their_own_replica_counts(cluster: str) -> None:
+    assert replicas() == {"orchestrator": 1, "age": 1, "gender": 1, "emotion": 2}
+
+
+def test_the_example_is_the_same_in_all_three_shapes(cluster: str, single: str) -> None:
+    assert_congruent([EXAMPLE], cluster, single)
+
+
+@pytest.mark.shared
+def test_photographs_are_the_same_in_all_three_shapes(cluster: str, single: str, shared: Path) -> None:
+    paths = sorted(path for folder in ("azure", "public_domain") for path in (shared / "photos" / folder).glob("*.*g"))
+    assert len(paths) > 15
+    assert_congruent(paths, cluster, single)
+
+
+def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:
+    with mien.Client() as embedded, mien.Client(single) as one, mien.Client(cluster) as many:
+        for path in paths:
+            replies = [without_timing(client.analyze(path)) for client in (embedded, one, many)]
+            assert replies[0] == replies[1] == replies[2], path.name
+            assert all(task.status.code == 0 for task in replies[0].tasks)
+
+
+def test_bad_input_is_the_same_in_all_three_shapes(cluster: str, single: str) -> None:
+    with mien.Client() as embedded, mien.Client(single) as one, mien.Client(cluster) as many:
+        for image, tasks in ((b"", None), (b"text", None), (EXAMPLE.read_bytes()[:9000], None), (b"x", ["nose"])):
+            said = set()
+            for client in (embedded, one, many):
+                with pytest.raises(mien.InvalidRequestError) as caught:
+                    client.analyze(image, tasks=tasks)
+                said.add((type(caught.value), caught.value.reason, caught.value.message))
+            assert len(said) == 1
+
+
+def test_the_cluster_tells_its_shape_and_where_time_went(cluster: str) -> None:
+    with mien.Client(cluster) as client:
+        assert client.server_info().shape == "cluster"
+        timing = client.analyze(EXAMPLE).timing
+    tasks = next(step for step in timing.children if step.name == "tasks")
+    for task in tasks.children:
+        assert {part.name for part in task.children} >= {"compute", "transport"}
+    assert tasks.elapsed_ms < sum(task.elapsed_ms for task in tasks.children) + 1
+
+
+def test_concurrent_callers_of_the_cluster_get_their_own_answers(cluster: str) -> None:
+    pixels = mien.draw(EXAMPLE, mien.Analysis.from_message(pb.AnalyzeResponse()))
+    pictures = [np.pad(pixels, ((0, 0), (0, 4 * step), (0, 0)), "edge") for step in range(48)]
+    with mien.Client(cluster, timeout=120) as client, ThreadPoolExecutor(16) as pool:
+        analyses = list(pool.map(client.analyze, pictures))
+    assert [analysis.image.width for analysis in analyses] == [512 + 4 * step for step in range(48)]
+    assert all(task.ok for analysis in analyses for task in analysis.tasks)
+
+
+def test_a_killed_worker_does_not_lose_calls(cluster: str) -> None:
+    """Kill one of the two emotion workers under load: its calls are made again, and it comes back."""
+    before = worker_pids("emotion")
+    assert len(before) == 2
+    with mien.Client(cluster, timeout=60) as client, ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(client.analyze, EXAMPLE) for _ in range(60)]
+        os.kill(before[0], 9)
+        codes = [task.code for call in calls for task in call.result().tasks]
+    assert codes == ["OK"] * len(codes)
+    deadline = time.monotonic() + 60
+    while len(set(worker_pids("emotion")) - {before[0]}) < 2:
+        assert time.monotonic() < deadline, "the killed worker did not come back"
+        time.sleep(0.2)  # Serve heals by itself, there is nothing to wait on
+
+
+def worker_pids(task: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                command = (folder / "cmdline").read_bytes()
+            except OSError:  # ended meanwhile
+                continue
+            if command.startswith(f"ray::ServeReplica:mien:{task}".encode()):
+                found.append(int(folder.name))
+    return sorted(found)

@@ -1,0 +1,111 @@
+"""From made-up faces to a served model: one epoch, the export, and both runtimes on what it wrote."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import export
+import train
+from augment import Augmentation
+from mien_models import runtime
+from mien_models.nets.served import ServedModel
+from mien_models.registry import ANSWERS, Entry, Registry
+from mien_models.spec import AgeDistributionHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec
+from recipes import RECIPES, Recipe
+
+from .conftest import ZipMaker
+
+TINY = Recipe(
+    ModelSpec(
+        name="tiny",
+        version="0.0.1",
+        summary="A net for tests.",
+        architecture="residual",
+        options={"channels": 3, "outputs": 116, "stem_stride": 2, "widths": (4, 8), "depths": (1, 1), "dropout": 0.1},
+        crop=CropSpec(size=16),
+        input=InputSpec(colour="rgb", shift=127.5, scale=127.5),
+        flip=True,
+        heads={
+            "age": AgeDistributionHead(),
+            "gender": GenderHead(first=101, count=1),
+            "emotion": EmotionHead(first=102, count=14, mix=(0.5, 0.5)),
+        },
+    ),
+    ("utkface", "fairface", "fer2013"),
+    epochs=1,
+    batch=8,
+    augmentation=Augmentation(),
+    source_size=20,
+)
+
+
+@pytest.fixture
+def folder(make_zip: ZipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the three zips, twelve faces each, and the tiny recipe among the recipes."""
+    splits = ["train"] * 8 + ["val"] * 4
+    aged = [f"{i}.jpg,{7 * i},{('male', 'female')[i % 2]},{split}" for i, split in enumerate(splits)]
+    binned = [f"{i}.jpg,20,29,{('male', 'female')[i % 2]},{split}" for i, split in enumerate(splits)]
+    felt = [f"{i}.webp,{('happy', 'sad')[i % 2]},{i},2,{split}" for i, split in enumerate(splits)]
+    make_zip("utkface.zip", ["file,age,gender,split", *aged])
+    make_zip("fairface.zip", ["file,age_low,age_high,gender,split", *binned])
+    make_zip("fer2013.zip", ["file,emotion,votes_happiness,votes_sadness,split", *felt])
+    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    return tmp_path
+
+
+def _train(folder: Path, epochs: int) -> None:
+    train.main("tiny", data=folder, out=folder / "runs", epochs=epochs, threads=1, seed=0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::UserWarning")
+def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
+    _train(folder, 1)
+    (folder / "weights").mkdir()
+    export.main("tiny", data=folder, runs=folder / "runs", out=folder / "weights", weights="average")
+    entry = Registry((folder / "weights",)).get("tiny")
+    crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+
+    assert entry.spec.parameters == sum(p.numel() for p in _trained(folder, entry).net.parameters())
+    with torch.inference_mode():
+        trained = _trained(folder, entry)(torch.from_numpy(crops))
+    for task in entry.spec.heads:
+        by_onnx = runtime.load(entry, task).predict(crops)
+        by_torch = runtime.load(entry, task, runtime="torch").predict(crops)
+        for name in ANSWERS[task]:
+            assert np.abs(by_onnx[name] - by_torch[name]).max() < 1e-4
+            assert np.abs(by_onnx[name] - trained[name].numpy()).max() < 1e-4
+
+
+def _trained(folder: Path, entry: Entry) -> ServedModel:
+    """Return the checkpoint's averaged weights behind the exported, calibrated heads."""
+    run = train.Run(TINY, 1, folder / "runs" / "tiny.pt", seed=0)
+    return ServedModel(entry.spec, run.average.module).eval()
+
+
+def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
+    _train(folder, 2)
+    log = folder / "runs" / "tiny.jsonl"
+    assert len(log.read_text().splitlines()) == 2
+
+    _train(folder, 2)
+    assert len(log.read_text().splitlines()) == 2
+
+    _train(folder, 3)
+    assert len(log.read_text().splitlines()) == 3
+    assert not (folder / "runs" / "tiny.partial").exists()
+
+
+def test_every_recipe_is_of_a_net_that_fills_its_heads() -> None:
+    for name, recipe in RECIPES.items():
+        spec, size = recipe.spec, recipe.spec.crop.size
+        served = ServedModel(spec, export.build(spec)).eval()
+        with torch.inference_mode():
+            crops = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+            columns = served.scores(crops).shape[1]
+            answers = served(crops)
+
+        assert name == spec.name
+        assert max(head.first + head.count for head in spec.heads.values()) == columns
+        assert set(answers) == {answer for task in spec.heads for answer in ANSWERS[task]}

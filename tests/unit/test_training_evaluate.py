@@ -1,0 +1,154 @@
+"""The evaluate command, through the models that ship."""
+
+import csv
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+import evaluate
+from mien_models.registry import Registry
+
+from .conftest import ZipMaker
+
+AGED = (
+    "file,age,gender,race,split",
+    "a.jpg,26,male,Indian,val",
+    "b.jpg,8,female,White,val",
+    "c.png,70,female,,train",
+)
+
+
+def _run(*options: object) -> Result:
+    app = typer.Typer()
+    app.command()(evaluate.main)
+    return CliRunner().invoke(app, [str(option) for option in options])
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_a_model_is_judged_in_all_its_tasks(make_zip: ZipMaker, tmp_path: Path) -> None:
+    data = make_zip("aged.zip", AGED)
+    out, table = tmp_path / "result.json", tmp_path / "answers.csv"
+    said = _run("--model", "mien-age-gender", "--data", data, "--split", "val", "--out", out, "--predictions", table)
+    result, entry = json.loads(out.read_text()), Registry().get("mien-age-gender")
+
+    assert said.exit_code == 0
+    assert (result["model"], result["digest"], result["version"]) == (entry.spec.name, entry.digest, entry.spec.version)
+    assert result["tasks"] == ["age", "gender"]
+    assert result["data"]["file"] == "aged.zip"
+    assert len(result["data"]["sha256"]) == 64
+    assert (result["split"], result["n"]) == ("val", 2)
+    assert result["metrics"]["gender"]["n"] == 2
+    assert set(result["metrics"]["age"]["exact"]["by_decade"]) == {"0-9", "20-29"}
+    assert str(tmp_path) not in out.read_text()
+    assert result["command"] == (
+        "python models/training/evaluate.py --model mien-age-gender --data aged.zip --split val "
+        "--out result.json --predictions answers.csv"
+    )
+    rows = _table(table)
+    assert list(rows[0]) == ["file", "p_male", "age", "age_low", "age_high"]
+    assert [row["file"] for row in rows] == ["a.jpg", "b.jpg"]
+    assert all(float(row["age_low"]) <= float(row["age"]) <= float(row["age_high"]) for row in rows)
+
+
+def test_a_task_is_judged_alone_and_without_labels(make_zip: ZipMaker, tmp_path: Path) -> None:
+    data = make_zip("bare.zip", ["file", "a.webp", "b.png", "c.jpg"], shape=(70, 50))
+    said = _run("--task", "emotion", "--data", data, "--predictions", tmp_path / "answers.csv")
+    result, rows = json.loads(said.stdout), _table(tmp_path / "answers.csv")
+
+    assert said.exit_code == 0
+    assert result["metrics"] == {"emotion": {}}
+    assert list(rows[0]) == [
+        "file", "p_angry", "p_disgust", "p_fear", "p_happy", "p_sad", "p_surprise", "p_neutral"
+    ]  # fmt: skip
+    assert all(sum(float(row[name]) for name in row if name != "file") == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_a_task_of_a_model_with_two_leaves_the_other_out(make_zip: ZipMaker) -> None:
+    result = json.loads(_run("--task", "gender", "--data", make_zip("aged.zip", AGED)).stdout)
+
+    assert set(result["metrics"]) == {"gender"}
+    assert result["n"] == 3
+
+
+def test_cost_is_measured_on_demand(make_zip: ZipMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "_COST_REPEATS", 2)
+    result = json.loads(_run("--task", "gender", "--cost", "--data", make_zip("aged.zip", AGED)).stdout)
+    cost = result["metrics"]["cost"]
+
+    assert cost["parameters"] > 0
+    assert cost["bytes"] > 0
+    assert list(cost["milliseconds"]["gender"]) == ["1", "8", "32"]
+    assert result["command"].endswith(" --cost")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ([], 2, "exactly one of --model and --task"),
+        (["--model", "mien-emotion", "--task", "age"], 2, "exactly one of --model and --task"),
+        (["--task", "mood"], 2, "mood"),
+        (["--model", "nobody"], 1, "unknown model 'nobody'; there are: mien-"),
+        (["--task", "age", "--split", "test"], 1, "no rows of split 'test'"),
+        (["--task", "age", "--data", "none.zip"], 1, "none.zip does not exist"),
+        (["--task", "age", "--out", "no/such/folder/result.json"], 2, "does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_said(make_zip: ZipMaker, options: list[str], code: int, message: str) -> None:
+    said = _run("--data", make_zip("aged.zip", AGED), *options)
+
+    assert said.exit_code == code
+    assert message in " ".join(said.stderr.replace("│", " ").split())
+    assert said.stdout == ""
+
+
+def test_a_failure_leaves_no_files(make_zip: ZipMaker, tmp_path: Path) -> None:
+    data = make_zip("aged.zip", AGED[:2], pictures=False)
+    said = _run("--task", "age", "--data", data, "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.csv")
+
+    assert said.exit_code == 1
+    assert "line 2 (a.jpg): the zip holds no such file" in said.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["aged.zip"]
+
+
+def test_the_data_is_never_written_over(make_zip: ZipMaker) -> None:
+    data = make_zip("aged.zip", AGED)
+    before = data.read_bytes()
+
+    assert _run("--task", "age", "--data", data, "--out", data).exit_code == 2
+    assert data.read_bytes() == before
+
+
+def test_the_command_runs_as_a_script_and_fails_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, str(evaluate.__file__), "--task", "age", "--data", "none.zip"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert told.returncode == 1
+    assert told.stderr == "error: none.zip does not exist or is not a file\n"
+
+
+@pytest.mark.shared
+def test_real_faces_are_told_apart_better_than_by_chance(shared: Path, make_zip: ZipMaker) -> None:
+    with zipfile.ZipFile(shared / "data" / "utkface.zip") as archive:
+        header, *lines = archive.read("labels.csv").decode().splitlines()
+        chosen = [line for line in lines if line.endswith(",val")][::8]
+        data = make_zip("some.zip", [header, *chosen], pictures=False)
+        with zipfile.ZipFile(data, "a") as copy:
+            for line in chosen:
+                copy.writestr(line.split(",")[0], archive.read(line.split(",")[0]))
+    figures = json.loads(_run("--model", "mien-age-gender", "--data", data).stdout)["metrics"]
+
+    assert len(chosen) > 200
+    assert figures["gender"]["accuracy"] > 0.85
+    assert figures["age"]["exact"]["mae"] < 9
+    assert 0.7 < figures["age"]["exact"]["coverage"] < 0.9

@@ -1,0 +1,153 @@
+"""Losses fall towards the label and see nothing else; calibration makes probabilities and ranges honest."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from calibrate import COVERAGE, calibrate
+from losses import loss
+from mien_models.nets.served import answer
+from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
+
+from .conftest import FaceMaker
+
+YEARS = torch.arange(101.0)
+
+
+def _labels(count: int = 1, **known: list[object]) -> dict[str, torch.Tensor]:
+    unknown = torch.full((count,), -1)
+    labels = {"emotion": unknown, "male": unknown, "votes": torch.zeros(count, 7), "age": torch.full((count, 2), -1)}
+    return labels | {name: torch.tensor(values) for name, values in known.items()}
+
+
+def _classes(chosen: int, height: float, count: int) -> torch.Tensor:
+    return height * F.one_hot(torch.tensor([chosen]), count).float()
+
+
+def _bell(years: float) -> torch.Tensor:
+    return -((YEARS - years) ** 2)[None] / 8
+
+
+VOTES = [[0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 1.0]]
+# (head, label, scores from wrong to right)
+CASES: dict[str, tuple[Head, dict[str, list[object]], list[torch.Tensor]]] = {
+    "emotion": (EmotionHead(count=7), {"emotion": [4]}, [_classes(4, h, 7) for h in (-2, 0, 2)]),
+    "emotion votes": (
+        EmotionHead(count=14, mix=(0.5, 0.5)),
+        {"votes": VOTES},
+        [_classes(11, h, 14) for h in (-2, 0, 1)],
+    ),
+    "gender logit": (GenderHead(count=1), {"male": [0]}, [torch.tensor([[v]]) for v in (2.0, 0.0, -2.0)]),
+    "gender classes": (GenderHead(count=2, source="classes"), {"male": [1]}, [_classes(1, h, 2) for h in (-2, 0, 2)]),
+    "gender value": (
+        GenderHead(count=1, source="value"),
+        {"male": [1]},
+        [torch.tensor([[v]]) for v in (0.1, 0.5, 0.9)],
+    ),
+    "age exact": (AgeDistributionHead(), {"age": [[30, 30]]}, [_bell(years) for years in (60.0, 40.0, 31.0)]),
+    "age bin": (AgeDistributionHead(), {"age": [[30, 39]]}, [_bell(years) for years in (60.0, 42.0, 35.0)]),
+    "age open bin": (AgeDistributionHead(), {"age": [[70, 120]]}, [_bell(years) for years in (40.0, 66.0, 90.0)]),
+    "age value": (AgeValueHead(), {"age": [[30, 30]]}, [torch.tensor([[v]]) for v in (60.0, 40.0, 31.0)]),
+    "age value bin": (AgeValueHead(), {"age": [[30, 39]]}, [torch.tensor([[v]]) for v in (60.0, 42.0, 35.0)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_loss_falls_as_the_scores_move_to_the_label(case: str) -> None:
+    head, known, moves = CASES[case]
+    losses = [loss(head, scores, _labels(**known)).item() for scores in moves]
+
+    assert all(np.isfinite(losses))
+    assert all(after < before for before, after in pairwise(losses))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_face_without_the_label_counts_nothing(case: str) -> None:
+    head, known, moves = CASES[case]
+    alone = moves[0].clone()
+    both = torch.cat([moves[0], moves[0] + 3]).requires_grad_()
+    labels = {name: torch.cat([values, _labels()[name].to(values.dtype)]) for name, values in _labels(**known).items()}
+    joined = loss(head, both, labels)
+    joined.backward()
+
+    assert joined.item() == pytest.approx(loss(head, alone, _labels(**known)).item())
+    assert both.grad is not None
+    assert both.grad[0].abs().sum() > 0
+    assert both.grad[1].abs().sum() == 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_without_any_label_costs_nothing(case: str) -> None:
+    head, _, moves = CASES[case]
+
+    assert loss(head, moves[0], _labels()).item() == 0
+
+
+def test_an_overconfident_gender_head_is_cooled(make_faces: FaceMaker) -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = 1.5 * torch.randn(4000, 1, generator=random)
+    male = (torch.rand(4000, generator=random) < torch.sigmoid(logits[:, 0])).long()
+    head = GenderHead(count=1)
+    fitted = calibrate(head, 2 * logits, make_faces(4000, male=male.numpy()))
+
+    def nll(candidate: Head) -> float:
+        return F.binary_cross_entropy(answer(candidate, 2 * logits)["p_male"], male.float()).item()
+
+    assert isinstance(fitted, GenderHead)
+    assert fitted.temperature == pytest.approx(2, rel=0.2)
+    assert nll(fitted) < nll(head)
+
+
+def test_an_overconfident_emotion_head_is_cooled(make_faces: FaceMaker) -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(4000, 7, generator=random)
+    truth = torch.multinomial(F.softmax(logits, 1), 1, generator=random)[:, 0]
+    head = EmotionHead(count=7)
+    fitted = calibrate(head, 2 * logits, make_faces(4000, emotion=truth.numpy(), majority=truth.numpy()))
+
+    def nll(candidate: Head) -> float:
+        return F.nll_loss(answer(candidate, 2 * logits)["probabilities"].log(), truth).item()
+
+    assert isinstance(fitted, EmotionHead)
+    assert fitted.temperature == pytest.approx(2, rel=0.2)
+    assert nll(fitted) < nll(head)
+
+
+def test_the_mix_of_label_styles_turns_to_ferplus_as_far_as_fer2013_allows(make_faces: FaceMaker) -> None:
+    random = torch.Generator().manual_seed(0)
+    fer = torch.randint(0, 7, (1000,), generator=random)
+    votes = torch.where(torch.rand(1000, generator=random) < 0.5, fer, torch.full_like(fer, 6))
+    scores = torch.cat([2 * F.one_hot(fer, 7), 2 * F.one_hot(votes, 7)], 1).float()
+    faces = make_faces(1000, emotion=fer.numpy(), majority=votes.numpy())
+    fitted = calibrate(EmotionHead(count=14, mix=(0.5, 0.5)), scores, faces)
+
+    assert isinstance(fitted, EmotionHead)
+    assert (answer(fitted, scores)["probabilities"].argmax(1) == fer).float().mean() >= 0.685
+    assert sum(fitted.mix) == pytest.approx(1)
+
+
+def _distribution(said: torch.Tensor) -> torch.Tensor:
+    return -((YEARS - said[:, None]) ** 2) / (2 * 4.0**2)
+
+
+def _value(said: torch.Tensor) -> torch.Tensor:
+    return said[:, None]
+
+
+@pytest.mark.parametrize(("head", "scores_of"), [(AgeDistributionHead(), _distribution), (AgeValueHead(), _value)])
+def test_age_ranges_hold_the_truth_at_the_stated_rate(
+    make_faces: FaceMaker, head: Head, scores_of: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    age = torch.randint(15, 80, (4000,), generator=random)
+    scores = scores_of(age + 6 * torch.randn(4000, generator=random))
+    said = answer(calibrate(head, scores, make_faces(4000, age=torch.stack([age, age], 1).numpy())), scores)
+    coverage = ((said["low"] <= age) & (age <= said["high"])).float().mean().item()
+
+    assert coverage == pytest.approx(COVERAGE, abs=0.03)
+    assert (said["low"] <= said["years"]).all()
+    assert (said["years"] <= said["high"]).all()
