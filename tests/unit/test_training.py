@@ -10,7 +10,7 @@ import export
 import train
 from augment import Augmentation
 from mien_models import runtime
-from mien_models.nets.served import ServedModel
+from mien_models.nets import ServedModel, build
 from mien_models.registry import ANSWERS, Entry, Registry
 from mien_models.spec import AgeDistributionHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec
 from recipes import RECIPES, Recipe
@@ -59,7 +59,7 @@ def _train(folder: Path, epochs: int) -> None:
     train.main("tiny", data=folder, out=folder / "runs", epochs=epochs, threads=1, seed=0)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("default")
 def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
     _train(folder, 1)
     (folder / "weights").mkdir()
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
 def test_every_recipe_is_of_a_net_that_fills_its_heads() -> None:
     for name, recipe in RECIPES.items():
         spec, size = recipe.spec, recipe.spec.crop.size
-        served = ServedModel(spec, export.build(spec)).eval()
+        served = ServedModel(spec, build(spec)).eval()
         with torch.inference_mode():
             crops = torch.zeros(2, size, size, 3, dtype=torch.uint8)
             columns = served.scores(crops).shape[1]
