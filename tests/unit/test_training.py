@@ -59,7 +59,9 @@ def _train(folder: Path, epochs: int) -> None:
     train.main("tiny", data=folder, out=folder / "runs", epochs=epochs, threads=1, seed=0)
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:export", "ignore::DeprecationWarning:torch", "ignore::torch.jit.TracerWarning"
+)
 def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
     _train(folder, 1)
     (folder / "weights").mkdir()

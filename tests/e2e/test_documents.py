@@ -1,0 +1,51 @@
+"""The README's and the documents' code blocks are run as they stand."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python"))
+def test_python_blocks_run(block: str, single: str) -> None:
+    code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert said.returncode == 0, said.stderr
+    assert "female" in said.stdout
+
+
+@pytest.mark.parametrize("line", [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()])
+def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
+    """Lines that install or serve are run by other tests: here are those that ask."""
+    command = line.split("#")[0].strip()
+    if not command.startswith("client "):
+        assert command.split()[0] in {"make", "pip", "mien"}
+        return
+    command = command.replace("localhost:50051", single).replace("photo.jpg", str(ROOT / "examples/astronaut.jpg"))
+    command = command.replace("photos/", str(ROOT / "examples") + "/").replace(
+        "annotated/", str(tmp_path / "annotated")
+    )
+    said = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    broken = [target for target in LINK.findall(document.read_text()) if not (document.parent / target).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("target", ["analyze", "test", "check", "format", "protos", "serve", "help"])
+def test_the_makefile_helps(target: str) -> None:
+    said = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert re.search(rf"^{target} +\S", said.stdout, re.MULTILINE)

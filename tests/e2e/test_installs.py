@@ -1,0 +1,47 @@
+"""What each way to install Mien brings, in environments of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "astronaut.jpg"
+
+
+def install(folder: Path, extra: str) -> Path:
+    """Make an environment with `mien` and an extra in it, from a wheel, and return its folder of commands."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", f"{ROOT}{extra}"], check=True, timeout=280)
+    return folder / "bin"
+
+
+def test_the_sdk_alone_calls_a_server_and_says_what_it_lacks(tmp_path: Path, single: str) -> None:
+    commands = install(tmp_path / "sdk", "")
+    lacking = "import importlib.util as u; print([n for n in ('cv2', 'onnxruntime', 'torch', 'ray') if u.find_spec(n)])"
+    assert subprocess.check_output([commands / "python", "-c", lacking], text=True).strip() == "[]"
+    remote = subprocess.run(
+        [commands / "client", "analyze", EXAMPLE, "--server", single], capture_output=True, text=True
+    )
+    assert remote.returncode == 0, remote.stderr
+    assert "female" in remote.stdout
+    alone = subprocess.run([commands / "client", "analyze", EXAMPLE], capture_output=True, text=True)
+    assert alone.returncode == 2
+    assert "pip install 'mien[local]'" in alone.stderr
+    assert "Traceback" not in alone.stderr
+
+
+def test_the_embedded_engine_works_from_a_wheel_without_torch_and_ray(tmp_path: Path) -> None:
+    commands = install(tmp_path / "local", "[local]")
+    lacking = "import importlib.util as u; print([n for n in ('torch', 'ray', 'onnx') if u.find_spec(n)])"
+    assert subprocess.check_output([commands / "python", "-c", lacking], text=True).strip() == "[]"
+    said = subprocess.run([commands / "client", "analyze", EXAMPLE], capture_output=True, text=True, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "happy" in said.stdout
+    served = subprocess.run([commands / "mien", "serve"], capture_output=True, text=True, cwd=tmp_path)
+    assert served.returncode == 2
+    assert "pip install 'mien[serve]'" in served.stderr
