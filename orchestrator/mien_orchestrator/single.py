@@ -4,6 +4,8 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+import cv2
+
 from mien_orchestrator.assembly import make_executor, make_inline_service
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import Settings
@@ -15,6 +17,7 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    cv2.setNumThreads(1)  # requests run beside each other
     executor = make_executor(settings)
     service = await loop.run_in_executor(executor, make_inline_service, settings, executor, "single")
     server = Server(service, settings)
