@@ -32,7 +32,8 @@ class Annotator:
             picture.save(partial, format=Image.registered_extensions()[path.suffix.lower()], quality=92)
             partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            if partial.exists():
+                partial.unlink()
             raise InvalidRequestError(f"cannot write {path}: {error.strerror or error}") from error
         return path
 

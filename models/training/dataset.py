@@ -40,7 +40,7 @@ class FaceData:
     votes: NDArray[np.float32]
     """(N, 7) FER+ votes of the shared classes, in the order of `EMOTIONS`; all 0 where there are none."""
     majority: NDArray[np.int64]
-    """(N,) FER+ majority where one of the seven classes leads contempt, unknown and not-a-face; else -1."""
+    """(N,) FER+ class with most votes, the first of several; -1 where contempt, unknown or not-a-face has as many."""
     male: NDArray[np.int64]
     """(N,) 1 male, 0 female, -1 unknown."""
     age: NDArray[np.int64]

@@ -35,8 +35,15 @@ def main(
     ] = "average",
 ) -> None:
     """Export one trained model."""
+    if model not in RECIPES:
+        raise typer.BadParameter(f"unknown model {model!r}; one of {', '.join(RECIPES)}")
+    checkpoint = runs / f"{model}.pt"
+    if not checkpoint.is_file():
+        raise typer.BadParameter(
+            f"{checkpoint} does not exist; train the model first: models/training/train.py {model}"
+        )
     spec = RECIPES[model].spec
-    state = torch.load(runs / f"{model}.pt", weights_only=True)
+    state = torch.load(checkpoint, weights_only=True)
     net = build(spec)
     prefix = "module." if weights == "average" else ""
     source = state["average" if weights == "average" else "net"]

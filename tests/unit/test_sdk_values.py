@@ -1,0 +1,127 @@
+"""What goes into a request, what comes out of a reply, and what is drawn."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.annotate import Annotator
+from mien.request import analyze_request, image_bytes
+from mien.sources import Source, find
+from mien.v1 import face_pb2
+from mien.v1 import face_service_pb2 as pb
+
+GREY = np.full((60, 80, 3), 100, np.uint8)
+
+
+def a_face(x: float, label: str = "happy") -> face_pb2.Face:
+    return face_pb2.Face(
+        box=face_pb2.PixelBox(x=x, y=5, width=20, height=25),
+        ratio_box=face_pb2.RatioBox(left=x / 80, top=5 / 60, width=20 / 80, height=25 / 60),
+        landmarks=face_pb2.Landmarks(right_eye=face_pb2.Point(x=x + 5, y=12), left_eye=face_pb2.Point(x=x + 15, y=12)),
+        detection_score=0.9,
+        age=face_pb2.Age(years=33.4, low=28, high=40),
+        gender=face_pb2.Gender(value="female", probability=0.93),
+        emotions=[face_pb2.Emotion(label=label, probability=0.8), face_pb2.Emotion(label="sad", probability=0.2)],
+        mood=face_pb2.Mood(valence=0.6, arousal=0.4, label="excited"),
+    )
+
+
+REPLY = pb.AnalyzeResponse(
+    faces=[a_face(10), face_pb2.Face(box=face_pb2.PixelBox(x=50, y=5, width=10, height=12))],
+    image=face_pb2.ImageInfo(width=80, height=60, format="PNG", exif_orientation=1),
+    detector="haar",
+)
+
+
+@pytest.mark.parametrize("kind", [str, Path, bytes, np.ndarray])
+def test_every_kind_of_source_becomes_bytes(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(GREY).save(path)
+    source = {str: str(path), Path: path, bytes: path.read_bytes(), np.ndarray: GREY}[kind]
+    with Image.open(io.BytesIO(image_bytes(source))) as read:
+        assert np.array_equal(np.asarray(read), GREY)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [GREY[:, :, 0], GREY.astype(float), np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5, 4), np.uint8)],
+    ids=["grey", "floats", "empty", "alpha"],
+)
+def test_an_array_that_is_no_picture_is_refused(array: np.ndarray) -> None:
+    with pytest.raises(mien.ImageError, match=r"\(H, W, 3\) uint8 RGB"):
+        image_bytes(array)
+
+
+def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
+    options = {"max_faces": 0, "all_or_nothing": False}
+    with pytest.raises(mien.InvalidRequestError, match="write \\['age'\\]"):
+        analyze_request(b"x", tasks="age", **options)  # type: ignore[arg-type]
+    with pytest.raises(mien.InvalidRequestError, match="max_faces"):
+        analyze_request(b"x", tasks=None, max_faces=-1, all_or_nothing=False)
+    with pytest.raises(mien.InvalidRequestError, match="not NoneType"):
+        analyze_request(None, tasks=None, **options)  # type: ignore[arg-type]
+    with pytest.raises(mien.ImageError, match="no such file"):
+        analyze_request("missing.jpg", tasks=None, **options)  # type: ignore[arg-type]
+
+
+def test_a_reply_reads_well() -> None:
+    analysis = mien.Analysis.from_message(REPLY)
+    assert str(analysis).splitlines() == [
+        "2 faces in 80x60 PNG",
+        "  (10, 5) 20x25, 33 years (28-40), female 93%, happy 80%, mood excited",
+        "  (50, 5) 10x12",
+    ]
+    bare = analysis.faces[1]
+    assert (bare.age, bare.gender, bare.emotion, bare.mood, bare.landmarks, bare.detection_score) == (None,) * 6
+    assert "AnalyzeResponse" not in repr(analysis)
+
+
+def test_a_reply_as_dict_has_every_field() -> None:
+    said = mien.Analysis.from_message(REPLY).to_dict()
+    assert {"faces", "faces_truncated", "image", "tasks", "detector"} <= said.keys()
+    assert mien.Analysis.from_message(pb.AnalyzeResponse()).to_dict()["faces"] == []
+
+
+def test_results_are_frozen() -> None:
+    analysis = mien.Analysis.from_message(REPLY)
+    with pytest.raises(AttributeError):
+        analysis.faces[0].age.years = 20  # type: ignore[misc, union-attr]
+
+
+def test_drawing_changes_the_picture_at_the_face_alone() -> None:
+    wide = np.full((120, 200, 3), 100, np.uint8)
+    drawn = mien.draw(wide, mien.Analysis.from_message(REPLY))
+    assert drawn.shape == wide.shape
+    changed = np.argwhere((drawn != wide).any(2))
+    assert len(changed) > 50
+    assert changed[:, 1].min() >= 8
+    assert np.array_equal(mien.draw(GREY, mien.Analysis.from_message(pb.AnalyzeResponse())), GREY)
+
+
+def test_drawing_turns_the_picture_as_the_boxes_are(tmp_path: Path) -> None:
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GREY).save(path, exif=exif)
+    assert mien.draw(path, mien.Analysis.from_message(pb.AnalyzeResponse())).shape == (80, 60, 3)
+
+
+def test_an_annotated_file_is_whole_or_absent(tmp_path: Path) -> None:
+    analysis = mien.Analysis.from_message(REPLY)
+    source = Source("grey", None)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(mien.InvalidRequestError, match="cannot write"):
+        Annotator(tmp_path / "file" / "below", 2).write(source, GREY, analysis)
+    written = Annotator(tmp_path / "pictures", 2).write(source, GREY, analysis)
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == [written.name] == ["stdin.annotated.jpg"]
+
+
+def test_sources_are_listed_once_in_order(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    names = [str(tmp_path / "b.jpg"), str(tmp_path), "-", str(tmp_path / "missing.jpg")]
+    assert [Path(source.name).name for source in find(names)] == ["b.jpg", "a.png", "-", "missing.jpg"]
