@@ -21,7 +21,13 @@ def a_face(x: float, label: str = "happy") -> face_pb2.Face:
     return face_pb2.Face(
         box=face_pb2.PixelBox(x=x, y=5, width=20, height=25),
         ratio_box=face_pb2.RatioBox(left=x / 80, top=5 / 60, width=20 / 80, height=25 / 60),
-        landmarks=face_pb2.Landmarks(right_eye=face_pb2.Point(x=x + 5, y=12), left_eye=face_pb2.Point(x=x + 15, y=12)),
+        landmarks=face_pb2.Landmarks(
+            right_eye=face_pb2.Point(x=x + 5, y=12),
+            left_eye=face_pb2.Point(x=x + 15, y=12),
+            nose=face_pb2.Point(x=x + 10, y=17),
+            right_mouth_corner=face_pb2.Point(x=x + 6, y=24),
+            left_mouth_corner=face_pb2.Point(x=x + 14, y=24),
+        ),
         detection_score=0.9,
         age=face_pb2.Age(years=33.4, low=28, high=40),
         gender=face_pb2.Gender(value="female", probability=0.93),
