@@ -114,8 +114,8 @@ def _measure(folder: Path, detector: str) -> dict[str, object]:
 
 def _table(detector: str, figures: dict[str, object]) -> Table:
     title = (
-        f"{detector}: {figures['found']} of {figures['faces']} faces, {figures['surplus']} boxes too many, sex right in "
-        f"{figures['sex_right']} of {figures['portraits']} portraits"
+        f"{detector}: {figures['found']} of {figures['faces']} faces, {figures['surplus']} boxes too many, "
+        f"sex right in {figures['sex_right']} of {figures['portraits']} portraits"
     )
     table = Table(title=title)
     for heading in ("photograph", "faces", "found", "sex", "told", "probability", "years", "emotion"):
