@@ -107,7 +107,7 @@ class ModelSpec(_Frozen):
     version: str
     summary: str
     """One sentence for people: what it is and what it was trained on."""
-    architecture: Literal["residual", "mini_xception", "ssrnet"]
+    architecture: Literal["emotion_dcnn", "mini_xception", "residual", "simple_cnn", "ssrnet", "vgg16"]
     options: dict[str, int | float | tuple[int, ...]]
     """Keyword arguments of the architecture's class."""
     parameters: int = 0
