@@ -67,6 +67,8 @@ class GenderHead(_Columns):
 
     kind: Literal["gender"] = "gender"
     source: Literal["logit", "classes", "value"] = "logit"
+    high: Literal["male", "female"] = "male"
+    """The gender that a high logit or value, or the later class, stands for."""
     temperature: float = 1.0
 
 

@@ -72,7 +72,8 @@ def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
         case EmotionHead():
             return {"probabilities": _emotion(head, scores)}
         case GenderHead():
-            return {"p_male": torch.sigmoid(_gender_logit(head, scores) / head.temperature)}
+            logit = _gender_logit(head, scores)
+            return {"p_male": torch.sigmoid((logit if head.high == "male" else -logit) / head.temperature)}
         case AgeDistributionHead():
             return _age_from_distribution(head, scores)
         case AgeValueHead():
