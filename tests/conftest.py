@@ -22,6 +22,15 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def model_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty model store instead of the user's own, for this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("store")
+        patch.setenv("MIEN_MODEL_STORE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def running() -> Running:
     return run_server

@@ -6,7 +6,6 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +38,6 @@ app = typer.Typer(
 
 _FAILED, _USAGE, _UNREACHABLE = 1, 2, 3
 _AT_ONCE = 4
-_PIPE_WIDTH = 160
 
 Server = Annotated[str | None, typer.Option(envvar="MIEN_SERVER", help="host:port; without it, this process analyzes.")]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")]
@@ -89,7 +87,7 @@ def analyze(
     except MienError as error:
         raise _exit(error) from error
     if rows:
-        _console().print(tables.analyses(rows))
+        tables.console().print(tables.analyses(rows))
     if failed:
         raise typer.Exit(_FAILED)
 
@@ -105,7 +103,7 @@ def models(as_json: AsJson = False, server: Server = None, timeout: Timeout = DE
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
-        _console().print(tables.models(found))
+        tables.console().print(tables.models(found))
 
 
 @app.command()
@@ -119,7 +117,7 @@ def info(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFA
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     else:
-        _console().print(tables.server_info(found))
+        tables.console().print(tables.server_info(found))
 
 
 def _check_tasks(client: Client, names: list[str] | None) -> None:
@@ -177,8 +175,3 @@ def _exit(error: MienError) -> typer.Exit:
     if isinstance(error, ServerUnavailableError):
         return typer.Exit(_UNREACHABLE)
     return typer.Exit(_USAGE if isinstance(error, InvalidRequestError | EmbeddedUnavailableError) else _FAILED)
-
-
-def _console() -> Console:
-    """Return the console of standard output: the terminal's width, or a wide one where it is a pipe."""
-    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)

@@ -1,10 +1,19 @@
 """Results as tables for people."""
 
+import sys
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from mien.result import Analysis, Face, ModelInfo, ServerInfo
+
+_PIPE_WIDTH = 160
+
+
+def console() -> Console:
+    """Return the console of standard output: the terminal's width, or a wide one where it is a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
 def analyses(results: Sequence[tuple[str, Analysis]]) -> Table:

@@ -90,6 +90,6 @@ def _entry(path: Path) -> Entry:
     try:
         spec = ModelSpec.read(path)
     except ValidationError as error:
-        raise ModelError(f"{path.name} is not a model specification: {error}") from error
+        raise ModelError(f"{path} is not a model specification: {error}") from error
     file = spec.weights.file if spec.weights else f"{spec.name}.onnx"
     return Entry(spec, path.parent / file)

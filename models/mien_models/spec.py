@@ -67,6 +67,8 @@ class GenderHead(_Columns):
 
     kind: Literal["gender"] = "gender"
     source: Literal["logit", "classes", "value"] = "logit"
+    high: Literal["male", "female"] = "male"
+    """The gender that a high logit or value, or the later class, stands for."""
     temperature: float = 1.0
 
 
@@ -107,7 +109,7 @@ class ModelSpec(_Frozen):
     version: str
     summary: str
     """One sentence for people: what it is and what it was trained on."""
-    architecture: Literal["residual", "mini_xception", "ssrnet"]
+    architecture: Literal["emotion_dcnn", "mini_xception", "residual", "simple_cnn", "ssrnet", "vgg16"]
     options: dict[str, int | float | tuple[int, ...]]
     """Keyword arguments of the architecture's class."""
     parameters: int = 0

@@ -5,7 +5,6 @@ Run from the repository's root, for example:
     python models/training/export.py mien-emotion --runs runs --data ../shared/data
 """
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,12 +15,10 @@ import typer
 from calibrate import calibrate
 from dataset import FaceData, load
 from mien_models.nets import ServedModel, build
-from mien_models.registry import ANSWERS
-from mien_models.spec import ModelSpec, Weights
+from mien_models.onnx_export import write
 from recipes import RECIPES
 
 _WEIGHTS = Path(__file__).parents[1] / "mien_models" / "weights"
-_OPSET = 17
 _CALIBRATED_ON = {"age": "utkface", "gender": "fairface", "emotion": "fer2013"}
 
 
@@ -55,8 +52,9 @@ def main(
         scores = raw_scores(served, faces)[:, head.first : head.first + head.count]
         heads[task] = calibrate(head, scores, faces)
         typer.echo(f"{task}: {heads[task]!r}")
-    parameters = sum(parameter.numel() for parameter in net.parameters())
-    write(spec.model_copy(update={"heads": heads, "parameters": parameters}), net, out)
+    written = write(spec.model_copy(update={"heads": heads}), net, out)
+    if written.weights:
+        typer.echo(f"{written.weights.file}: {written.parameters:,} parameters, {written.weights.bytes:,} bytes")
 
 
 def raw_scores(served: ServedModel, faces: FaceData) -> torch.Tensor:
@@ -64,44 +62,6 @@ def raw_scores(served: ServedModel, faces: FaceData) -> torch.Tensor:
     with torch.inference_mode():
         parts = np.array_split(faces.images, 1 + len(faces) // 256)
         return torch.cat([served.scores(torch.from_numpy(part)) for part in parts])
-
-
-def write(spec: ModelSpec, net: torch.nn.Module, folder: Path) -> None:
-    """Write `NAME.onnx`, whose weights keep PyTorch's names, and `NAME.json`."""
-    path = folder / f"{spec.name}.onnx"
-    names = [name for task in spec.heads for name in ANSWERS[task]]
-    size = spec.crop.size
-    torch.onnx.export(
-        _Ordered(ServedModel(spec, net).eval(), names),
-        (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
-        path,
-        input_names=["crops"],
-        output_names=names,
-        dynamic_axes={name: {0: "faces"} for name in ("crops", *names)},
-        opset_version=_OPSET,
-        dynamo=False,
-        # else batch normalisation is folded and the weights lose their names
-        training=torch.onnx.TrainingMode.PRESERVE,
-        do_constant_folding=False,
-    )
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    spec = spec.model_copy(update={"weights": Weights(file=path.name, sha256=digest, bytes=len(content))})
-    spec.write(path.with_suffix(".json"))
-    typer.echo(f"{path.name}: {spec.parameters:,} parameters, {len(content):,} bytes")
-
-
-class _Ordered(torch.nn.Module):
-    """Return the answers as a tuple, since an ONNX graph's outputs have an order."""
-
-    def __init__(self, served: ServedModel, names: list[str]) -> None:
-        super().__init__()
-        self.served = served
-        self._names = names
-
-    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        answers = self.served(crops)
-        return tuple(answers[name] for name in self._names)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from mien_models.image import ImageLimits
 from mien_models.registry import Entry, Registry
 from mien_models.runtime import load
 from mien_models.spec import Task
+from mien_models.store import ModelStore
 from mien_orchestrator.backend import Backend, InlineBackend
 from mien_orchestrator.ensemble import Ensemble
 from mien_orchestrator.service import FaceAnalysis
@@ -19,8 +20,9 @@ def make_executor(settings: Settings) -> ThreadPoolExecutor:
 
 
 def make_registry(settings: Settings) -> Registry:
-    """Return the models of the package and of the settings' folders; raises `ModelError`."""
-    return Registry(settings.model_folders)
+    """Return the models of the package, the model store and the settings' folders; raises `ModelError`."""
+    store = ModelStore(settings.model_store)
+    return Registry([*([store.folder] if store.exists() else []), *settings.model_folders])
 
 
 def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:

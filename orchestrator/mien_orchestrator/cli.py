@@ -11,11 +11,13 @@ from mien.errors import MienError
 from mien.version import __version__
 from mien_models.detect import DETECTORS, DetectorError
 from mien_models.registry import ModelError
+from mien_orchestrator import models_cli
 from mien_orchestrator.settings import Settings, SettingsError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Serve Mien's models."
 )
+app.add_typer(models_cli.app, name="models")
 
 
 def _version(asked: bool) -> None:

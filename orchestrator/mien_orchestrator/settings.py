@@ -2,7 +2,7 @@
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
 settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
-Nothing else reads the environment, but for the SDK's `MIEN_SERVER`.
+Nothing else reads the environment, but for the SDK's `MIEN_SERVER`; `XDG_CACHE_HOME` moves the default model store.
 """
 
 import os
@@ -13,14 +13,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mien_models.published import YUNET
 from mien_models.registry import TASKS
 from mien_models.spec import Task
 
-_YUNET = Path("reference/yunet_n_320_320.onnx")
+_REFERENCE = "reference"
 
 
 class SettingsError(ValueError):
     """A settings file or value that is wrong; the message names it."""
+
+
+def _default_store() -> Path:
+    """Return the user's cache folder for models, as the XDG base directory specification places it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path(os.path.expanduser("~"), ".cache")) / "mien" / "models"
 
 
 class _Frozen(BaseModel):
@@ -78,7 +85,7 @@ class Settings(BaseSettings):
     """0 takes a free one (not for the cluster, whose orchestrators share it)."""
     detector: Literal["haar", "yunet"] = "haar"
     yunet_path: Path | None = None
-    """YuNet's ONNX file; None looks under `shared`."""
+    """YuNet's ONNX file; None looks in the model store, then under `shared`."""
     detector_long_side: int = Field(default=640, ge=64)
     """Photographs are shrunk to this many pixels before faces are sought; small faces need more."""
     detector_min_score: float | None = Field(default=None, ge=0, le=1)
@@ -86,6 +93,8 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=20 * 2**20, gt=0)
     max_image_pixels: int = Field(default=50_000_000, gt=0)
     max_faces: int = Field(default=100, gt=0)
+    model_store: Path = Field(default_factory=_default_store)
+    """Folder of the models that `mien models` brought in; it may be missing."""
     model_folders: tuple[Path, ...] = ()
     """Folders with further models (a JSON specification beside each ONNX file)."""
     tasks: dict[Task, TaskSettings] = Field(default={}, validate_default=True)
@@ -116,7 +125,8 @@ class Settings(BaseSettings):
     @property
     def yunet(self) -> Path:
         """Where YuNet's file is looked for."""
-        return self.yunet_path or self.shared / _YUNET
+        stored = self.model_store / YUNET.file
+        return self.yunet_path or (stored if os.path.isfile(stored) else self.shared / _REFERENCE / YUNET.file)
 
     @classmethod
     def settings_customise_sources(

@@ -63,6 +63,7 @@ def test_the_ensemble_knows_no_transport() -> None:
         ("mien.cli", ("torch", "ray", "cv2", "onnxruntime")),
         ("mien_orchestrator.embedded", ("torch", "ray", "onnx")),
         ("mien_orchestrator.server", ("torch", "ray")),
+        ("mien_orchestrator.cli", ("torch", "ray", "onnx", "h5py")),
     ],
 )
 def test_imports_stay_light(module: str, absent: tuple[str, ...]) -> None:

@@ -33,6 +33,28 @@ def test_the_environment_may_name_the_file_and_reach_into_a_task(file: Path, mon
     assert (age.model, age.threads, age.scaling.max_replicas) == ("ssrnet-age", 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("cache", "store"),
+    [("/cache", "/cache/mien/models"), ("", "/home/a/.cache/mien/models"), ("x", "/home/a/.cache/mien/models")],
+)
+def test_the_model_store_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, cache: str, store: str) -> None:
+    monkeypatch.delenv("MIEN_MODEL_STORE")
+    monkeypatch.setenv("HOME", "/home/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    assert Settings.load().model_store == Path(store)
+    monkeypatch.setenv("MIEN_MODEL_STORE", "/models")
+    assert Settings.load().model_store == Path("/models")
+
+
+def test_yunet_is_looked_for_in_the_store_before_the_shared_folder(tmp_path: Path) -> None:
+    shared = tmp_path / "shared" / "reference" / "yunet_n_320_320.onnx"
+    settings = Settings.load(model_store=tmp_path, shared=tmp_path / "shared")
+    assert settings.yunet == shared
+    (tmp_path / "yunet_n_320_320.onnx").touch()
+    assert settings.yunet == tmp_path / "yunet_n_320_320.onnx"
+    assert Settings.load(yunet_path=shared, model_store=tmp_path).yunet == shared
+
+
 def test_a_task_can_be_switched_off(tmp_path: Path) -> None:
     path = tmp_path / "mien.yaml"
     path.write_text("tasks: {emotion: {enabled: false}}")

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from mien_models.detect import DetectorError, shrink
 from mien_models.faces import Faces
-
-SHA256 = "81dbde155e982455488235acb8ec2dec5d647edf7cf7080d33e4abb69b93a0d2"
-"""Digest of `yunet_n_320_320.onnx`, as published in github.com/ShiqiYu/libfacedetection.train under `onnx/`."""
+from mien_models.published import YUNET
 
 MIN_SCORE = 0.65
 """Score from which a box counts as a face.
@@ -66,9 +64,13 @@ def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DetectorError(f"YuNet's file {path} cannot be read: set model_path to yunet_n_320_320.onnx.") from error
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise DetectorError(f"{path} is not the published yunet_n_320_320.onnx (SHA-256 {SHA256}): fetch it anew.")
+        raise DetectorError(
+            f"YuNet's file {path} cannot be read: set model_path to {YUNET.file}, or run `mien models fetch yunet`."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != YUNET.sha256:
+        raise DetectorError(
+            f"{path} is not the published {YUNET.file} (SHA-256 {YUNET.sha256}): run `mien models fetch yunet`."
+        )
     return data
 
 

@@ -4,15 +4,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mien_models.nets.emotion_dcnn import EmotionDCNN
 from mien_models.nets.mini_xception import MiniXception
 from mien_models.nets.residual import ResidualNet
+from mien_models.nets.simple_cnn import SimpleCNN
 from mien_models.nets.ssrnet import SSRNet
+from mien_models.nets.vgg16 import VGG16Face
 from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head, InputSpec, ModelSpec
 
 _ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "emotion_dcnn": EmotionDCNN,
     "mini_xception": MiniXception,
     "residual": ResidualNet,
+    "simple_cnn": SimpleCNN,
     "ssrnet": SSRNet,
+    "vgg16": VGG16Face,
 }
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as OpenCV and Pillow convert
 
@@ -66,7 +72,8 @@ def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
         case EmotionHead():
             return {"probabilities": _emotion(head, scores)}
         case GenderHead():
-            return {"p_male": torch.sigmoid(_gender_logit(head, scores) / head.temperature)}
+            logit = _gender_logit(head, scores)
+            return {"p_male": torch.sigmoid((logit if head.high == "male" else -logit) / head.temperature)}
         case AgeDistributionHead():
             return _age_from_distribution(head, scores)
         case AgeValueHead():

@@ -72,7 +72,8 @@ class SSRNet(nn.Module):
             maps_a.append(a)
             maps_b.append(b)
         bins = torch.arange(_BINS, device=images.device, dtype=torch.float32)
-        value, width = torch.zeros(len(images), device=images.device), torch.ones(len(images), device=images.device)
+        first = images[:, 0, 0, 0]  # the number of images as a shape: an ONNX export would freeze `len(images)`
+        value, width = torch.zeros_like(first), torch.ones_like(first)
         for stage, depth in zip(self.stages, (3, 1, 0), strict=True):
             delta, eta, p = stage(maps_a[depth], maps_b[depth])
             width = width * _BINS * (1 + delta.float())

@@ -1,0 +1,67 @@
+"""A network and its specification in, the files that serving reads out: `NAME.onnx` and `NAME.json`."""
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import onnx  # noqa: F401  # PyTorch's exporter needs it, and would tell of its absence by an error of its own kind
+import torch
+from torch import Tensor, nn
+
+from mien_models.nets import ServedModel
+from mien_models.registry import ANSWERS
+from mien_models.spec import ModelSpec, Weights
+
+_OPSET = 17
+
+
+def write(spec: ModelSpec, net: nn.Module, folder: Path) -> ModelSpec:
+    """Write `NAME.onnx`, whose weights keep PyTorch's names, and `NAME.json` into a folder that exists.
+
+    Returns the specification as it was written: with the count of parameters, the file's name, digest and size.
+    """
+    path = folder / f"{spec.name}.onnx"
+    _export(spec, net, path)
+    content = path.read_bytes()
+    written = spec.model_copy(
+        update={
+            "parameters": sum(parameter.numel() for parameter in net.parameters()),
+            "weights": Weights(file=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
+        }
+    )
+    written.write(path.with_suffix(".json"))
+    return written
+
+
+def _export(spec: ModelSpec, net: nn.Module, path: Path) -> None:
+    names = [name for task in spec.heads for name in ANSWERS[task]]
+    size = spec.crop.size
+    with warnings.catch_warnings():
+        # They tell of constants that are meant to be constant, and of a newer exporter, which renames the weights.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Ordered(ServedModel(spec, net).eval(), names),
+            (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            path,
+            input_names=["crops"],
+            output_names=names,
+            dynamic_axes={name: {0: "faces"} for name in ("crops", *names)},
+            opset_version=_OPSET,
+            dynamo=False,
+            # else batch normalisation is folded and the weights lose their names
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+        )
+
+
+class _Ordered(nn.Module):
+    """Return the answers as a tuple, since an ONNX graph's outputs have an order."""
+
+    def __init__(self, served: ServedModel, names: list[str]) -> None:
+        super().__init__()
+        self.served = served
+        self._names = names
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        answers = self.served(crops)
+        return tuple(answers[name] for name in self._names)

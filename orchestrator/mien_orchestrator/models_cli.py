@@ -1,0 +1,143 @@
+"""The command `mien models`: which models there are, and published ones brought into the user's model store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mien.tables import console
+from mien_models.published import PUBLISHED, Published
+from mien_models.registry import DEFAULTS, Entry, ModelError
+from mien_models.store import ModelStore
+from mien_orchestrator.assembly import make_registry
+from mien_orchestrator.settings import Settings, SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="List the models, and bring in published ones.")
+
+_FAILED, _USAGE = 1, 2
+
+Name = Annotated[str, typer.Argument(help="Name of a model.", metavar="NAME")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that can be served, and the published ones that can be fetched."""
+    with _plain_errors():
+        settings = Settings.load()
+        console().print(_installed(settings, make_registry(settings).entries()))
+        store = ModelStore(settings.model_store)
+        missing = [published for published in PUBLISHED.values() if not store.has(published)]
+        if missing:
+            console().print(_to_fetch(missing))
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show all that is known of a model."""
+    with _plain_errors():
+        settings = Settings.load()
+        entries = {entry.spec.name: entry for entry in make_registry(settings).entries()}
+        if name not in entries and name not in PUBLISHED:
+            raise ModelError(f"unknown model {name!r}; there are: {', '.join(sorted({*entries, *PUBLISHED}))}")
+        table = Table(show_header=False)
+        for fact, value in _facts(entries.get(name), PUBLISHED.get(name), ModelStore(settings.model_store)):
+            table.add_row(fact, value)
+        console().print(table)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="The published file, such as a Keras HDF5 file.", metavar="FILE")],
+    name: Annotated[str, typer.Option("--as", help="What the file is: a name of `mien models list`.")],
+    any_file: Annotated[
+        bool, typer.Option("--any-file", help="Also a Keras file of that network that is not the published one.")
+    ] = False,
+) -> None:
+    """Bring a published file that lies on this machine into the model store."""
+    with _plain_errors():
+        _say_where(ModelStore(Settings.load().model_store).import_file(file, name, any_file=any_file), name)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name of `mien models list`.", metavar="NAME")],
+    url: Annotated[str | None, typer.Option(help="Another place that has the very same file.")] = None,
+) -> None:
+    """Download a published file, verify it and bring it into the model store."""
+    with _plain_errors():
+        _say_where(ModelStore(Settings.load().model_store).fetch(name, url=url), name)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        typer.echo(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", err=True)
+        raise typer.Exit(_USAGE) from error
+    except (SettingsError, ModelError) as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(_USAGE if isinstance(error, SettingsError) else _FAILED) from error
+
+
+def _installed(settings: Settings, entries: list[Entry]) -> Table:
+    """Return one row a model; `serves` names the tasks that the settings give it."""
+    chosen = {task: choice.model or DEFAULTS[task] for task, choice in settings.served.items()}
+    table = Table(title="installed", title_justify="left")
+    for heading in ("model", "version", "answers", "serves", "parameters", "summary"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "parameters" else "left")
+    for entry in entries:
+        spec = entry.spec
+        serves = ", ".join(task for task, name in chosen.items() if name == spec.name)
+        table.add_row(spec.name, spec.version, ", ".join(spec.heads), serves, f"{spec.parameters:,}", spec.summary)
+    return table
+
+
+def _to_fetch(missing: list[Published]) -> Table:
+    table = Table(title="published, for `mien models fetch NAME`", title_justify="left")
+    for heading in ("name", "what it is", "terms"):
+        table.add_column(heading, overflow="fold")
+    for published in missing:
+        table.add_row(published.name, _summary(published), published.terms)
+    return table
+
+
+def _summary(published: Published) -> str:
+    return published.spec.summary if published.spec else "The detector YuNet, for the setting `detector: yunet`."
+
+
+def _facts(entry: Entry | None, published: Published | None, store: ModelStore) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a model that is installed, published or both."""
+    if entry:
+        yield from _installed_facts(entry)
+    if published:
+        if not entry:
+            yield "name", published.name
+            yield "summary", _summary(published)
+            yield "installed", str(store.folder / published.file) if store.has(published) else "no"
+        yield "published at", published.url
+        yield "published file", f"sha256:{published.sha256}"
+        yield "terms", published.terms
+
+
+def _installed_facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    spec = entry.spec
+    yield "name", spec.name
+    yield "version", spec.version
+    yield "summary", spec.summary
+    yield "answers", ", ".join(spec.heads)
+    yield "architecture", spec.architecture
+    yield "parameters", f"{spec.parameters:,}"
+    yield "input", f"{spec.crop.size} x {spec.crop.size} pixels, {spec.input.colour}"
+    yield "crop", f"{spec.crop.scale} x the face box, its centre at {spec.crop.center_y} of the height"
+    yield "installed", str(entry.path)
+    yield "weights", entry.digest
+    if spec.weights:
+        yield "size", f"{spec.weights.bytes:,} bytes"
+
+
+def _say_where(path: Path, name: str) -> None:
+    typer.echo(f"{name} is in {path}")

@@ -1,0 +1,117 @@
+"""The command `mien models`, run as a user runs it."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien_models.published import find
+from tests.conftest import ROOT
+from tests.file_server import serve_folder
+from tests.keras_files import write_ssrnet
+
+BIN = Path(sys.executable).parent
+AGE, EMOTION = "ssrnet-age-wiki-published", "mini-xception-emotion-published"
+FILES = {AGE: "ssrnet_age_wiki.h5", EMOTION: "fer2013_mini_XCEPTION.102-0.66.hdf5", "yunet": "yunet_n_320_320.onnx"}
+
+
+def run(command: str, *words: str | Path, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "MIEN_MODEL_STORE": str(store), **environment}
+    return subprocess.run([BIN / command, *words], capture_output=True, text=True, env=variables, timeout=120)
+
+
+def models(*words: str | Path, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run("mien", "models", *words, store=store, **environment)
+
+
+def test_an_empty_store_lists_what_ships_and_what_can_be_fetched(tmp_path: Path) -> None:
+    said = models("list", store=tmp_path / "none")
+    assert said.returncode == 0
+    installed, _, published = said.stdout.partition("published, for `mien models fetch NAME`")
+    assert "mien-emotion" in installed
+    assert AGE in published
+    assert "yunet" in published
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_imported_model_is_listed_and_shown(tmp_path: Path) -> None:
+    own = write_ssrnet(tmp_path / "own.h5")
+    said = models("import", own, "--as", AGE, "--any-file", store=tmp_path)
+    assert said.returncode == 0
+    assert said.stdout == f"{AGE} is in {tmp_path / AGE}.onnx\n"
+    assert said.stderr == ""
+    said = models("list", store=tmp_path, MIEN_TASKS__AGE__MODEL=AGE)
+    assert AGE in said.stdout.partition("published, for")[0]
+    assert AGE not in said.stdout.partition("published, for")[2]
+    said = models("show", AGE, store=tmp_path)
+    for fact in ("40,531", "64 x 64 pixels, bgr", str(tmp_path / f"{AGE}.onnx"), find(AGE).url, "Apache-2.0"):
+        assert fact in said.stdout
+
+
+def test_show_tells_of_models_that_are_not_there_yet(tmp_path: Path) -> None:
+    said = models("show", "yunet", store=tmp_path)
+    assert said.returncode == 0
+    assert find("yunet").sha256 in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["show", "nose-net"], 1, "unknown model 'nose-net'; there are: mien-age-gender"),
+        (["fetch", "nose-net"], 1, "no published weights are called 'nose-net'"),
+        (["fetch", AGE, "--url", "http://127.0.0.1:1/net.h5"], 1, "Connection refused"),
+        (["import", "{folder}/own.h5", "--as", AGE], 1, "own.h5 is not the file published for"),
+        (["import", "{folder}/none.h5", "--as", AGE], 1, "none.h5: No such file"),
+        (["import", "{folder}/own.h5"], 2, "Missing option '--as'"),
+        (["fetch"], 2, "Missing argument 'NAME'"),
+    ],
+)
+def test_errors_are_plain(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    write_ssrnet(tmp_path / "own.h5")
+    result = models(*(word.format(folder=tmp_path) for word in words), store=tmp_path / "store")
+    assert result.returncode == code, result.stderr
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_setting_is_told(tmp_path: Path) -> None:
+    said = models("list", store=tmp_path, MIEN_PORT="many")
+    assert said.returncode == 2
+    assert "port: Input should be a valid integer" in said.stderr
+
+
+@pytest.mark.parametrize("package", ["h5py", "torch", "onnx"])
+def test_a_missing_package_is_named_with_what_to_install(tmp_path: Path, package: str) -> None:
+    # A module that fails as a missing one does, found before the real one.
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
+    own = write_ssrnet(tmp_path / "own.h5")
+    said = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=str(tmp_path))
+    assert said.returncode == 2
+    assert said.stderr == f"mien: this needs the package {package!r}: pip install 'mien[train]'\n"
+    assert models("list", store=tmp_path / "store", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+@pytest.mark.shared
+def test_fetched_models_answer_for_a_photograph(shared: Path, tmp_path: Path) -> None:
+    with serve_folder(shared / "reference") as address:
+        for name, file in FILES.items():
+            said = models("fetch", name, "--url", f"{address}/{file}", store=tmp_path)
+            assert said.returncode == 0, said.stderr
+    published = (shared / "reference" / FILES["yunet"]).read_bytes()
+    assert hashlib.sha256((tmp_path / find("yunet").file).read_bytes()).digest() == hashlib.sha256(published).digest()
+    said = run(
+        "client",
+        *("analyze", ROOT / "examples" / "astronaut.jpg", "--json"),
+        store=tmp_path,
+        MIEN_TASKS__AGE__MODEL=AGE,
+        MIEN_TASKS__EMOTION__MODEL=EMOTION,
+        MIEN_DETECTOR="yunet",
+        MIEN_SHARED=str(tmp_path / "none"),
+    )
+    (face,) = json.loads(said.stdout)["faces"]
+    assert 20 < face["age"]["years"] < 60
+    assert face["emotions"][0]["label"] == "happy"
