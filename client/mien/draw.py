@@ -19,23 +19,26 @@ def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(image_bytes(image))) as opened:
         picture = ImageOps.exif_transpose(opened).convert("RGB")
     pen = ImageDraw.Draw(picture)
-    for face in reversed(analysis.faces):  # larger faces' labels lie on top
+    for face in analysis.faces:
         _draw_face(pen, face, picture.size)
+    for face in reversed(analysis.faces):  # over all boxes, larger faces' labels on top
+        _draw_label(pen, face, picture.size)
     return np.asarray(picture)
 
 
 def _draw_face(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]) -> None:
     box = face.box
-    colour = _COLOURS.get(face.gender.value, _UNKNOWN) if face.gender else _UNKNOWN
+    colour = _colour(face)
     line = max(2, round(max(size) / 500))
     pen.rectangle((box.x, box.y, box.x + box.width, box.y + box.height), outline=colour, width=line)
     if face.landmarks:
         marks = face.landmarks
         for point in (marks.right_eye, marks.left_eye, marks.nose, marks.right_mouth_corner, marks.left_mouth_corner):
             pen.ellipse((point.x - line, point.y - line, point.x + line, point.y + line), fill=colour)
-    text = _label(face)
-    if text:
-        _draw_label(pen, text, face, size, colour)
+
+
+def _colour(face: Face) -> tuple[int, int, int]:
+    return _COLOURS.get(face.gender.value, _UNKNOWN) if face.gender else _UNKNOWN
 
 
 def _label(face: Face) -> str:
@@ -48,10 +51,11 @@ def _label(face: Face) -> str:
     return "\n".join(lines)
 
 
-def _draw_label(
-    pen: ImageDraw.ImageDraw, text: str, face: Face, size: tuple[int, int], colour: tuple[int, int, int]
-) -> None:
-    """Write the label under the box, or above it where the picture ends, and always inside the picture."""
+def _draw_label(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]) -> None:
+    """Write what is known under the box, or above it where the picture ends, and always inside the picture."""
+    text = _label(face)
+    if not text:
+        return
     height = min(max(11.0, face.box.height / 7, max(size) / 90), max(size) / 30)
     font = ImageFont.load_default(size=height)
     _, _, right, bottom = pen.multiline_textbbox((0, 0), text, font=font)
@@ -60,5 +64,5 @@ def _draw_label(
     y = face.box.y + face.box.height
     if y + tall > size[1]:
         y = max(0.0, face.box.y - tall)
-    pen.rectangle((x, y, x + width, y + tall), fill=colour)
+    pen.rectangle((x, y, x + width, y + tall), fill=_colour(face))
     pen.multiline_text((x + 3, y + 2), text, fill=_INK, font=font)

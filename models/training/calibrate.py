@@ -1,4 +1,4 @@
-"""Fit the few numbers that make answers honest, on the validation split: temperatures, mixes, ranges."""
+"""Fit the few numbers that make answers honest, on the validation split: temperatures and ranges."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,7 +17,6 @@ COVERAGE = 0.8
 """Share of faces whose age lies within the range."""
 
 _TEMPERATURES = np.geomspace(0.4, 3.0, 61).tolist()
-_MIXES = [step / 40 for step in range(41)]
 
 _Tempered = TypeVar("_Tempered", EmotionHead, GenderHead, AgeDistributionHead)
 
@@ -29,10 +28,11 @@ def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
     """
     match head:
         case EmotionHead():
-            return _emotion(head, scores, faces)
+            emotion = torch.from_numpy(faces.emotion)
+            return _best_temperature(head, lambda h: _emotion_loss(h, scores, emotion))
         case GenderHead():
-            target = torch.from_numpy(faces.male)
-            return _best_temperature(head, lambda h: _gender_loss(h, scores, target))
+            male = torch.from_numpy(faces.male)
+            return _best_temperature(head, lambda h: _gender_loss(h, scores, male))
         case AgeDistributionHead():
             return _age_distribution(head, scores, faces)
         case AgeValueHead():
@@ -48,25 +48,8 @@ def _gender_loss(head: GenderHead, scores: Tensor, male: Tensor) -> float:
     return F.binary_cross_entropy(answer(head, scores)["p_male"], male.float()).item()
 
 
-def _emotion(head: EmotionHead, scores: Tensor, faces: FaceData) -> EmotionHead:
-    """Choose the mix whose two accuracies, on FER2013's labels and on FER+'s, are best together; then the temperature.
-
-    The labels agree on two faces of three, so what is won on one is lost on the other.
-    """
-    fer, majority = torch.from_numpy(faces.emotion), torch.from_numpy(faces.majority)
-    known = majority >= 0
-
-    def accuracy(candidate: EmotionHead) -> float:
-        best = answer(candidate, scores)["probabilities"].argmax(1)
-        return (best == fer).float().mean().item() + (best == majority)[known].float().mean().item()
-
-    if len(head.mix) == 2:
-        head = max((head.model_copy(update={"mix": (1 - w, w)}) for w in _MIXES), key=accuracy)
-
-    def loss(candidate: EmotionHead) -> float:
-        return F.nll_loss(answer(candidate, scores)["probabilities"].clamp(min=1e-9).log(), fer).item()
-
-    return _best_temperature(head, loss)
+def _emotion_loss(head: EmotionHead, scores: Tensor, emotion: Tensor) -> float:
+    return F.nll_loss(answer(head, scores)["probabilities"].clamp(min=1e-9).log(), emotion).item()
 
 
 def _age_distribution(head: AgeDistributionHead, scores: Tensor, faces: FaceData) -> AgeDistributionHead:

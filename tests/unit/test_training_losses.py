@@ -117,19 +117,6 @@ def test_an_overconfident_emotion_head_is_cooled(make_faces: FaceMaker) -> None:
     assert nll(fitted) < nll(head)
 
 
-def test_the_mix_of_label_styles_turns_to_ferplus_as_far_as_fer2013_allows(make_faces: FaceMaker) -> None:
-    random = torch.Generator().manual_seed(0)
-    fer = torch.randint(0, 7, (1000,), generator=random)
-    votes = torch.where(torch.rand(1000, generator=random) < 0.5, fer, torch.full_like(fer, 6))
-    scores = torch.cat([2 * F.one_hot(fer, 7), 2 * F.one_hot(votes, 7)], 1).float()
-    faces = make_faces(1000, emotion=fer.numpy(), majority=votes.numpy())
-    fitted = calibrate(EmotionHead(count=14, mix=(0.5, 0.5)), scores, faces)
-
-    assert isinstance(fitted, EmotionHead)
-    assert (answer(fitted, scores)["probabilities"].argmax(1) == fer).float().mean() >= 0.685
-    assert sum(fitted.mix) == pytest.approx(1)
-
-
 def _distribution(said: torch.Tensor) -> torch.Tensor:
     return -((YEARS - said[:, None]) ** 2) / (2 * 4.0**2)
 
