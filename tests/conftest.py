@@ -40,7 +40,7 @@ def running() -> Running:
 def single() -> Iterator[str]:
     """The address of a server in the single shape."""
     settings = Settings.load(port=0, drain_seconds=1, max_image_bytes=4 * 2**20)
-    with make_executor(settings) as executor:
-        service = make_inline_service(settings, executor, "single")
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        service = make_inline_service(settings, seeing, computing, "single")
         with run_server(service, settings) as address:
             yield address

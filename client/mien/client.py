@@ -1,5 +1,6 @@
 """The SDK's two clients: the same calls, plain and for asyncio."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from types import TracebackType
@@ -7,7 +8,7 @@ from typing import Self
 
 from mien.engine import AsyncEngine, Engine, async_embedded, embedded
 from mien.remote import AsyncRemoteEngine, RemoteEngine
-from mien.request import ImageSource, analyze_request
+from mien.request import ImageSource, analyze_request, seconds
 from mien.result import Analysis, ModelInfo, ServerInfo, model_info
 
 DEFAULT_TIMEOUT = 30.0
@@ -22,14 +23,16 @@ class Client:
     """Analyzes photographs, on a server or, where none is named, in this process.
 
     `server` is `host:port`; without it `MIEN_SERVER` counts, and without that the engine of this process
-    (`pip install 'mien[local]'`). Safe to use from several threads. Every method raises `MienError`.
+    (`pip install 'mien[local]'`). Safe to use from several threads, but not across a
+    fork: make a client in each process.
+    Every method raises `MienError`.
 
         with mien.Client() as client:
             print(client.analyze("photo.jpg"))
     """
 
     def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.timeout = timeout
+        self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
         target = _server(server)
         self._engine: Engine = RemoteEngine(target) if target else embedded()
 
@@ -49,16 +52,16 @@ class Client:
         fails the call, without it the task's status says why; `timeout` is in seconds.
         """
         request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
-        return Analysis.from_message(self._engine.analyze(request, timeout or self.timeout))
+        return Analysis.from_message(self._engine.analyze(request, seconds(timeout, self.timeout)))
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """List the models, those in use first."""
-        reply = self._engine.list_models(timeout or self.timeout)
+        reply = self._engine.list_models(seconds(timeout, self.timeout))
         return tuple(model_info(model) for model in reply.models)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Say what answers and what it takes: tasks, formats, limits, version."""
-        return ServerInfo.from_message(self._engine.server_info(timeout or self.timeout))
+        return ServerInfo.from_message(self._engine.server_info(seconds(timeout, self.timeout)))
 
     def close(self) -> None:
         """Close the channel, or free the engine of this process."""
@@ -74,14 +77,14 @@ class Client:
 
 
 class AsyncClient:
-    """As `Client`, for asyncio.
+    """As `Client`, for asyncio; used on one event loop.
 
     async with mien.AsyncClient("localhost:50051") as client:
         print(await client.analyze("photo.jpg"))
     """
 
     def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.timeout = timeout
+        self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
         target = _server(server)
         self._engine: AsyncEngine = AsyncRemoteEngine(target) if target else async_embedded()
 
@@ -95,17 +98,20 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Analysis:
         """Say what the faces of one image look like; see `Client.analyze`."""
-        request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
-        return Analysis.from_message(await self._engine.analyze(request, timeout or self.timeout))
+        wait = seconds(timeout, self.timeout)
+        request = await asyncio.to_thread(
+            analyze_request, image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
+        )
+        return Analysis.from_message(await self._engine.analyze(request, wait))
 
     async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """List the models, those in use first."""
-        reply = await self._engine.list_models(timeout or self.timeout)
+        reply = await self._engine.list_models(seconds(timeout, self.timeout))
         return tuple(model_info(model) for model in reply.models)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Say what answers and what it takes: tasks, formats, limits, version."""
-        return ServerInfo.from_message(await self._engine.server_info(timeout or self.timeout))
+        return ServerInfo.from_message(await self._engine.server_info(seconds(timeout, self.timeout)))
 
     async def close(self) -> None:
         """Close the channel, or free the engine of this process."""

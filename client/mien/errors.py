@@ -89,3 +89,8 @@ def from_status(code: int, message: str, reason: str = "") -> MienError:
     if kind is InvalidRequestError and reason.startswith("IMAGE_"):
         kind = ImageError
     return kind(message, reason=reason)
+
+
+def closed() -> MienError:
+    """Return the error of a call on a client that is closed."""
+    return MienError("this client is closed; make a new one", reason="CLIENT_CLOSED")

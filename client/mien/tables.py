@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mien.result import Analysis, Face, ModelInfo, ServerInfo
@@ -23,10 +24,10 @@ def analyses(results: Sequence[tuple[str, Analysis]]) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if heading == "face" else "left")
     for name, analysis in results:
         if not analysis.faces:
-            table.add_row(name, "no face", "", "", "", "")
+            table.add_row(escape(name), "no face", "", "", "", "")
         for index, face in enumerate(analysis.faces):
             more = " (more not shown)" if analysis.faces_truncated and index + 1 == len(analysis.faces) else ""
-            table.add_row(name if index == 0 else "", f"{index + 1}{more}", *_cells(face))
+            table.add_row(escape(name) if index == 0 else "", f"{index + 1}{more}", *_cells(face))
         table.add_section()
     return table
 
@@ -46,7 +47,9 @@ def models(items: Sequence[ModelInfo]) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if heading == "parameters" else "left")
     for item in items:
         default = "yes" if item.is_default else ""
-        table.add_row(item.name, item.version, ", ".join(item.tasks), default, f"{item.parameters:,}", item.summary)
+        table.add_row(
+            item.name, item.version, ", ".join(item.tasks), default, f"{item.parameters:,}", escape(item.summary)
+        )
     return table
 
 

@@ -15,7 +15,11 @@ from mien_orchestrator.settings import Settings
 
 
 def make_executor(settings: Settings) -> ThreadPoolExecutor:
-    """Return the bounded pool that does the heavy work of one process."""
+    """Return a bounded pool for heavy work.
+
+    Seeing (decode, detect, cut) and the models have one each: in a common queue every waiting image would be seen
+    before the first one's models run.
+    """
     return ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="mien")
 
 
@@ -64,6 +68,6 @@ def make_inline_backend(settings: Settings, executor: Executor) -> InlineBackend
     return InlineBackend(models, executor)
 
 
-def make_inline_service(settings: Settings, executor: Executor, shape: str) -> FaceAnalysis:
+def make_inline_service(settings: Settings, seeing: Executor, computing: Executor, shape: str) -> FaceAnalysis:
     """Return the service with all models in this process."""
-    return make_service(settings, make_inline_backend(settings, executor), executor, shape)
+    return make_service(settings, make_inline_backend(settings, computing), seeing, shape)

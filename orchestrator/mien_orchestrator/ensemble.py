@@ -13,7 +13,7 @@ import numpy as np
 from google.rpc import code_pb2
 from numpy.typing import NDArray
 
-from mien.errors import DeadlineExceededError, ImageError, MienError, ServerError, from_status
+from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError, MienError, ServerError, from_status
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.crop import cut
@@ -29,6 +29,8 @@ from mien_orchestrator.timing import Stopwatch, consecutive
 
 _LOG = logging.getLogger(__name__)
 
+_LONGEST_NAME = 80
+
 _MERGE_MARGIN = 0.02
 """Seconds kept back from the caller's time, so that a reply without the late tasks is still in time."""
 
@@ -37,7 +39,7 @@ _MERGE_MARGIN = 0.02
 class Seen:
     """What was seen in an image, before any task."""
 
-    image: DecodedImage
+    image: face_pb2.ImageInfo
     faces: Faces
     truncated: bool
     crops: Mapping[CropSpec, NDArray[np.uint8]]
@@ -91,9 +93,8 @@ class Ensemble:
         unknown = [name for name in names if name not in self.models]
         if unknown:
             served = ", ".join(self.models)
-            raise from_status(
-                code_pb2.INVALID_ARGUMENT, f"unknown task {unknown[0]!r}; this server has: {served}", "TASK_UNKNOWN"
-            )
+            said = unknown[0][:_LONGEST_NAME]  # what a caller sends is not sent back without bound
+            raise InvalidRequestError(f"unknown task {said!r}; this server has: {served}", reason="TASK_UNKNOWN")
         return [task for task in dict.fromkeys(names or self.models) if task in self.models]  # type: ignore[misc]
 
     async def _see(
@@ -117,7 +118,7 @@ class Ensemble:
             with watch.step("cut", steps):
                 faces = found.largest_first(limit)
                 crops = {spec: cut(image.pixels, faces, spec) for spec in specs}
-            return Seen(image, faces, len(found) > limit, crops)
+            return Seen(_image_info(image), faces, len(found) > limit, crops)
 
         try:
             async with asyncio.timeout_at(deadline):
@@ -153,6 +154,17 @@ class Ensemble:
         ]
         span.children.extend(consecutive(start, parts))
         return Outcome(task, code_pb2.OK, prediction=prediction, span=span)
+
+
+def _image_info(image: DecodedImage) -> face_pb2.ImageInfo:
+    height, width = image.pixels.shape[:2]
+    return face_pb2.ImageInfo(
+        width=width,
+        height=height,
+        format=image.format,
+        exif_orientation=image.exif_orientation,
+        orientation_applied=image.orientation_applied,
+    )
 
 
 def _check(task: Task, prediction: Prediction, count: int) -> None:

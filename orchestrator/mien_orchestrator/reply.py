@@ -45,8 +45,7 @@ def merge(
 ) -> pb.AnalyzeResponse:
     """Build the reply; the timing tree ends with it."""
     with watch.step("merge", steps):
-        height, width = seen.image.pixels.shape[:2]
-        faces = _faces(seen.faces, width, height)
+        faces = _faces(seen.faces, seen.image.width, seen.image.height)
         for outcome in outcomes:
             if outcome.prediction:
                 labels = emotion_labels(models[outcome.task])
@@ -55,13 +54,7 @@ def merge(
         reply = pb.AnalyzeResponse(
             faces=faces,
             faces_truncated=seen.truncated,
-            image=face_pb2.ImageInfo(
-                width=width,
-                height=height,
-                format=seen.image.format,
-                exif_orientation=seen.image.exif_orientation,
-                orientation_applied=seen.image.orientation_applied,
-            ),
+            image=seen.image,
             tasks=[_task_result(outcome, models[outcome.task]) for outcome in outcomes],
             detector=detector,
         )
@@ -148,5 +141,5 @@ def _task_result(outcome: Outcome, entry: Entry) -> face_pb2.TaskResult:
         task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message)
     )
     if outcome.code == code_pb2.OK:
-        result.model.CopyFrom(face_pb2.ModelInfo(name=entry.spec.name, version=entry.spec.version, digest=entry.digest))
+        result.model.CopyFrom(model_info(entry))
     return result

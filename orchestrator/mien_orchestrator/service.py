@@ -1,5 +1,6 @@
 """What the server answers, whatever carries it: the three calls of `FaceAnalysisService`, without a transport."""
 
+from mien.errors import OverloadedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.image import FORMATS
@@ -17,10 +18,20 @@ class FaceAnalysis:
         self._registry = registry
         self._settings = settings
         self._shape = shape
+        self._in_flight = 0
 
     async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
-        """Analyze one image within `budget` seconds; see `Ensemble.analyze`."""
-        return await self._ensemble.analyze(request, budget)
+        """Analyze one image within `budget` seconds; see `Ensemble.analyze`.
+
+        Raises `OverloadedError` at once where too many are being analyzed already, so that memory stays bounded.
+        """
+        if self._in_flight >= self._settings.max_concurrent_requests:
+            raise OverloadedError("too many images are being analyzed at once; try again later", reason="SERVER_BUSY")
+        self._in_flight += 1
+        try:
+            return await self._ensemble.analyze(request, budget)
+        finally:
+            self._in_flight -= 1
 
     def list_models(self) -> pb.ListModelsResponse:
         """List the models, those in use first."""

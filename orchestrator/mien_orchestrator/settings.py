@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 from mien_models.published import YUNET
 from mien_models.registry import TASKS
@@ -90,7 +91,9 @@ class Settings(BaseSettings):
     """Photographs are shrunk to this many pixels before faces are sought; small faces need more."""
     detector_min_score: float | None = Field(default=None, ge=0, le=1)
     """Detections below it are dropped; None takes the detector's own."""
-    max_image_bytes: int = Field(default=20 * 2**20, gt=0)
+    max_concurrent_requests: int = Field(default=128, ge=1)
+    """Images analyzed at once in one process; more are refused, to be tried again later."""
+    max_image_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31 - 2**20)
     max_image_pixels: int = Field(default=50_000_000, gt=0)
     max_faces: int = Field(default=100, gt=0)
     model_store: Path = Field(default_factory=_default_store)
@@ -150,6 +153,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
             raise SettingsError("wrong settings: " + "; ".join(lines)) from error
+        except SourceError as error:
+            raise SettingsError(f"wrong settings: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -157,8 +162,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise SettingsError(f"settings file {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings file {path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise SettingsError(f"settings file {path} holds no settings (a mapping of names to values)")
     return content

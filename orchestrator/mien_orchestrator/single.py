@@ -18,11 +18,14 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     cv2.setNumThreads(1)  # requests run beside each other
-    executor = make_executor(settings)
-    service = await loop.run_in_executor(executor, make_inline_service, settings, executor, "single")
+    seeing, computing = make_executor(settings), make_executor(settings)
+    service = await loop.run_in_executor(seeing, make_inline_service, settings, seeing, computing, "single")
+    if stop.is_set():
+        return
     server = Server(service, settings)
     await server.start()
     ready(server.address)
     await stop.wait()
     await server.stop()
-    executor.shutdown()
+    seeing.shutdown()
+    computing.shutdown()
