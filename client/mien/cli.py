@@ -74,7 +74,7 @@ def analyze(
     failed = False
     try:
         sources = find(paths)
-        annotator = Annotator(annotate, len(sources)) if annotate else None
+        annotator = Annotator(annotate, sources) if annotate else None
         with Client(server, timeout=timeout) as client:
             _check_tasks(client, names)
             rows: list[tuple[str, Analysis]] = []

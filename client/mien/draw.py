@@ -6,8 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from mien.errors import ImageError
 from mien.request import ImageSource, image_bytes
 from mien.result import Analysis, Face
+
+try:
+    import pillow_heif
+except ImportError:
+    pass  # HEIC is then refused with a message
+else:
+    pillow_heif.register_heif_opener()
 
 _COLOURS = {"female": (255, 170, 60), "male": (80, 200, 255)}
 _UNKNOWN = (230, 230, 230)
@@ -15,15 +23,34 @@ _INK = (20, 20, 20)
 
 
 def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
-    """Return the upright photograph with its faces' boxes, points and answers, (H, W, 3) uint8 RGB."""
-    with Image.open(io.BytesIO(image_bytes(image))) as opened:
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    """Return the upright photograph with its faces' boxes, points and answers, (H, W, 3) uint8 RGB.
+
+    Raises `ImageError` where Pillow cannot read the picture (HEIC without `pillow-heif`).
+    """
+    picture = _picture(image_bytes(image))
     pen = ImageDraw.Draw(picture)
     for face in analysis.faces:
         _draw_face(pen, face, picture.size)
     for face in reversed(analysis.faces):  # over all boxes, larger faces' labels on top
         _draw_label(pen, face, picture.size)
     return np.asarray(picture)
+
+
+def _picture(data: bytes) -> Image.Image:
+    """Read a picture as the server does: upright, 16 bits scaled to 8, transparency over white."""
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I;16"):
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            if picture.has_transparency_data:
+                rgba = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+            return picture.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(
+            "the picture cannot be drawn on: Pillow does not read it", reason="IMAGE_UNREADABLE"
+        ) from error
 
 
 def _draw_face(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]) -> None:

@@ -13,6 +13,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 STDIN = "-"
 
+ANNOTATED = ".annotated.jpg"
+"""How the names of annotated pictures end; inside a folder they are not taken for photographs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -42,6 +45,8 @@ def find(names: Sequence[str]) -> list[Source]:
 
 def _paths(name: str) -> Iterator[Path | None]:
     path = Path(name)
+    if not name:
+        raise InvalidRequestError("an image's name is empty; is a variable unset?")
     if name == STDIN:
         yield None
     elif path.is_dir():
@@ -54,7 +59,11 @@ def _paths(name: str) -> Iterator[Path | None]:
 
 
 def _images(paths: Iterator[Path], empty: str) -> list[Path]:
-    images = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
+    images = sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in SUFFIXES and not path.name.endswith(ANNOTATED) and path.is_file()
+    )
     if not images:
         raise InvalidRequestError(empty)
     return images

@@ -69,8 +69,9 @@ def test_a_bad_image_is_refused_with_its_reason_and_the_server_goes_on(single: s
 
 
 def test_a_message_over_the_limit_is_refused(single: str) -> None:
-    with mien.Client(single) as client, pytest.raises(mien.OverloadedError, match="larger than max"):
+    with mien.Client(single) as client, pytest.raises(mien.ImageError, match="larger than max") as caught:
         client.analyze(b"\0" * (5 * 2**20))
+    assert caught.value.reason == "IMAGE_TOO_LARGE"
 
 
 def test_errors_carry_error_info(single: str) -> None:

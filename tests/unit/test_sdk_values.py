@@ -121,8 +121,8 @@ def test_an_annotated_file_is_whole_or_absent(tmp_path: Path) -> None:
     source = Source("grey", None)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(mien.InvalidRequestError, match="cannot write"):
-        Annotator(tmp_path / "file" / "below", 2).write(source, GREY, analysis)
-    written = Annotator(tmp_path / "pictures", 2).write(source, GREY, analysis)
+        Annotator(tmp_path / "file" / "below", [source]).write(source, GREY, analysis)
+    written = Annotator(tmp_path / "pictures", [source]).write(source, GREY, analysis)
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == [written.name] == ["stdin.annotated.jpg"]
 
 
@@ -131,3 +131,53 @@ def test_sources_are_listed_once_in_order(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     names = [str(tmp_path / "b.jpg"), str(tmp_path), "-", str(tmp_path / "missing.jpg")]
     assert [Path(source.name).name for source in find(names)] == ["b.jpg", "a.png", "-", "missing.jpg"]
+
+
+def test_a_photograph_is_never_drawn_over(tmp_path: Path) -> None:
+    path = tmp_path / "self.jpg"
+    Image.fromarray(GREY).save(path)
+    with pytest.raises(mien.InvalidRequestError, match="the photograph itself"):
+        Annotator(path, find([str(path)]))
+
+
+def test_annotated_pictures_of_a_folder_are_not_analyzed_again(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.annotated.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    assert [Path(source.name).name for source in find([str(tmp_path)])] == ["a.jpg"]
+
+
+def test_names_do_not_depend_on_who_finishes_first(tmp_path: Path) -> None:
+    sources = [Source("x/a.jpg", Path("x/a.jpg")), Source("y/a.png", Path("y/a.png"))]
+    annotator = Annotator(tmp_path, sources)
+    analysis = mien.Analysis.from_message(REPLY)
+    written = [annotator.write(source, GREY, analysis).name for source in reversed(sources)]
+    assert written == ["a-2.annotated.jpg", "a.annotated.jpg"]
+
+
+@pytest.mark.parametrize(("mode", "level"), [("I;16", 25700), ("LA", (100, 255)), ("RGBA", (100, 100, 100, 255))])
+def test_every_mode_is_drawn_as_the_server_reads_it(tmp_path: Path, mode: str, level: object) -> None:
+    path = tmp_path / "odd.png"
+    Image.new(mode, (80, 60), level).save(path)  # type: ignore[arg-type]
+    assert np.array_equal(mien.draw(path, mien.Analysis.from_message(pb.AnalyzeResponse())), GREY)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "5"])
+def test_a_timeout_is_a_time(timeout: object) -> None:
+    with mien.Client("127.0.0.1:1") as client, pytest.raises(mien.InvalidRequestError, match="timeout"):
+        client.server_info(timeout=timeout)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("server", ["host", "http://x:1", "a b:1", ":50", 5])
+def test_a_server_has_a_host_and_a_port(server: object) -> None:
+    with pytest.raises(mien.InvalidRequestError, match="host:port"):
+        mien.Client(server)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("server", [None, "127.0.0.1:1"])
+def test_a_closed_client_says_so(server: str | None) -> None:
+    client = mien.Client(server)
+    client.close()
+    client.close()
+    for call in (client.models, client.server_info, lambda: client.analyze(GREY)):
+        with pytest.raises(mien.MienError, match="closed"):
+            call()
