@@ -17,6 +17,9 @@ Half of the faces have 0.32 to 0.38 (108 faces on photographs); in a profile the
 through them may point anywhere.
 """
 
+_FINEST = 4
+"""A face is sampled at most about this many times as finely as its crop, in each direction."""
+
 
 def cut(image: NDArray[np.uint8], faces: Faces, spec: CropSpec) -> NDArray[np.uint8]:
     """Cut the faces out of an image (H, W, 3) uint8 RGB, as (N, S, S, 3) uint8 RGB with S = `spec.size`.
@@ -43,19 +46,45 @@ def _tilt(eyes: list[list[float]], height: float) -> float:
 def _cut_one(image: NDArray[np.uint8], box: list[float], angle: float, spec: CropSpec) -> MatLike:
     x, y, width, height = box
     side = spec.scale * height
-    # Bilinear sampling sees 2 x 2 pixels: a large face is sampled finely and then averaged, or it would alias.
+    region, left, top, shrunk = _region(image, (x + width / 2, y + height / 2), side, spec)
+    side /= shrunk
+    # Bilinear sampling sees 2 x 2 pixels: a larger face is sampled finely and then averaged, or it would alias.
     multiple = max(1, math.ceil(side / spec.size - 1e-3))
     fine = spec.size * multiple
     step = side / fine
     cos, sin = step * math.cos(angle), step * math.sin(angle)
     # Pixel i's centre lies at i + 0.5, in the crop and in the image, hence the halves.
     u, v = 0.5 * fine - 0.5, spec.center_y * fine - 0.5
-    centre_x, centre_y = x + width / 2 - 0.5, y + height / 2 - 0.5
+    centre_x, centre_y = (x + width / 2 - left) / shrunk - 0.5, (y + height / 2 - top) / shrunk - 0.5
     crop_to_image = np.array(
         [[cos, -sin, centre_x - cos * u + sin * v], [sin, cos, centre_y - sin * u - cos * v]], np.float64
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    crop = cv2.warpAffine(image, crop_to_image, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.warpAffine(region, crop_to_image, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     if multiple > 1:
         crop = cv2.resize(crop, (spec.size, spec.size), interpolation=cv2.INTER_AREA)
     return crop
+
+
+def _region(
+    image: NDArray[np.uint8], centre: tuple[float, float], side: float, spec: CropSpec
+) -> tuple[NDArray[np.uint8], int, int, int]:
+    """Return the part of the image that a square of `side` can touch however it is turned, and where it lies.
+
+    A face much larger than its crop is shrunk by a whole number first (returned last): sampling it finely would cost
+    more than all the rest, and `warpAffine` takes no picture of 32,767 pixels.
+    """
+    shrunk = max(1, int(side / spec.size) // _FINEST)
+    farthest = math.sqrt(0.5) + abs(spec.center_y - 0.5)  # half the diagonal, and the crop's shift
+    reach = math.ceil(side * farthest) + 2 * shrunk
+    height, width = image.shape[:2]
+    left, top = (min(max(0, int(at) - reach), size - 1) for at, size in zip(centre, (width, height), strict=True))
+    right, bottom = (max(low + 1, int(at) + reach) for low, at in zip((left, top), centre, strict=True))
+    region = image[top:bottom, left:right]
+    if shrunk > 1:
+        # Whole blocks only, so that the scale is exact: the edge is repeated to fill the last ones.
+        down, across = -region.shape[0] % shrunk, -region.shape[1] % shrunk
+        region = np.asarray(cv2.copyMakeBorder(region, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
+        size = region.shape[1] // shrunk, region.shape[0] // shrunk
+        region = np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return region, left, top, shrunk

@@ -6,11 +6,12 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from mien.errors import MienError, ServerError, ServerUnavailableError
+from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
 from mien_orchestrator.service import FaceAnalysis
@@ -63,12 +64,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Wrap the handler of a unary call."""
         handler = await continuation(details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None or handler.unary_unary is None or handler.request_deserializer is None:
             return handler
-        inner = handler.unary_unary
+        inner, deserialize = handler.unary_unary, handler.request_deserializer
 
         async def guarded(request: Any, context: Context) -> Any:
             try:
+                request = _parse(deserialize, request)
                 return await inner(request, context)  # type: ignore[arg-type]  # stubs know the synchronous context only
             except MienError as error:
                 failure = error
@@ -82,9 +84,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         return grpc.unary_unary_rpc_method_handler(
             guarded,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=None,  # parsed above, where an error gets its status
             response_serializer=handler.response_serializer,
         )
+
+
+def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
+    try:
+        return deserialize(request)
+    except DecodeError as error:
+        raise InvalidRequestError("the request is no message of this call", reason="MESSAGE_UNDECODABLE") from error
 
 
 def rich_status(error: MienError) -> status_pb2.Status:

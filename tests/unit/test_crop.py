@@ -109,3 +109,21 @@ def test_a_picture_of_one_pixel_can_be_cut() -> None:
     crop = cut(np.full((1, 1, 3), 7, np.uint8), boxed(0, 0, 1, 1), CropSpec(size=16))[0]
 
     assert (crop == 7).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 40_000), (40_000, 60)])
+def test_a_panorama_is_cut_like_any_picture(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    at = [30.0, 39_900.0] if shape[0] > shape[1] else [39_900.0, 30.0]
+    box = np.array([[at[0] - 10, at[1] - 10, 20, 20]], np.float32)
+    spec = CropSpec(size=20, scale=1.0, center_y=0.5)
+    x, y = int(at[0]) - 10, int(at[1]) - 10
+    assert np.array_equal(cut(image, Faces(box), spec)[0], image[y : y + 20, x : x + 20])
+
+
+def test_a_large_face_is_the_average_of_its_blocks() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (1280, 1280, 3), np.uint8)
+    box = np.array([[0, 0, 1280, 1280]], np.float32)
+    crop = cut(image, Faces(box), CropSpec(size=32, scale=1.0, center_y=0.5))[0]
+    blocks = image.reshape(32, 40, 32, 40, 3).mean((1, 3))
+    assert np.abs(crop - blocks).max() < 1.01

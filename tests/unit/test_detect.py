@@ -50,7 +50,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 
 def test_yunet_without_a_file_says_what_to_set() -> None:
-    with pytest.raises(DetectorError, match="model_path"):
+    with pytest.raises(DetectorError, match="yunet_path"):
         create("yunet", long_side=640)
 
 

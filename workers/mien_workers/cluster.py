@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import socket
-import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mien.errors import ServerUnavailableError
+from mien_orchestrator.assembly import make_detector, make_registry, served_models
 from mien_orchestrator.settings import Settings
 
 SWITCHES = {
@@ -25,52 +26,56 @@ SWITCHES = {
 
 _HEALTH_SECONDS = 10.0
 
+_LOGS = "(/tmp/ray/session_latest/logs/serve says why)"
+
 
 def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; calls `ready` with the address once requests are answered.
+    """Serve until SIGINT, SIGTERM or SIGHUP; calls `ready` with the address once requests are answered.
 
-    Raises `ServerUnavailableError` where the cluster does not come up.
+    A signal during the start is heeded after the step under way: Ray cannot be interrupted without leaving processes.
+    Raises `ServerUnavailableError` where the cluster does not come up, `DetectorError` and `ModelError` before that.
     """
-    with Cluster(settings) as cluster:
+    stop = threading.Event()
+    cluster = Cluster(settings)
+    try:
+        for step in (cluster.check, cluster.start_ray, cluster.deploy):
+            _handle_signals(lambda *_: stop.set())  # before each step: Ray puts its own handlers in their place
+            step()
+            if stop.is_set():
+                return
+        _handle_signals(lambda *_: stop.set())
         ready(cluster.address)
-        while True:
-            signal.pause()
+        stop.wait()
+    finally:
+        _handle_signals(signal.SIG_IGN)  # a second Ctrl-C does not leave half a cluster behind
+        cluster.shutdown()
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
-
-
 class Cluster:
-    """A Ray cluster of this process, with the application deployed; a context manager that leaves nothing behind."""
+    """A Ray cluster of this process, with the application deployed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._started = False
         self.address = f"{settings.host}:{settings.port}"
 
-    def __enter__(self) -> "Cluster":
+    def check(self) -> None:
+        """Find out what would fail in a replica, where only its log would say why."""
         self._check_port()
+        served_models(self._settings, make_registry(self._settings))
+        make_detector(self._settings)
+
+    def start_ray(self) -> None:
+        """Start Ray on this machine."""
         os.environ.update(SWITCHES)
-        try:
-            self._start_ray()
-            self._deploy()
-        except BaseException:
-            self._shutdown()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._shutdown()
-
-    def _start_ray(self) -> None:
         import ray  # after the switches
 
-        _handle_signals(_end)
+        self._started = True
         ray.init(
             address="local",
             num_cpus=self._logical_cpus(),
@@ -80,7 +85,6 @@ class Cluster:
             log_to_driver=False,
             logging_level="error",
         )
-        _handle_signals(_end)  # again: Ray puts its own in their place, which leave its processes behind
 
     def _check_port(self) -> None:
         """Fail early where the port is taken: the orchestrators share it, and would share it with a stranger too."""
@@ -98,7 +102,8 @@ class Cluster:
         reserved += sum(task.num_cpus * task.scaling.max_replicas for task in self._settings.served.values())
         return max(os.cpu_count() or 1, int(reserved) + 1)
 
-    def _deploy(self) -> None:
+    def deploy(self) -> None:
+        """Deploy the application and wait until its server answers."""
         from ray import serve as ray_serve
 
         from mien_workers.app import build
@@ -109,20 +114,23 @@ class Cluster:
         try:
             ray_serve.run(app, name="mien", route_prefix=None)
         except RuntimeError as error:
-            raise ServerUnavailableError(f"the cluster did not start: {error}") from error
+            raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
         with grpc.insecure_channel(self.address) as channel:
             request = health_pb2.HealthCheckRequest()
-            reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_SECONDS, wait_for_ready=True)
+            try:
+                reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_SECONDS, wait_for_ready=True)
+            except grpc.RpcError as error:
+                raise ServerUnavailableError(f"the cluster started, but nobody answers at {self.address}") from error
         if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailableError(
-                "the cluster started, but its server does not serve; the replica's log says why"
-            )
+            raise ServerUnavailableError(f"the cluster started, but does not serve; {_LOGS}")
 
-    def _shutdown(self) -> None:
+    def shutdown(self) -> None:
+        """End the application and Ray, where they were started."""
+        if not self._started:
+            return
         import ray
         from ray import serve as ray_serve
 
-        _handle_signals(signal.SIG_IGN)  # a second Ctrl-C does not leave half a cluster behind
         if ray.is_initialized():
             ray_serve.shutdown()
         ray.shutdown()

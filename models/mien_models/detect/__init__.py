@@ -40,14 +40,14 @@ def create(name: str, *, model_path: Path | None = None, long_side: int, min_sco
         from mien_models.detect.haar import Haar
 
         if min_score is not None:
-            raise DetectorError("The detector 'haar' has no scores: leave min_score unset, or choose 'yunet'.")
+            raise DetectorError("The detector 'haar' has no scores: leave detector_min_score unset, or choose 'yunet'.")
         return Haar(long_side=long_side)
     if name == "yunet":
         from mien_models.detect.yunet import MIN_SCORE, YuNet
 
         if model_path is None:
             raise DetectorError(
-                "The detector 'yunet' needs its file: set model_path to yunet_n_320_320.onnx, or choose 'haar'."
+                "The detector 'yunet' needs its file: set yunet_path to yunet_n_320_320.onnx, or choose 'haar'."
             )
         return YuNet(model_path, long_side=long_side, min_score=MIN_SCORE if min_score is None else min_score)
     raise DetectorError(f"There is no detector {name!r}: choose one of {', '.join(DETECTORS)}.")
