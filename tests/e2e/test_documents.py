@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mien_models.registry import Registry
+from mien_orchestrator.assembly import served_models
+from mien_orchestrator.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
@@ -37,6 +41,14 @@ def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
     )
     said = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize("block", blocks(ROOT / "README.md", "yaml"))
+def test_settings_blocks_are_settings_of_models_that_ship(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "mien.yaml"
+    path.write_text(block)
+    settings = Settings.load(config=path)
+    assert served_models(settings, Registry())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
