@@ -1,6 +1,7 @@
 """The gRPC edge, over a real channel."""
 
 import asyncio
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -174,3 +175,62 @@ def test_no_traceback_reaches_a_caller(running: Running) -> None:
         assert "Traceback" not in text
         assert "/secret" not in text
         assert "ZeroDivision" not in text
+
+
+def test_bytes_that_are_no_message_are_refused_with_a_reason(single: str) -> None:
+    with grpc.insecure_channel(single) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/mien.v1.FaceAnalysisService/Analyze")(b"\xff\xff\xff", timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    assert "DecodeError" not in caught.value.details()  # type: ignore[attr-defined]
+
+
+def test_a_long_task_name_is_not_sent_back_whole(single: str) -> None:
+    with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="unknown task 'xxx") as caught:
+        client.analyze(EXAMPLE, tasks=["x" * 100_000])
+    assert len(caught.value.message) < 200
+
+
+def test_more_images_at_once_than_allowed_are_refused_at_once(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0, max_concurrent_requests=1)
+    backend = SlowBackend()
+    with make_executor(settings) as executor:
+        service = make_service(settings, backend, executor, "single")
+        with running(service, settings) as address, mien.Client(address) as client, ThreadPoolExecutor(1) as pool:
+            first = pool.submit(client.analyze, EXAMPLE, timeout=3)
+            assert backend.started.wait(30)
+            with pytest.raises(mien.OverloadedError) as caught:
+                client.analyze(EXAMPLE)
+            assert caught.value.reason == "SERVER_BUSY"
+            assert len(first.result().faces) == 1
+
+
+def test_closing_waits_for_the_calls_in_flight() -> None:
+    client = mien.Client()
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(client.analyze, EXAMPLE) for _ in range(4)]
+        calls[0].result()
+        client.close()
+        outcomes = [call.exception() for call in calls]
+    assert all(outcome is None or getattr(outcome, "reason", "") == "CLIENT_CLOSED" for outcome in outcomes)
+    with pytest.raises(mien.MienError, match="closed"):
+        client.analyze(EXAMPLE)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # what is shown here
+def test_a_client_from_before_a_fork_says_so() -> None:
+    with mien.Client() as client:
+        client.server_info()
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                client.analyze(EXAMPLE)
+                said = b"answered"
+            except mien.MienError as error:
+                said = error.reason.encode()
+            os.write(write, said)
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            assert pipe.read() == b"FORKED"
+        os.waitpid(child, 0)

@@ -36,7 +36,8 @@ class FaceAnalysisServiceStub:
     Analyze: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]
     """Analyze one image. No face is not an error: the list is empty.
     INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
-    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, OPTION_OUT_OF_RANGE).
+    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+    RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]
@@ -52,7 +53,8 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     Analyze: _aio.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Analyze one image. No face is not an error: the list is empty.
     INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
-    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, OPTION_OUT_OF_RANGE).
+    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+    RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -71,7 +73,8 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_face_service_pb2.AnalyzeResponse, _abc.Awaitable[_face_service_pb2.AnalyzeResponse]]:
         """Analyze one image. No face is not an error: the list is empty.
         INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
-        IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, OPTION_OUT_OF_RANGE).
+        IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+        RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
         """
 
