@@ -166,3 +166,13 @@ def test_serve_tells_a_wrong_settings_file(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "unknown model 'nose-net'" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_brackets_in_a_name_are_shown_as_they_are(single: str, tmp_path: Path) -> None:
+    for name in ("img [copy].jpg", "x[bold].jpg"):
+        (tmp_path / name).write_bytes(EXAMPLE.read_bytes())
+    said = client("analyze", tmp_path, "--server", single)
+    assert said.returncode == 0, said.stderr
+    shown = said.stdout.decode().replace("\n", "")
+    assert "img [copy].jpg" in shown
+    assert "x[bold].jpg" in shown
