@@ -30,6 +30,7 @@ from mien_orchestrator.timing import Stopwatch, consecutive
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_NAME = 80
+"""Characters of an unknown task's name that its refusal repeats."""
 
 _MERGE_MARGIN = 0.02
 """Seconds kept back from the caller's time, so that a reply without the late tasks is still in time."""
@@ -93,7 +94,7 @@ class Ensemble:
         unknown = [name for name in names if name not in self.models]
         if unknown:
             served = ", ".join(self.models)
-            said = unknown[0][:_LONGEST_NAME]  # what a caller sends is not sent back without bound
+            said = unknown[0][:_LONGEST_NAME]
             raise InvalidRequestError(f"unknown task {said!r}; this server has: {served}", reason="TASK_UNKNOWN")
         return [task for task in dict.fromkeys(names or self.models) if task in self.models]  # type: ignore[misc]
 

@@ -18,14 +18,12 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     cv2.setNumThreads(1)  # requests run beside each other
-    seeing, computing = make_executor(settings), make_executor(settings)
-    service = await loop.run_in_executor(seeing, make_inline_service, settings, seeing, computing, "single")
-    if stop.is_set():
-        return
-    server = Server(service, settings)
-    await server.start()
-    ready(server.address)
-    await stop.wait()
-    await server.stop()
-    seeing.shutdown()
-    computing.shutdown()
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        service = await loop.run_in_executor(seeing, make_inline_service, settings, seeing, computing, "single")
+        if stop.is_set():
+            return
+        server = Server(service, settings)
+        await server.start()
+        ready(server.address)
+        await stop.wait()
+        await server.stop()
