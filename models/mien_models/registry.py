@@ -74,7 +74,10 @@ class Registry:
     def get(self, name: str) -> Entry:
         """Return a model by name; raises `ModelError`."""
         if name not in self._entries:
-            raise ModelError(f"unknown model {name!r}; there are: {', '.join(sorted(self._entries))}")
+            raise ModelError(
+                f"unknown model {name!r}; there are: {', '.join(sorted(self._entries))}; "
+                "`mien models list` names those that can be fetched or trained"
+            )
         return self._entries[name]
 
     def for_task(self, task: Task, name: str | None = None) -> Entry:

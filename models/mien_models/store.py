@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,12 +40,19 @@ class ModelStore:
             if not (any_file and published.spec):
                 raise ModelError(_wrong(published, path, digest))
             published = _unpublished(published, digest)
+        self.add(lambda folder: _convert(published, path, folder))
+        return self.folder / published.file
+
+    def add(self, write: Callable[[Path], object]) -> None:
+        """Take over all files that `write` puts into the folder it is given; all of them or, if it fails, none.
+
+        Raises `ModelError` where the store cannot be written, and whatever `write` raises.
+        """
         with self._scratch() as folder:
-            _convert(published, path, folder)
+            write(folder)
             # The specification goes last, so that no registry finds one whose weights are not there yet.
             for part in sorted(folder.iterdir(), key=lambda part: part.suffix == ".json"):
                 part.replace(self.folder / part.name)
-        return self.folder / published.file
 
     def fetch(self, name: str, *, url: str | None = None) -> Path:
         """Download a published file, from `url` or from where it was published, and bring it in.

@@ -22,11 +22,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-import metrics
-from dataset import DatasetError, FaceData, load
 from mien_models import runtime
 from mien_models.registry import ANSWERS, TASKS, Entry, ModelError, Registry
 from mien_models.spec import EMOTIONS, Task
+from mien_training import metrics
+from mien_training.dataset import DatasetError, FaceData, load
 
 _BATCH = 64
 _COST_BATCHES = (1, 8, 32)

@@ -1,4 +1,4 @@
-"""The command `mien models`: which models there are, and published ones brought into the user's model store."""
+"""The command `mien models`: which models there are, and others fetched, imported or trained into the model store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,24 +14,29 @@ from mien_models.registry import DEFAULTS, Entry, ModelError
 from mien_models.store import ModelStore
 from mien_orchestrator.assembly import make_registry
 from mien_orchestrator.settings import Settings, SettingsError
+from mien_training.recipes import RECIPES, Recipe
 
-app = typer.Typer(no_args_is_help=True, help="List the models, and bring in published ones.")
+app = typer.Typer(no_args_is_help=True, help="List the models; fetch, import or train others.")
 
-_FAILED, _USAGE = 1, 2
+_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
 Name = Annotated[str, typer.Argument(help="Name of a model.", metavar="NAME")]
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that can be served, and the published ones that can be fetched."""
+    """List the models that can be served, and those that can be fetched or trained."""
     with _plain_errors():
         settings = Settings.load()
-        console().print(_installed(settings, make_registry(settings).entries()))
+        entries = make_registry(settings).entries()
+        console().print(_installed(settings, entries))
         store = ModelStore(settings.model_store)
         missing = [published for published in PUBLISHED.values() if not store.has(published)]
         if missing:
             console().print(_to_fetch(missing))
+        untrained = RECIPES.keys() - {entry.spec.name for entry in entries}
+        if untrained:
+            console().print(_to_train([RECIPES[name] for name in sorted(untrained)]))
 
 
 @app.command()
@@ -71,6 +76,38 @@ def fetch(
         _say_where(ModelStore(Settings.load().model_store).fetch(name, url=url), name)
 
 
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A model of this project.", metavar="NAME")],
+    data: Annotated[Path, typer.Option(help="Folder with the labelled zips; see models/training/README.md.")],
+    folder: Annotated[Path | None, typer.Option(help="Where the model goes, instead of the model store.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Folder for checkpoint and log; else `runs` in the store.")] = None,
+    epochs: Annotated[int, typer.Option(min=0, help="Length of the run; 0: the recipe's.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first weights, the order and the changes of the faces.")] = 0,
+) -> None:
+    """Train a model on your own copy of its data and put it into the model store; goes on where it was stopped."""
+    with _plain_errors():
+        from mien_training import job
+        from mien_training.dataset import DatasetError
+
+        store = ModelStore(folder or Settings.load().model_store)
+        if name not in RECIPES:
+            raise ModelError(f"no recipe makes {name!r}; there are recipes for: {', '.join(RECIPES)}")
+        checkpoints = runs or store.folder / "runs"
+        try:
+            run = job.train(
+                RECIPES[name], data, checkpoints, epochs=epochs, threads=threads, seed=seed, tell=typer.echo
+            )
+            store.add(lambda scratch: job.export(run, data, scratch))
+        except DatasetError as error:
+            raise ModelError(str(error)) from error
+        except KeyboardInterrupt as error:
+            typer.echo(f"mien: stopped; the same command goes on from the last epoch in {checkpoints}", err=True)
+            raise typer.Exit(_INTERRUPTED) from error
+        _say_where(store.folder / f"{name}.onnx", name)
+
+
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     try:
@@ -102,6 +139,15 @@ def _to_fetch(missing: list[Published]) -> Table:
         table.add_column(heading, overflow="fold")
     for published in missing:
         table.add_row(published.name, _summary(published), published.terms)
+    return table
+
+
+def _to_train(recipes: list[Recipe]) -> Table:
+    table = Table(title="for `mien models train NAME`", title_justify="left")
+    for heading in ("name", "what it is", "trained on"):
+        table.add_column(heading, overflow="fold")
+    for recipe in recipes:
+        table.add_row(recipe.spec.name, recipe.spec.summary, ", ".join(recipe.data))
     return table
 
 

@@ -11,10 +11,12 @@ import pytest
 
 from mien_models.published import find
 from tests.conftest import ROOT
+from tests.face_zips import write_faces
 from tests.file_server import serve_folder
 from tests.keras_files import write_ssrnet
 
 BIN = Path(sys.executable).parent
+EMOTION_HERE = "mini-xception-emotion"
 AGE, EMOTION = "ssrnet-age-wiki-published", "mini-xception-emotion-published"
 FILES = {AGE: "ssrnet_age_wiki.h5", EMOTION: "fer2013_mini_XCEPTION.102-0.66.hdf5", "yunet": "yunet_n_320_320.onnx"}
 
@@ -115,3 +117,35 @@ def test_fetched_models_answer_for_a_photograph(shared: Path, tmp_path: Path) ->
     (face,) = json.loads(said.stdout)["faces"]
     assert 20 < face["age"]["years"] < 60
     assert face["emotions"][0]["label"] == "happy"
+
+
+def test_a_model_trained_on_own_faces_is_listed_and_served_from_the_store(tmp_path: Path) -> None:
+    data, store = tmp_path / "data", tmp_path / "store"
+    write_faces(data / "fer2013.zip", "file,emotion,split", [f"{('happy', 'sad')[i % 2]}" for i in range(6)])
+    said = models("train", EMOTION_HERE, "--data", data, "--epochs", "1", store=store)
+    assert said.returncode == 0, said.stderr
+    line, where = said.stdout.splitlines()
+    assert json.loads(line)["epoch"] == 1
+    assert where == f"{EMOTION_HERE} is in {store / EMOTION_HERE}.onnx"
+    digest = hashlib.sha256((store / f"{EMOTION_HERE}.onnx").read_bytes()).hexdigest()
+    assert digest in models("show", EMOTION_HERE, store=store).stdout
+    said = run("client", "models", "--json", store=store)
+    assert f"sha256:{digest}" in [model["digest"] for model in json.loads(said.stdout)]
+    assert sorted(path.name for path in (store / "runs").iterdir()) == [f"{EMOTION_HERE}.jsonl", f"{EMOTION_HERE}.pt"]
+
+
+def test_training_says_what_it_lacks(tmp_path: Path) -> None:
+    said = models("train", "emotion-dcn", "--data", tmp_path, store=tmp_path)
+    assert said.returncode == 1
+    assert "no recipe makes 'emotion-dcn'; there are recipes for: " in said.stderr
+    said = models("train", "emotion-dcnn", "--data", tmp_path, store=tmp_path)
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"mien: {tmp_path / 'fer2013.zip'} does not exist")
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_what_no_weights_are_shipped_for_is_listed_for_training(tmp_path: Path) -> None:
+    said = models("list", store=tmp_path).stdout.partition("for `mien models train NAME`")[2]
+    assert "emotion-dcnn" in said
+    assert "vgg16-age-gender" in said
+    assert "mien-emotion" not in said

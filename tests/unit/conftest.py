@@ -1,4 +1,4 @@
-"""Fixtures of the training tests: the training folder on the import path, made-up labels and made-up zips."""
+"""Fixtures of the training tests: the training commands on the import path, made-up labels and made-up zips."""
 
 import sys
 import zipfile
@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-# The training folder is no package: its files import each other by their bare names, as scripts do.
+# The commands in models/training are scripts, not a package.
 sys.path.append(str(Path(__file__).resolve().parents[2] / "models" / "training"))
 
-from dataset import FaceData
+from mien_training.dataset import FaceData
 
 ZipMaker = Callable[..., Path]
 FaceMaker = Callable[..., FaceData]

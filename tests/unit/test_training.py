@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-import export
-import train
-from augment import Augmentation
 from mien_models import runtime
 from mien_models.nets import ServedModel, build
 from mien_models.registry import ANSWERS, Entry, Registry
 from mien_models.spec import AgeDistributionHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec
-from recipes import RECIPES, Recipe
+from mien_training import job
+from mien_training.recipes import RECIPES, Augmentation, Recipe
+from mien_training.run import Run
 
 from .conftest import ZipMaker
 
@@ -55,23 +54,23 @@ def folder(make_zip: ZipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return tmp_path
 
 
-def _train(folder: Path, epochs: int) -> None:
-    train.main("tiny", data=folder, out=folder / "runs", epochs=epochs, threads=1, seed=0)
+def _train(folder: Path, epochs: int) -> Run:
+    return job.train(TINY, folder, folder / "runs", epochs=epochs, tell=print)
 
 
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:export", "ignore::DeprecationWarning:torch", "ignore::torch.jit.TracerWarning"
 )
 def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
-    _train(folder, 1)
+    run = _train(folder, 1)
     (folder / "weights").mkdir()
-    export.main("tiny", data=folder, runs=folder / "runs", out=folder / "weights", weights="average")
+    job.export(run, folder, folder / "weights")
     entry = Registry((folder / "weights",)).get("tiny")
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
 
-    assert entry.spec.parameters == sum(p.numel() for p in _trained(folder, entry).net.parameters())
+    assert entry.spec.parameters == sum(p.numel() for p in _trained(run, entry).net.parameters())
     with torch.inference_mode():
-        trained = _trained(folder, entry)(torch.from_numpy(crops))
+        trained = _trained(run, entry)(torch.from_numpy(crops))
     for task in entry.spec.heads:
         by_onnx = runtime.load(entry, task).predict(crops)
         by_torch = runtime.load(entry, task, runtime="torch").predict(crops)
@@ -80,10 +79,9 @@ def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
             assert np.abs(by_onnx[name] - trained[name].numpy()).max() < 1e-4
 
 
-def _trained(folder: Path, entry: Entry) -> ServedModel:
-    """Return the checkpoint's averaged weights behind the exported, calibrated heads."""
-    run = train.Run(TINY, 1, folder / "runs" / "tiny.pt", seed=0)
-    return ServedModel(entry.spec, run.average.module).eval()
+def _trained(run: Run, entry: Entry) -> ServedModel:
+    """Return the trained weights behind the exported, calibrated heads."""
+    return ServedModel(entry.spec, run.net).eval()
 
 
 def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from augment import Augmentation, augment
-from dataset import DatasetError, concatenate, load
+from mien_training.augment import augment
+from mien_training.dataset import DatasetError, concatenate, load
+from mien_training.recipes import Augmentation
 
 from .conftest import ZipMaker
 

@@ -8,8 +8,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import prepare
-from dataset import load
 from mien_models.spec import EMOTIONS
+from mien_training.dataset import load
 
 RUNNER = CliRunner()
 

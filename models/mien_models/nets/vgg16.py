@@ -17,7 +17,10 @@ def _body(channels: int) -> nn.Sequential:
     inputs = channels
     for width, depth in zip(_WIDTHS, _DEPTHS, strict=True):
         for _ in range(depth):
-            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
+            conv = nn.Conv2d(inputs, width, 3, padding=1)
+            # Else the signal fades on its way through thirteen layers without normalisation.
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            layers += [conv, nn.ReLU(inplace=True)]
             inputs = width
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)

@@ -4,33 +4,12 @@ All of it works on whole batches of tensors; one CPU core augments some 10,000 f
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How far faces are changed. Serving errs by about 5 % in a box; the ranges cover twice that."""
-
-    scale: float = 0.12
-    """Zoom, at most +- this share."""
-    shift: float = 0.06
-    """Shift along each axis, at most +- this share of the side."""
-    rotation: float = 12.0
-    """At most +- these degrees."""
-    light: float = 0.3
-    """Brightness and contrast, at most +- this share."""
-    grey: float = 0.1
-    """Share of faces turned grey."""
-    soften: float = 0.25
-    """Share of faces that lose resolution, as small or strongly compressed faces do."""
-    noise: float = 0.15
-    """Share of faces with sensor noise."""
-    erase: float = 0.25
-    """Share of faces with a rectangle (a hand, a mask, a microphone) over them."""
+from mien_training.recipes import Augmentation
 
 
 def augment(faces: Tensor, size: int, how: Augmentation, generator: torch.Generator) -> Tensor:

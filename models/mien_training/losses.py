@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
 
 _SMOOTHING = 0.1
+_GENDER_SMOOTHING = 0.05
+_GENDER_WEIGHT = 2.0  # beside age, whose loss is some ten times as large
 _AGE_SPREAD = 2.0  # years; how sure a label of the year is taken to be (DLDL, Gao et al., arXiv 1611.01731)
 
 
@@ -52,8 +54,8 @@ def _gender(head: GenderHead, scores: Tensor, male: Tensor) -> Tensor:
         case "value":
             value = scores[:, 0].clamp(1e-3, 1 - 1e-3)
             logit = torch.log(value / (1 - value))
-    target = male.clamp(min=0).float() * (1 - _SMOOTHING) + _SMOOTHING / 2
-    return _mean(F.binary_cross_entropy_with_logits(logit, target, reduction="none"), male >= 0)
+    target = male.clamp(min=0).float() * (1 - _GENDER_SMOOTHING) + _GENDER_SMOOTHING / 2
+    return _GENDER_WEIGHT * _mean(F.binary_cross_entropy_with_logits(logit, target, reduction="none"), male >= 0)
 
 
 def _age_distribution(scores: Tensor, age: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ Every function leaves out what the labels cannot tell, so that a zip without a c
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset import FaceData
 from mien_models.spec import EMOTIONS
+from mien_training.dataset import FaceData
 
 BINS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 """The youngest age of each of FairFace's nine bins (Karkkainen & Joo, arXiv 1908.04913); the last is 70+."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset import FaceData
 from mien_models.nets.served import answer
 from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
+from mien_training.dataset import FaceData
 
 COVERAGE = 0.8
 """Share of faces whose age lies within the range."""

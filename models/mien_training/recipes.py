@@ -1,8 +1,10 @@
-"""How each shipped model is trained: its specification, its data and the length of the run."""
+"""How each model is trained: its specification, its data, how its faces are changed, the length of the run.
+
+Needs no PyTorch, so that the list of models can name what can be trained.
+"""
 
 from dataclasses import dataclass, field
 
-from augment import Augmentation
 from mien_models.spec import (
     AgeDistributionHead,
     AgeValueHead,
@@ -15,6 +17,28 @@ from mien_models.spec import (
 
 FACE = 1.05
 """FairFace and UTKFace chips are about 1.05 x as high as the face box; FER2013's are as high as the box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far faces are changed. Serving errs by about 5 % in a box; the ranges cover twice that."""
+
+    scale: float = 0.12
+    """Zoom, at most +- this share."""
+    shift: float = 0.06
+    """Shift along each axis, at most +- this share of the side."""
+    rotation: float = 12.0
+    """At most +- these degrees."""
+    light: float = 0.3
+    """Brightness and contrast, at most +- this share."""
+    grey: float = 0.1
+    """Share of faces turned grey."""
+    soften: float = 0.25
+    """Share of faces that lose resolution, as small or strongly compressed faces do."""
+    noise: float = 0.15
+    """Share of faces with sensor noise."""
+    erase: float = 0.25
+    """Share of faces with a rectangle (a hand, a mask, a microphone) over them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +55,14 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     source_size: int = 80
     """Side to which the chips are read; the augmentation cuts the network's size from it."""
+    sizes: tuple[int, ...] = ()
+    """Sides of the crops in the run's equal parts, small ones first to save time (Tan & Le, arXiv 2104.00298)."""
     reduced: bool = True
     """Train in bfloat16 where the machine multiplies it quickly."""
 
 
 _AGED = ("fairface", "utkface")
+_CHIP = CropSpec(size=64, scale=FACE, center_y=0.475)
 _CENTRED = InputSpec(colour="rgb", shift=127.5, scale=127.5)
 _GREY = InputSpec(colour="grey", shift=127.5, scale=127.5)
 _FER_CROP = CropSpec(size=48, scale=1.005, center_y=0.52)
@@ -44,47 +71,50 @@ _SPECS = (
     Recipe(
         ModelSpec(
             name="mien-age-gender",
-            version="1.0.0",
+            version="2.0.0",
             summary="Mien's residual net for age and gender together, trained on FairFace and UTKFace.",
             architecture="residual",
             options={
                 "channels": 3,
                 "outputs": 102,
                 "stem_stride": 2,
-                "dropout": 0.2,
-                "widths": (32, 64, 128, 176),
+                "reduction": 8,
+                "dropout": 0.1,
+                "widths": (32, 64, 128, 256),
                 "depths": (1, 2, 2, 1),
             },
-            crop=CropSpec(size=64, scale=FACE, center_y=0.475),
+            crop=_CHIP.model_copy(update={"size": 80}),
             input=_CENTRED,
-            flip=True,
             heads={"age": AgeDistributionHead(), "gender": GenderHead(first=101, count=1)},
         ),
         _AGED,
-        epochs=16,
+        epochs=21,
+        sizes=(48, 64, 80),
+        augmentation=Augmentation(soften=0.2, noise=0.1, erase=0.1),
     ),
     Recipe(
         ModelSpec(
             name="mien-emotion",
-            version="1.0.0",
+            version="2.0.0",
             summary="Mien's residual net for emotion, trained on FER2013 with its own and the FER+ labels.",
             architecture="residual",
             options={
                 "channels": 1,
                 "outputs": 14,
-                "dropout": 0.3,
-                "widths": (24, 48, 96, 160),
+                "reduction": 8,
+                "dropout": 0.2,
+                "widths": (32, 64, 128, 256),
                 "depths": (1, 1, 2, 1),
             },
             crop=_FER_CROP,
             input=_GREY,
-            flip=True,
             heads={"emotion": EmotionHead(count=14, mix=(0.5, 0.5))},
         ),
         ("fer2013",),
-        epochs=32,
+        epochs=33,
         source_size=48,
-        augmentation=Augmentation(grey=0, soften=0.1, noise=0.1),
+        sizes=(32, 40, 48),
+        augmentation=Augmentation(scale=0.1, rotation=10, grey=0, soften=0.1, noise=0.1, erase=0.1),
     ),
     Recipe(
         ModelSpec(
@@ -110,7 +140,7 @@ _SPECS = (
             summary="The paper's mini-Xception for gender, trained here on FairFace and UTKFace.",
             architecture="mini_xception",
             options={"outputs": 2},
-            crop=CropSpec(size=64, scale=FACE, center_y=0.475),
+            crop=_CHIP,
             input=_GREY,
             heads={"gender": GenderHead(count=2, source="classes")},
         ),
@@ -126,7 +156,7 @@ _SPECS = (
             summary="The paper's SSR-Net for age, trained here on FairFace and UTKFace.",
             architecture="ssrnet",
             options={"span": 101.0},
-            crop=CropSpec(size=64, scale=FACE, center_y=0.475),
+            crop=_CHIP,
             input=InputSpec(colour="bgr", shift=0, scale=1),
             heads={"age": AgeValueHead()},
         ),
@@ -142,7 +172,7 @@ _SPECS = (
             summary="The paper's SSR-Net for gender, trained here on FairFace and UTKFace.",
             architecture="ssrnet",
             options={"span": 1.0},
-            crop=CropSpec(size=64, scale=FACE, center_y=0.475),
+            crop=_CHIP,
             input=InputSpec(colour="bgr", shift=0, scale=1),
             heads={"gender": GenderHead(count=1, source="value")},
         ),
@@ -150,6 +180,55 @@ _SPECS = (
         epochs=2,
         augmentation=Augmentation(soften=0.1, noise=0.1, erase=0.1),
         reduced=False,
+    ),
+    Recipe(
+        ModelSpec(
+            name="emotion-dcnn",
+            version="1.0.0",
+            summary="The paper's deep convolutional net for emotion (Correa et al.), trained here on FER2013.",
+            architecture="emotion_dcnn",
+            options={"outputs": 7},
+            crop=_FER_CROP,
+            input=InputSpec(colour="grey", shift=0, scale=255),
+            heads={"emotion": EmotionHead(count=7)},
+        ),
+        ("fer2013",),
+        epochs=15,
+        learning_rate=3e-4,
+        source_size=48,
+        augmentation=Augmentation(grey=0, soften=0.1, noise=0.1, erase=0),
+    ),
+    Recipe(
+        ModelSpec(
+            name="simple-cnn-gender",
+            version="1.0.0",
+            summary="The paper's simple CNN for gender (Arriaga et al.), trained here on FairFace and UTKFace.",
+            architecture="simple_cnn",
+            options={"outputs": 2},
+            crop=_CHIP.model_copy(update={"size": 48}),
+            input=InputSpec(colour="rgb", shift=0, scale=255),
+            heads={"gender": GenderHead(count=2, source="classes")},
+        ),
+        _AGED,
+        epochs=10,
+        augmentation=Augmentation(soften=0.1, noise=0.1, erase=0),
+    ),
+    Recipe(
+        ModelSpec(
+            name="vgg16-age-gender",
+            version="1.0.0",
+            summary="The paper's VGG-16 body for age and gender (Pakulich et al.), trained here on 64x64 faces.",
+            architecture="vgg16",
+            options={"outputs": 102},
+            crop=_CHIP,
+            input=_CENTRED,
+            heads={"age": AgeDistributionHead(), "gender": GenderHead(first=101, count=1)},
+        ),
+        _AGED,
+        epochs=6,
+        learning_rate=3e-4,
+        sizes=(32, 64),
+        augmentation=Augmentation(soften=0.1, noise=0.1, erase=0),
     ),
 )
 
