@@ -4,8 +4,10 @@ import hashlib
 import warnings
 from pathlib import Path
 
-import onnx  # noqa: F401  # PyTorch's exporter needs it, and would tell of its absence by an error of its own kind
+import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from mien_models.nets import ServedModel
@@ -22,6 +24,8 @@ def write(spec: ModelSpec, net: nn.Module, folder: Path) -> ModelSpec:
     """
     path = folder / f"{spec.name}.onnx"
     _export(spec, net, path)
+    if spec.half:
+        _halve(path)
     content = path.read_bytes()
     written = spec.model_copy(
         update={
@@ -52,6 +56,25 @@ def _export(spec: ModelSpec, net: nn.Module, path: Path) -> None:
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=False,
         )
+
+
+def _halve(path: Path) -> None:
+    """Store kernels and matrices as 16-bit floats under their names; the graph widens them, once, as it is loaded."""
+    model = onnx.load(path)
+    graph = model.graph
+    kernels = [item for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT and len(item.dims) > 1]
+    wide = {item.name: f"{item.name}.wide" for item in kernels}
+    for item in kernels:
+        item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item).astype(np.float16), item.name))
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = wide.get(name, name)
+    widening = [helper.make_node("Cast", [name], [new], to=onnx.TensorProto.FLOAT) for name, new in wide.items()]
+    nodes = [*widening, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
 
 
 class _Ordered(nn.Module):

@@ -117,6 +117,8 @@ class ModelSpec(_Frozen):
     input: InputSpec
     flip: bool = False
     """Whether the graph averages the scores of a crop and of its mirror image."""
+    half: bool = False
+    """Whether the file holds the kernels as 16-bit floats, half as large; they are widened when it is loaded."""
     heads: dict[Task, Head]
     """The tasks that the model answers."""
     weights: Weights | None = None

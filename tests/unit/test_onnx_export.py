@@ -67,3 +67,30 @@ def test_the_file_answers_as_the_module_does(tmp_path: Path, architecture: str) 
             said = model.predict(crops[:count])
             for name in ANSWERS[task]:
                 assert np.allclose(said[name], expected[name][:count].numpy(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_file_of_halves_is_half_as_large_and_both_runtimes_read_the_same_from_it(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    whole = ModelSpec(
+        name="whole",
+        version="1.0.0",
+        summary="A net for tests.",
+        architecture="residual",
+        options={"channels": 3, "outputs": 102, "widths": (32, 64), "depths": (1, 2)},
+        crop=CropSpec(size=32),
+        input=InputSpec(colour="rgb", shift=127.5, scale=127.5),
+        heads={"age": AgeDistributionHead(), "gender": GENDER_LAST},
+    )
+    net = build(whole)
+    halved = whole.model_copy(update={"name": "halved", "half": True})
+    large, small = ((tmp_path / f"{write(spec, net, tmp_path).name}.onnx").stat().st_size for spec in (whole, halved))
+    assert small < 0.6 * large
+
+    registry = Registry([tmp_path])
+    crops = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    served = runtime.load(registry.get("halved"), "age").predict(crops)
+    by_torch = runtime.load(registry.get("halved"), "age", runtime="torch").predict(crops)
+    before = runtime.load(registry.get("whole"), "age").predict(crops)
+    for name in ANSWERS["age"]:
+        assert np.allclose(served[name], by_torch[name], atol=1e-4, rtol=1e-4)
+        assert np.allclose(served[name], before[name], atol=0.05)
