@@ -34,3 +34,11 @@ class Faces:
             points=None if self.points is None else self.points[order],
             scores=None if self.scores is None else self.scores[order],
         )
+
+    def scaled(self, factor: NDArray[np.float32]) -> "Faces":
+        """Return the faces with coordinates times `factor`, (2,) for x and y."""
+        return Faces(
+            boxes=self.boxes * np.tile(factor, 2),
+            points=None if self.points is None else self.points * factor,
+            scores=self.scores,
+        )

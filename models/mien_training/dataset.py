@@ -8,7 +8,8 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,21 +58,15 @@ def load(path: Path, *, split: str = "all", size: int, usable: bool = False) -> 
 
     `usable` drops the rows marked ambiguous (same image, different labels). Raises `DatasetError`.
     """
-    if not path.is_file():
-        raise DatasetError(f"{path} does not exist or is not a file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            rows = _choose(_rows(archive, path), path, split)
-            if usable:
-                rows = [row for row in rows if row.text("ambiguous") != "1"]
-            if not rows:
-                raise DatasetError(f"{path}: labels.csv has no rows to read in split {split!r}")
-            labels = _labels(rows)
-            images = np.empty((len(rows), size, size, 3), np.uint8)
-            for image, row in zip(images, rows, strict=True):
-                image[:] = _image(archive, row, size)
-    except zipfile.BadZipFile as error:
-        raise DatasetError(f"{path} is not a readable zip: {error}") from error
+    with labelled(path, split) as (archive, rows):
+        if usable:
+            rows = [row for row in rows if row.text("ambiguous") != "1"]
+        if not rows:
+            raise DatasetError(f"{path}: labels.csv has no rows to read in split {split!r}")
+        labels = _labels(rows)
+        images = np.empty((len(rows), size, size, 3), np.uint8)
+        for image, row in zip(images, rows, strict=True):
+            image[:] = _square(read_image(archive, row), size)
     return FaceData(tuple(row.file for row in rows), images, *labels)
 
 
@@ -90,7 +85,7 @@ def concatenate(parts: Sequence[FaceData]) -> FaceData:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """One line of `labels.csv`; a cell that is empty or whose column is missing is an unknown label."""
 
     where: str
@@ -124,7 +119,19 @@ class _Row:
         return value
 
 
-def _rows(archive: zipfile.ZipFile, path: Path) -> list[_Row]:
+@contextmanager
+def labelled(path: Path, split: str) -> Iterator[tuple[zipfile.ZipFile, list[Row]]]:
+    """Open a labelled zip, with its rows of one split; raises `DatasetError`."""
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist or is not a file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive, _choose(_rows(archive, path), path, split)
+    except zipfile.BadZipFile as error:
+        raise DatasetError(f"{path} is not a readable zip: {error}") from error
+
+
+def _rows(archive: zipfile.ZipFile, path: Path) -> list[Row]:
     if "labels.csv" not in archive.namelist():
         raise DatasetError(f"{path} holds no labels.csv")
     try:
@@ -136,11 +143,11 @@ def _rows(archive: zipfile.ZipFile, path: Path) -> list[_Row]:
         raise DatasetError(f"{path}: labels.csv has no rows")
     first = reader.fieldnames[0]
     return [
-        _Row(f"{path}: labels.csv line {line} ({cells[first]})", cells[first] or "", cells) for line, cells in lines
+        Row(f"{path}: labels.csv line {line} ({cells[first]})", cells[first] or "", cells) for line, cells in lines
     ]
 
 
-def _choose(rows: list[_Row], path: Path, split: str) -> list[_Row]:
+def _choose(rows: list[Row], path: Path, split: str) -> list[Row]:
     if split == "all":
         return rows
     if "split" not in rows[0].cells:
@@ -157,7 +164,7 @@ _Labels = tuple[
 ]
 
 
-def _labels(rows: Sequence[_Row]) -> _Labels:
+def _labels(rows: Sequence[Row]) -> _Labels:
     """Return the labels of the rows in the order of `FaceData`'s fields."""
     return (
         np.array([row.code("emotion", EMOTIONS) for row in rows], np.int64),
@@ -169,7 +176,8 @@ def _labels(rows: Sequence[_Row]) -> _Labels:
     )
 
 
-def _image(archive: zipfile.ZipFile, row: _Row, size: int) -> NDArray[np.uint8]:
+def read_image(archive: zipfile.ZipFile, row: Row) -> NDArray[np.uint8]:
+    """Return a row's image (H, W, 3) uint8 RGB; raises `DatasetError`."""
     try:
         content = archive.read(row.file)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
@@ -179,22 +187,27 @@ def _image(archive: zipfile.ZipFile, row: _Row, size: int) -> NDArray[np.uint8]:
         raise DatasetError(f"{row.where}: cannot be read: {error}") from error
     if image is None:
         raise DatasetError(f"{row.where}: is not a readable image")
-    if image.shape[:2] != (size, size):
-        shrinks = max(image.shape[:2]) > size
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)
 
 
-def _votes(row: _Row, names: Sequence[str]) -> list[float]:
+def _square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if image.shape[:2] != (size, size):
+        shrinks = max(image.shape[:2]) > size
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.uint8)
+    return image
+
+
+def _votes(row: Row, names: Sequence[str]) -> list[float]:
     return [row.number(f"votes_{name}", unknown=0) for name in names]
 
 
-def _majority(row: _Row) -> int:
+def _majority(row: Row) -> int:
     shared, other = _votes(row, _VOTES), _votes(row, _OTHER_VOTES)
     return int(np.argmax(shared)) if max(shared) > max(other) else -1
 
 
-def _ages(row: _Row) -> tuple[int, int]:
+def _ages(row: Row) -> tuple[int, int]:
     """Return the youngest and oldest age that the row's `age`, or else its bin, allows."""
     exact = row.number("age", unknown=-1)
     if exact >= 0:

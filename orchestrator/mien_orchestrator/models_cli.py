@@ -9,11 +9,13 @@ import typer
 from rich.table import Table
 
 from mien.tables import console
+from mien_models.detect import DetectorError, create
 from mien_models.published import PUBLISHED, Published
 from mien_models.registry import DEFAULTS, Entry, ModelError
 from mien_models.store import ModelStore
 from mien_orchestrator.assembly import make_registry
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import DETECTORS, Settings, SettingsError
+from mien_training.detection_recipes import DETECTION_RECIPES, DetectionRecipe
 from mien_training.recipes import RECIPES, Recipe
 
 app = typer.Typer(no_args_is_help=True, help="List the models; fetch, import or train others.")
@@ -88,24 +90,58 @@ def train(
 ) -> None:
     """Train a model on your own copy of its data and put it into the model store; goes on where it was stopped."""
     with _plain_errors():
-        from mien_training import job
         from mien_training.dataset import DatasetError
 
-        store = ModelStore(folder or Settings.load().model_store)
-        if name not in RECIPES:
-            raise ModelError(f"no recipe makes {name!r}; there are recipes for: {', '.join(RECIPES)}")
-        checkpoints = runs or store.folder / "runs"
+        settings = Settings.load()
+        home = settings.model_store
+        checkpoints = runs or (folder or home) / "runs"
+        length = {"epochs": epochs, "threads": threads, "seed": seed}
         try:
-            run = job.train(
-                RECIPES[name], data, checkpoints, epochs=epochs, threads=threads, seed=seed, tell=typer.echo
-            )
-            store.add(lambda scratch: job.export(run, data, scratch))
+            if name in DETECTION_RECIPES:
+                store = ModelStore(folder or home / DETECTORS)
+                _train_detector(DETECTION_RECIPES[name], data, checkpoints, store, settings, **length)
+            elif name in RECIPES:
+                store = ModelStore(folder or home)
+                _train_model(RECIPES[name], data, checkpoints, store, **length)
+            else:
+                known = ", ".join([*RECIPES, *DETECTION_RECIPES])
+                raise ModelError(f"no recipe makes {name!r}; there are recipes for: {known}")
         except DatasetError as error:
             raise ModelError(str(error)) from error
         except KeyboardInterrupt as error:
             typer.echo(f"mien: stopped; the same command goes on from the last epoch in {checkpoints}", err=True)
             raise typer.Exit(_INTERRUPTED) from error
         _say_where(store.folder / f"{name}.onnx", name)
+
+
+def _train_model(
+    recipe: Recipe, data: Path, runs: Path, store: ModelStore, *, epochs: int, threads: int, seed: int
+) -> None:
+    from mien_training import job
+
+    run = job.train(recipe, data, runs, epochs=epochs, threads=threads, seed=seed, tell=typer.echo)
+    store.add(lambda scratch: job.export(run, data, scratch))
+
+
+def _train_detector(
+    recipe: DetectionRecipe,
+    data: Path,
+    runs: Path,
+    store: ModelStore,
+    settings: Settings,
+    *,
+    epochs: int,
+    threads: int,
+    seed: int,
+) -> None:
+    from mien_training import detection_job as job
+
+    # YuNet tells where the faces of the chips are: a larger picture is never needed.
+    teacher = create("yunet", model_path=settings.yunet, long_side=320)
+    run = job.train_detector(
+        recipe, data, runs, teacher=teacher, epochs=epochs, threads=threads, seed=seed, tell=typer.echo
+    )
+    store.add(lambda scratch: job.export_detector(run, scratch))
 
 
 @contextmanager
@@ -115,7 +151,7 @@ def _plain_errors() -> Iterator[None]:
     except ImportError as error:
         typer.echo(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", err=True)
         raise typer.Exit(_USAGE) from error
-    except (SettingsError, ModelError) as error:
+    except (SettingsError, ModelError, DetectorError) as error:
         typer.echo(f"mien: {error}", err=True)
         raise typer.Exit(_USAGE if isinstance(error, SettingsError) else _FAILED) from error
 

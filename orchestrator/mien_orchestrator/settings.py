@@ -18,6 +18,9 @@ from mien_models.published import YUNET
 from mien_models.registry import TASKS
 from mien_models.spec import Task
 
+DETECTORS = "detectors"
+"""Folder, in the model store, of the detectors trained here: the registry reads only models of faces."""
+
 _REFERENCE = "reference"
 
 

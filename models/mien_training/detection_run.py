@@ -1,0 +1,114 @@
+"""One training run of a detector: scenes in, weights out; it can be stopped and goes on where it was."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien_models.detect import dense
+from mien_models.faces import Faces
+from mien_models.nets.face_net import SCALE, FaceNet
+from mien_training.detection_losses import detection_loss
+from mien_training.detection_metrics import ALL, Match, Sizes, average_precision, match
+from mien_training.detection_recipes import DetectionRecipe
+from mien_training.photographs import Photograph
+from mien_training.scenes import Composer, Scene
+from mien_training.weather import spoil
+
+_LEAST_SCORE = 0.02  # boxes below it add nothing to the average precision
+_COMMON: Sizes = (24.0, math.inf)
+
+
+class DetectionRun:
+    """The state of one training run: weights, optimiser, epoch; read from `checkpoint` where there is one."""
+
+    def __init__(self, recipe: DetectionRecipe, epochs: int, checkpoint: Path, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.recipe, self.epochs, self.checkpoint, self.seed = recipe, epochs, checkpoint, seed
+        self.epoch = 0
+        net = FaceNet(**recipe.spec.options)
+        self.net: FaceNet = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        if checkpoint.exists():
+            self._resume(torch.load(checkpoint, weights_only=True))
+
+    def train_epoch(self, composer: Composer) -> dict[str, float]:
+        """Make scenes and learn from them, once; return the mean of each part of the loss."""
+        random = np.random.default_rng((self.seed, self.epoch))
+        self.net.train()
+        parts: dict[str, float] = {}
+        for step in range(self.recipe.steps):
+            self._set_learning_rate(self.epoch * self.recipe.steps + step)
+            size = int(random.choice(self.recipe.sizes))
+            scenes = [composer.compose(size, random) for _ in range(max(1, self.recipe.pixels // size**2))]
+            for name, value in self._step(scenes, random).items():
+                parts[name] = parts.get(name, 0.0) + value / self.recipe.steps
+        self.epoch += 1
+        return parts
+
+    def _step(self, scenes: Sequence[Scene], random: np.random.Generator) -> dict[str, float]:
+        images = np.stack([spoil(scene.image, random) for scene in scenes])
+        # Channels last in memory, as the net is.
+        inputs = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(SCALE)
+        with torch.autocast("cpu", torch.bfloat16):
+            predictions: Tensor = self.net(inputs)
+        loss, parts = detection_loss(predictions.float(), scenes)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
+        self.optimizer.step()
+        return parts
+
+    def _set_learning_rate(self, step: int) -> None:
+        """Warm up linearly, then follow half a cosine down to zero."""
+        last = self.epochs * self.recipe.steps
+        warm_up = min(self.recipe.warm_up, last // 10 + 1)
+        if step < warm_up:
+            share = (step + 1) / warm_up
+        else:
+            share = (1 + math.cos(math.pi * (step - warm_up) / (last - warm_up))) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * share
+
+    def validate(self, photographs: Sequence[Photograph]) -> dict[str, float]:
+        """Measure the weights as they are now: average precision of all faces, and of those from 24 pixels on."""
+        found = [self.detect(item.image) for item in photographs]
+        pairs = list(zip(found, photographs, strict=True))
+
+        def matches(sizes: Sizes) -> list[Match]:
+            return [match(faces, item.boxes, item.ignored, sizes=sizes) for faces, item in pairs]
+
+        return {"ap": average_precision(matches(ALL)), "ap_24": average_precision(matches(_COMMON))}
+
+    @torch.inference_mode()
+    def detect(self, image: np.ndarray) -> Faces:
+        """Find the faces of an image (H, W, 3) uint8 RGB at its own size, down to very low scores."""
+        padded = dense.pad(image)
+        inputs = torch.from_numpy(padded.copy()).permute(2, 0, 1)[None].float().div_(SCALE)
+        predictions: Tensor = self.net.eval()(inputs)[0]
+        return dense.decode(
+            predictions[:, 0].sigmoid().numpy(),
+            predictions[:, 1:].numpy(),
+            (padded.shape[0], padded.shape[1]),
+            min_score=_LEAST_SCORE,
+            max_overlap=self.recipe.spec.max_overlap,
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint in one step, so that a stop never leaves half a file."""
+        state = {"epoch": self.epoch, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
