@@ -35,7 +35,7 @@ _SPECS = (
             name="mien",
             version="1.0.0",
             summary="Mien's own face detector, trained on photographs and on pasted faces of FairFace and UTKFace.",
-            options={"widths": (16, 32, 64, 96, 128), "depths": (1, 2, 3, 2), "kernels": (3, 3, 5, 5)},
+            options={"widths": (16, 32, 64, 96, 128), "depths": (1, 2, 4, 3)},
         ),
         epochs=80,
     ),

@@ -25,23 +25,32 @@ _PRIOR = 0.01  # score of every cell at first, so that the many empty ones do no
 _SIZE = 3.0  # side of every box at first, in strides
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
 
 class _Block(nn.Module):
     """Filter each channel, then mix them; added to a shortcut where the shape stays."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.filter = _conv(inputs, inputs, kernel, stride, groups=inputs)
+        self.filter = nn.Conv2d(inputs, inputs, 3, stride, padding=1, groups=inputs, bias=False)
+        self.norm = nn.BatchNorm2d(inputs)
         self.mix = _conv(inputs, outputs, 1)
         self.added = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.mix(F.relu(self.filter(x)))
+        mixed: Tensor = self.mix(F.relu(self.norm(self._filtered(x))))
         return F.relu(x + mixed if self.added else mixed)
+
+    def _filtered(self, x: Tensor) -> Tensor:
+        if not self.training or self.filter.stride == (1, 1):
+            filtered: Tensor = self.filter(x)
+            return filtered
+        # The same numbers: PyTorch's gradient of a depthwise filter takes three times as long with a stride of 2.
+        every = F.conv2d(x, self.filter.weight, padding=1, groups=x.shape[1])
+        return every[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
 
 
 class FaceNet(nn.Module):
@@ -49,20 +58,19 @@ class FaceNet(nn.Module):
 
     Returns (N, P, 15) predictions of all P cells, level by level and row by row, in strides from the cell's corner, as
     `mien_models.detect.dense` reads them. `widths`: channels at strides 2, 4, 8, 16 and 32; `depths`: further blocks at
-    strides 4, 8, 16 and 32; `kernels`: sides of their filters.
+    strides 4, 8, 16 and 32.
     """
 
-    def __init__(self, *, widths: Sequence[int], depths: Sequence[int], kernels: Sequence[int]) -> None:
+    def __init__(self, *, widths: Sequence[int], depths: Sequence[int]) -> None:
         super().__init__()
         self.stem = _conv(3, widths[0], 3, stride=2)
-        stages = zip(widths, widths[1:], depths, kernels, strict=False)
         self.stages = nn.ModuleList(
-            nn.Sequential(_Block(inputs, outputs, 3, stride=2), *(_Block(outputs, outputs, k) for _ in range(depth)))
-            for inputs, outputs, depth, k in stages
+            nn.Sequential(_Block(inputs, outputs, stride=2), *(_Block(outputs, outputs) for _ in range(depth)))
+            for inputs, outputs, depth in zip(widths[:-1], widths[1:], depths, strict=True)
         )
         neck = widths[-3]
         self.sides = nn.ModuleList(_conv(width, neck, 1) for width in widths[-2:])
-        self.heads = nn.ModuleList(_Block(neck, neck, 3) for _ in STRIDES)
+        self.heads = nn.ModuleList(_Block(neck, neck) for _ in STRIDES)
         self.outputs = nn.ModuleList(nn.Conv2d(neck, VALUES, 1) for _ in STRIDES)
         self._start()
 
