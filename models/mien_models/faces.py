@@ -28,12 +28,20 @@ class Faces:
 
     def largest_first(self, limit: int) -> "Faces":
         """Return the `limit` faces of largest area, largest first; equal ones keep their order."""
-        order = np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit]
+        return self.chosen(np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit])
+
+    def chosen(self, rows: NDArray[np.intp]) -> "Faces":
+        """Return the faces of these rows, in their order."""
         return Faces(
-            boxes=self.boxes[order],
-            points=None if self.points is None else self.points[order],
-            scores=None if self.scores is None else self.scores[order],
+            boxes=self.boxes[rows],
+            points=None if self.points is None else self.points[rows],
+            scores=None if self.scores is None else self.scores[rows],
         )
+
+    def moved(self, right: float, down: float) -> "Faces":
+        """Return the faces moved by some pixels."""
+        shift = np.array([right, down, 0, 0], np.float32)
+        return Faces(self.boxes + shift, None if self.points is None else self.points + shift[:2], self.scores)
 
     def scaled(self, factor: NDArray[np.float32]) -> "Faces":
         """Return the faces with coordinates times `factor`, (2,) for x and y."""

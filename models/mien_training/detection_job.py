@@ -61,6 +61,8 @@ def train_detector(
     return run
 
 
-def export_detector(run: DetectionRun, folder: Path) -> DetectorSpec:
-    """Write `NAME.onnx` and `NAME.json` into a folder that exists."""
-    return write_detector(run.recipe.spec, run.net, folder)
+def export_detector(run: DetectionRun, data: Path, folder: Path) -> DetectorSpec:
+    """Choose the threshold on `val` and write `NAME.onnx` and `NAME.json` into a folder that exists."""
+    val = load_photographs(data / f"{run.recipe.photographs}.zip", split="val")
+    spec = run.recipe.spec.model_copy(update={"min_score": run.min_score(val)})
+    return write_detector(spec, run.net, folder)

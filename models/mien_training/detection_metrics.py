@@ -1,5 +1,6 @@
 """Figures of found faces against true ones: recall, false boxes and average precision, by the size of the face."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien_models.faces import Faces
+from mien_training.photographs import Photograph
 
 Sizes = tuple[float, float]
-ALL: Sizes = (0.0, float("inf"))
+ALL: Sizes = (0.0, math.inf)
+COMMON: Sizes = (24.0, math.inf)
+"""Faces that are large enough to say something of."""
 
 _COVERED = 0.5  # share of a found box inside an ignored one from which it counts neither way
 
@@ -68,11 +72,17 @@ def match(
     )
 
 
-def average_precision(matches: Sequence[Match]) -> float:
+def matches(found: Sequence[Faces], photographs: Sequence[Photograph], sizes: Sizes = ALL) -> list[Match]:
+    """Match the faces found in each photograph."""
+    pairs = zip(found, photographs, strict=True)
+    return [match(faces, item.boxes, item.ignored, sizes=sizes) for faces, item in pairs]
+
+
+def average_precision(matched: Sequence[Match]) -> float:
     """Return the area under precision over recall, each precision raised to the best at a higher recall."""
-    scores = np.concatenate([item.scores for item in matches])
-    hits = np.concatenate([item.hits for item in matches])[np.argsort(-scores, kind="stable")]
-    faces = sum(item.faces for item in matches)
+    scores = np.concatenate([item.scores for item in matched])
+    hits = np.concatenate([item.hits for item in matched])[np.argsort(-scores, kind="stable")]
+    faces = sum(item.faces for item in matched)
     if not faces:
         return float("nan")
     true = np.cumsum(hits)
@@ -81,16 +91,23 @@ def average_precision(matches: Sequence[Match]) -> float:
     return float(envelope[hits].sum() / faces)
 
 
-def recall(matches: Sequence[Match], min_score: float = 0.0) -> float:
+def recall(matched: Sequence[Match], min_score: float = 0.0) -> float:
     """Return the share of faces found with at least `min_score`."""
-    hits = sum(int((item.hits & (item.scores >= min_score)).sum()) for item in matches)
-    faces = sum(item.faces for item in matches)
+    hits = sum(int((item.hits & (item.scores >= min_score)).sum()) for item in matched)
+    faces = sum(item.faces for item in matched)
     return hits / faces if faces else float("nan")
 
 
-def false_boxes(matches: Sequence[Match], min_score: float = 0.0) -> int:
+def false_boxes(matched: Sequence[Match], min_score: float = 0.0) -> int:
     """Return how many boxes with at least `min_score` are no face."""
-    return sum(int((~item.hits & (item.scores >= min_score)).sum()) for item in matches)
+    return sum(int((~item.hits & (item.scores >= min_score)).sum()) for item in matched)
+
+
+def threshold(matched: Sequence[Match], allowed: int) -> float:
+    """Return the lowest score, in steps of 0.01, with at most `allowed` boxes that are no face."""
+    wrong = np.sort(np.concatenate([item.scores[~item.hits] for item in matched]))[::-1]
+    least = float(wrong[allowed]) if allowed < len(wrong) else 0.0
+    return min(math.floor(least * 100) / 100 + 0.01, 0.99)
 
 
 def overlaps(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

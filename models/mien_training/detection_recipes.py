@@ -23,6 +23,8 @@ class DetectionRecipe:
     """Sides of the scenes, one chosen for each batch, in pixels."""
     pixels: int = 16 * 320 * 320
     """Pixels of a batch, about."""
+    false_share: float = 0.05
+    """Boxes that are no face, for each photograph of `val`, that the threshold lets through; YuNet's are as many."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warm_up: int = 300

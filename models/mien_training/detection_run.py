@@ -13,14 +13,13 @@ from mien_models.detect import dense
 from mien_models.faces import Faces
 from mien_models.nets.face_net import SCALE, FaceNet
 from mien_training.detection_losses import detection_loss
-from mien_training.detection_metrics import ALL, Match, Sizes, average_precision, match
+from mien_training.detection_metrics import ALL, COMMON, average_precision, matches, threshold
 from mien_training.detection_recipes import DetectionRecipe
 from mien_training.photographs import Photograph
 from mien_training.scenes import Composer, Scene
 from mien_training.weather import spoil
 
 _LEAST_SCORE = 0.02  # boxes below it add nothing to the average precision
-_COMMON: Sizes = (24.0, math.inf)
 
 
 class DetectionRun:
@@ -80,12 +79,13 @@ class DetectionRun:
     def validate(self, photographs: Sequence[Photograph]) -> dict[str, float]:
         """Measure the weights as they are now: average precision of all faces, and of those from 24 pixels on."""
         found = [self.detect(item.image) for item in photographs]
-        pairs = list(zip(found, photographs, strict=True))
+        sizes = {"ap": ALL, "ap_24": COMMON}
+        return {name: average_precision(matches(found, photographs, which)) for name, which in sizes.items()}
 
-        def matches(sizes: Sizes) -> list[Match]:
-            return [match(faces, item.boxes, item.ignored, sizes=sizes) for faces, item in pairs]
-
-        return {"ap": average_precision(matches(ALL)), "ap_24": average_precision(matches(_COMMON))}
+    def min_score(self, photographs: Sequence[Photograph]) -> float:
+        """Return the threshold that lets the recipe's share of false boxes through."""
+        found = [self.detect(item.image) for item in photographs]
+        return threshold(matches(found, photographs, ALL), int(self.recipe.false_share * len(photographs)))
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> Faces:

@@ -38,9 +38,10 @@ def make_detector(settings: Settings) -> Detector:
     """Return the detector of the settings; raises `DetectorError`."""
     return create(
         settings.detector,
-        model_path=settings.yunet,
+        model_path=settings.detector_file,
         long_side=settings.detector_long_side,
         min_score=settings.detector_min_score,
+        tiles=settings.detector_tiles,
     )
 
 

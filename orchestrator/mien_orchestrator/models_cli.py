@@ -141,7 +141,7 @@ def _train_detector(
     run = job.train_detector(
         recipe, data, runs, teacher=teacher, epochs=epochs, threads=threads, seed=seed, tell=typer.echo
     )
-    store.add(lambda scratch: job.export_detector(run, scratch))
+    store.add(lambda scratch: job.export_detector(run, data, scratch))
 
 
 @contextmanager

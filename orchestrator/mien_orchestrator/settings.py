@@ -87,13 +87,18 @@ class Settings(BaseSettings):
     """Address that the server listens on; 0.0.0.0 for all."""
     port: int = Field(default=50051, ge=0, le=65535)
     """0 takes a free one (not for the cluster, whose orchestrators share it)."""
-    detector: Literal["haar", "yunet"] = "haar"
-    yunet_path: Path | None = None
-    """YuNet's ONNX file; None looks in the model store, then under `shared`."""
+    detector: Literal["mien", "yunet", "haar"] = "haar"
+    detector_path: Path | None = None
+    """YuNet's ONNX file, or the JSON specification of a detector trained here.
+
+    None looks in the model store; then, for YuNet, under `shared`, for Mien's own in the package.
+    """
     detector_long_side: int = Field(default=640, ge=64)
     """Photographs are shrunk to this many pixels before faces are sought; small faces need more."""
     detector_min_score: float | None = Field(default=None, ge=0, le=1)
     """Detections below it are dropped; None takes the detector's own."""
+    detector_tiles: bool = False
+    """Whether a photograph that was shrunk is looked at again in parts where small faces, or none, were seen."""
     max_concurrent_requests: int = Field(default=128, ge=1)
     """Images analyzed at once in one process; more are refused, to be tried again later."""
     max_image_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31 - 2**20)
@@ -132,7 +137,17 @@ class Settings(BaseSettings):
     def yunet(self) -> Path:
         """Where YuNet's file is looked for."""
         stored = self.model_store / YUNET.file
-        return self.yunet_path or (stored if os.path.isfile(stored) else self.shared / _REFERENCE / YUNET.file)
+        return stored if os.path.isfile(stored) else self.shared / _REFERENCE / YUNET.file
+
+    @property
+    def detector_file(self) -> Path | None:
+        """The detector's file; None for the one that ships, or where there is none."""
+        if self.detector_path or self.detector == "haar":
+            return self.detector_path
+        if self.detector == "yunet":
+            return self.yunet
+        trained = self.model_store / DETECTORS / "mien.json"
+        return trained if os.path.isfile(trained) else None
 
     @classmethod
     def settings_customise_sources(

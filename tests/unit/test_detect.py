@@ -45,12 +45,12 @@ def overlap(box: NDArray[np.float32], other: tuple[float, float, float, float]) 
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DetectorError, match="haar, yunet"):
+    with pytest.raises(DetectorError, match="mien, yunet, haar"):
         create("retina", long_side=640)
 
 
 def test_yunet_without_a_file_says_what_to_set() -> None:
-    with pytest.raises(DetectorError, match="yunet_path"):
+    with pytest.raises(DetectorError, match="detector_path"):
         create("yunet", long_side=640)
 
 

@@ -52,7 +52,8 @@ def test_yunet_is_looked_for_in_the_store_before_the_shared_folder(tmp_path: Pat
     assert settings.yunet == shared
     (tmp_path / "yunet_n_320_320.onnx").touch()
     assert settings.yunet == tmp_path / "yunet_n_320_320.onnx"
-    assert Settings.load(yunet_path=shared, model_store=tmp_path).yunet == shared
+    assert Settings.load(detector="yunet", model_store=tmp_path).detector_file == settings.yunet
+    assert Settings.load(detector="yunet", detector_path=shared, model_store=tmp_path).detector_file == shared
 
 
 def test_a_task_can_be_switched_off(tmp_path: Path) -> None:
