@@ -5,6 +5,7 @@ Run from the repository's root, for example:
     python models/training/judge_detector.py --data ../shared/data --photographs ../shared/photos --out models/results/mien.detector.json
 """
 
+import csv
 import itertools
 import json
 import math
@@ -18,7 +19,6 @@ import cv2
 import numpy as np
 import typer
 from evaluate_detector import look
-from known_photographs import ONE_FACE, SEVERAL_FACES
 from numpy.typing import NDArray
 
 from mien_models import runtime
@@ -41,6 +41,9 @@ from mien_training.detection_metrics import (
     recall,
 )
 from mien_training.photographs import Photograph, load_photographs
+
+KNOWN = Path(__file__).parents[2] / "benchmarks" / "known_photographs.csv"
+"""Photographs with the faces counted by eye."""
 
 SIZES: dict[str, Sizes] = {"all": ALL, "<24": (0, 24), "24-64": (24, 64), ">64": (64, math.inf), ">24": COMMON}
 """Longer side of a face, in pixels."""
@@ -149,7 +152,8 @@ def _pose(points: NDArray[np.float32]) -> str:
 
 def _counted(detector: Detector, folder: Path) -> Figures:
     """Faces found beside faces counted by eye; boxes where there is no face."""
-    counts = SEVERAL_FACES | dict.fromkeys(ONE_FACE, 1)
+    with KNOWN.open(encoding="utf-8", newline="") as handle:
+        counts = {row["file"]: int(row["faces"]) for row in csv.DictReader(handle)}
     rows = {name: len(detector.detect(_read(folder / name))) for name in counts}
     empty = [path for path in sorted((folder / "no_face").iterdir()) if path.suffix.lower() in (".jpg", ".png")]
     return {
