@@ -1,0 +1,246 @@
+"""How a detector learns: assignment, losses, the run and what it writes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien_models.detect import Detector, DetectorError, create
+from mien_models.detect.dense import cells, pad
+from mien_models.detect.mien import MienDetector
+from mien_models.detect.spec import DetectorSpec
+from mien_models.detector_export import write_detector
+from mien_models.faces import Faces
+from mien_models.nets.face_net import SCALE, VALUES, FaceNet
+from mien_training.assignment import assign, overlap
+from mien_training.detection_job import export_detector, train_detector
+from mien_training.detection_losses import decode, detection_loss
+from mien_training.detection_recipes import DETECTION_RECIPES, DetectionRecipe
+from mien_training.detection_run import DetectionRun
+from mien_training.scenes import Scene
+from tests.face_zips import write_faces, write_photographs
+
+SMALL = {"widths": (16, 16, 16, 16, 16), "depths": (0, 0, 0, 0)}
+SPEC = DetectorSpec(name="small", version="0", summary="A small one.", options=SMALL)
+RECIPE = DetectionRecipe(SPEC, epochs=2, chips=(), steps=2, sizes=(64,), pixels=2 * 64 * 64)
+NONE = np.zeros((0, 4), np.float32)
+
+
+def scene(*boxes: tuple[float, float, float, float], ignored: np.ndarray = NONE, size: int = 64) -> Scene:
+    rows = np.array(boxes, np.float32).reshape(-1, 4)
+    points = np.repeat(rows[:, None, :2] + rows[:, None, 2:] / 2, 5, axis=1)
+    return Scene(np.zeros((size, size, 3), np.uint8), rows, points, ignored)
+
+
+def told(box: tuple[float, float, float, float], logit: float, size: int = 64) -> torch.Tensor:
+    """Predictions of a picture in which every cell tells the same box, with points in its middle."""
+    places = torch.from_numpy(cells(size, size))
+    stride = places[:, 2]
+    x, y, width, height = box
+    answer = torch.zeros(len(places), VALUES)
+    answer[:, 0] = logit
+    answer[:, 1], answer[:, 2] = (x + width / 2) / stride - places[:, 0], (y + height / 2) / stride - places[:, 1]
+    answer[:, 3], answer[:, 4] = torch.log(width / stride), torch.log(height / stride)
+    answer[:, 5:] = answer[:, 1:3].repeat(1, 5)
+    return answer
+
+
+def test_the_loss_reads_predictions_as_serving_does() -> None:
+    boxes, points = decode(told((8, 16, 24, 32), 0), torch.from_numpy(cells(64, 64)))
+    assert torch.allclose(boxes, torch.tensor([8.0, 16, 24, 32]), atol=1e-4)
+    assert torch.allclose(points, torch.tensor([20.0, 32]), atol=1e-4)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    one = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10]])
+    other = torch.tensor([[0.0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5]])
+    assert overlap(one, other).tolist() == pytest.approx([1, 1 / 3, 0])
+
+
+def test_every_face_gets_cells_near_it_even_a_tiny_one() -> None:
+    truth = torch.tensor([[10.0, 10, 3, 3], [20, 20, 40, 40]])
+    places = torch.from_numpy(cells(64, 64))
+    predictions = told((0, 0, 8, 8), 0)
+    boxes, _ = decode(predictions[None], places)
+    pairs = assign(boxes, predictions[None, :, 0], places, truth, torch.tensor([0, 0]))
+    assert set(pairs.faces.tolist()) == {0, 1}
+    assert len(set(pairs.cells.tolist())) == len(pairs.cells)
+    centres = (places[pairs.cells, :2] + 0.5) * places[pairs.cells, 2:]
+    distance = (centres - (truth[pairs.faces, :2] + truth[pairs.faces, 2:] / 2)).abs().max(1).values
+    assert (distance < 2.5 * 32).all()
+
+
+def test_faces_of_other_pictures_are_not_mixed_up() -> None:
+    truth = torch.tensor([[8.0, 8, 16, 16], [8, 8, 16, 16]])
+    places = torch.from_numpy(cells(64, 64))
+    good, bad = told((8, 8, 16, 16), 2), told((40, 40, 8, 8), -2)
+    predictions = torch.stack([good, bad])
+    boxes, _ = decode(predictions, places)
+    pairs = assign(boxes, predictions[..., 0], places, truth, torch.tensor([0, 1]))
+    assert pairs.overlaps[pairs.faces == 0].min() > 0.99
+    assert pairs.overlaps[pairs.faces == 1].max() < 0.01
+    # Better boxes earn more cells.
+    assert (pairs.faces == 0).sum() > (pairs.faces == 1).sum() == 1
+
+
+def test_a_batch_without_faces_learns_that_there_are_none() -> None:
+    sure, unsure = (detection_loss(told((0, 0, 9, 9), logit)[None], [scene()])[0] for logit in (3.0, -3.0))
+    assert sure > unsure > 0
+
+
+def test_right_answers_cost_less_than_wrong_ones() -> None:
+    picture = scene((8, 16, 24, 32))
+    _, right = detection_loss(told((8, 16, 24, 32), 0)[None], [picture])
+    _, wrong = detection_loss(told((14, 16, 24, 24), 0)[None], [picture])
+    assert right["box"] == pytest.approx(0, abs=1e-4)
+    assert right["points"] == pytest.approx(0, abs=1e-4)
+    assert wrong["box"] > 0.3
+    assert wrong["points"] > 0.1
+
+
+def test_unknown_points_cost_nothing() -> None:
+    picture = scene((8, 16, 24, 32))
+    picture.points[:] = np.nan
+    loss, parts = detection_loss(told((14, 16, 24, 24), 0)[None], [picture])
+    assert parts["points"] == 0
+    assert loss.isfinite()
+
+
+def test_ignored_regions_count_neither_way() -> None:
+    everywhere = np.array([[0, 0, 64, 64]], np.float32)
+    assert detection_loss(told((0, 0, 9, 9), 3)[None], [scene(ignored=everywhere)])[0] == 0
+    face, beside = scene((8, 8, 24, 24)), scene((8, 8, 24, 24), ignored=everywhere)
+    counted, spared = (detection_loss(told((8, 8, 24, 24), 3)[None], [picture])[1] for picture in (face, beside))
+    assert 0 < spared["score"] < counted["score"]
+
+
+def test_a_strided_filter_learns_what_it_serves() -> None:
+    torch.manual_seed(0)
+    block = FaceNet(**SMALL).stages[0][0]  # type: ignore[index]
+    pictures = torch.rand(2, 16, 32, 48)
+    training = block.train()._filtered(pictures)
+    assert torch.equal(training, block.eval()._filtered(pictures))
+
+
+def test_the_exported_file_answers_as_the_network_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = FaceNet(**SMALL)
+    for output in net.outputs:
+        torch.nn.init.normal_(output.weight)  # type: ignore[arg-type]
+    spec = write_detector(SPEC, net, tmp_path)
+    assert spec.weights is not None
+    assert spec.weights.bytes == (tmp_path / "small.onnx").stat().st_size
+    detector = MienDetector(tmp_path / "small.json", long_side=640)
+    for height, width in ((64, 64), (40, 100)):
+        padded = pad(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+        scores, shapes = detector._session.run(["scores", "shapes"], {"image": padded[None]})
+        with torch.inference_mode():
+            expected = net.eval()(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / SCALE)[0].numpy()
+        assert scores == pytest.approx(1 / (1 + np.exp(-expected[:, 0])), abs=1e-4)
+        assert shapes.T == pytest.approx(expected[:, 1:], abs=1e-3)
+
+
+@pytest.fixture
+def teacher(shared: Path) -> Detector:
+    return create("yunet", model_path=shared / "reference" / "yunet_n_320_320.onnx", long_side=320)
+
+
+class NoTeacher:
+    """Stands where no chips are read."""
+
+    name = "none"
+
+    def detect(self, image: np.ndarray) -> Faces:
+        raise AssertionError
+
+
+def test_a_run_trains_stops_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "detect.zip")
+    lines: list[str] = []
+    recipe = replace(RECIPE, epochs=1)
+    train_detector(recipe, tmp_path, tmp_path / "runs", teacher=NoTeacher(), tell=lines.append)
+    run = train_detector(RECIPE, tmp_path, tmp_path / "runs", teacher=NoTeacher(), tell=lines.append)
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert {"score", "box", "points", "seconds", "ap", "ap_24"} <= json.loads(lines[-1]).keys()
+    assert (tmp_path / "runs" / "small.jsonl").read_text().splitlines() == lines
+    again = DetectionRun(RECIPE, 2, tmp_path / "runs" / "small.pt", 0)
+    assert again.epoch == 2
+    spec = export_detector(run, tmp_path, tmp_path)
+    assert 0 < spec.min_score < 1
+    picture = np.random.default_rng(0).integers(0, 256, (65, 97, 3), np.uint8)
+    found = create("mien", model_path=tmp_path / "small.json", long_side=64, min_score=0.001).detect(picture)
+    assert found.points is not None
+    assert found.points.shape == (len(found), 5, 2)
+
+
+def test_learning_lowers_the_loss(tmp_path: Path) -> None:
+    net = FaceNet(**SMALL)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    generator = np.random.default_rng(0)
+    picture = scene((8, 16, 24, 32))
+    picture.image[:] = generator.integers(0, 60, picture.image.shape)
+    picture.image[16:48, 8:32] = 220
+    image = torch.from_numpy(picture.image).permute(2, 0, 1)[None].float() / SCALE
+    losses = []
+    for _ in range(40):
+        loss, _ = detection_loss(net(image), [picture])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.shared
+def test_chips_are_kept_where_the_teacher_sees_their_face(tmp_path: Path, teacher: Detector, shared: Path) -> None:
+    from mien_training.chips import load_chips
+
+    write_faces(tmp_path / "fairface.zip", "file,gender,split", ["male"] * 4)
+    assert len(load_chips([tmp_path / "fairface.zip"], teacher, limit=4, seed=0)) == 0
+    chips = load_chips([shared / "data" / "utkface.zip"], teacher, limit=40, seed=0)
+    assert len(chips) > 30
+    assert np.median(chips.boxes[:, 3]) / 80 == pytest.approx(0.968, abs=0.06)
+    assert (chips.points[:, 0, 0] < chips.points[:, 1, 0]).mean() > 0.9
+
+
+def test_every_recipe_makes_a_network_with_its_options() -> None:
+    for name, recipe in DETECTION_RECIPES.items():
+        assert recipe.spec.name == name
+        assert sum(parameter.numel() for parameter in FaceNet(**recipe.spec.options).parameters()) < 300_000
+
+
+def test_a_damaged_or_missing_file_is_told(tmp_path: Path) -> None:
+    write_detector(SPEC, FaceNet(**SMALL), tmp_path)
+    path = tmp_path / "small.json"
+    weights = tmp_path / "small.onnx"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1])
+    with pytest.raises(DetectorError, match="damaged"):
+        create("mien", model_path=path, long_side=64)
+    weights.unlink()
+    with pytest.raises(DetectorError, match="cannot be read"):
+        create("mien", model_path=path, long_side=64)
+    SPEC.write(path)
+    with pytest.raises(DetectorError, match="no weights"):
+        create("mien", model_path=path, long_side=64)
+    path.write_text("{}")
+    with pytest.raises(DetectorError, match="not a detector's specification"):
+        create("mien", model_path=path, long_side=64)
+    with pytest.raises(DetectorError, match="detector_path"):
+        create("mien", model_path=tmp_path / "none.json", long_side=64)
+
+
+def test_the_learning_rate_rises_and_ends_at_nothing(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=100, epochs=10, warm_up=50)
+    run = DetectionRun(recipe, 10, tmp_path / "none.pt", 0)
+    rates = []
+    for step in (0, 49, 50, 525, 999):
+        run._set_learning_rate(step)
+        rates.append(run.optimizer.param_groups[0]["lr"] / recipe.learning_rate)
+    assert rates[0] == pytest.approx(0.02)
+    assert rates[1] == pytest.approx(1)
+    assert rates[3] == pytest.approx(0.5, abs=0.01)
+    assert rates[4] == pytest.approx(0, abs=1e-4)

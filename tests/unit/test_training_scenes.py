@@ -1,0 +1,129 @@
+"""Photographs and chips to training scenes."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien_training.chips import SIDE, Chips, mask
+from mien_training.dataset import DatasetError
+from mien_training.photographs import Photograph, load_photographs
+from mien_training.scenes import LEAST, Composer
+from mien_training.weather import spoil
+from tests.face_zips import photograph, write_photographs
+
+# A face's box and points, marked by colours that no background has.
+EYES = np.array([[40, 40], [60, 40], [50, 50], [43, 60], [57, 60]], np.float32)
+
+
+def marked() -> Photograph:
+    """A grey photograph whose right eye is red and whose left eye is blue."""
+    image = np.full((120, 160, 3), 90, np.uint8)
+    for point, colour in zip(EYES[:2].astype(int), ((255, 0, 0), (0, 0, 255)), strict=True):
+        image[point[1] - 4 : point[1] + 4, point[0] - 4 : point[0] + 4] = colour
+    box = np.array([[30, 25, 40, 50]], np.float32)
+    return Photograph("a.png", "", True, image, box, EYES[None], np.zeros((0, 4), np.float32))
+
+
+def test_boxes_points_and_ignored_regions_are_read(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "detect.zip")
+    photographs = load_photographs(tmp_path / "detect.zip", split="train")
+    assert [len(item.boxes) for item in photographs] == [1, 2, 0]
+    first, second, _ = photographs
+    assert first.human
+    assert not np.isnan(first.points).any()
+    assert np.isnan(second.points[1]).all()
+    assert second.ignored.shape == (1, 4)
+
+
+@pytest.mark.parametrize("boxes", ["[[1, 2]]", "[1]", "nonsense", "[[null, 1, 2, 3" + ", null" * 10 + ", 1]]"])
+def test_boxes_that_are_none_are_told_with_their_line(tmp_path: Path, boxes: str) -> None:
+    path = tmp_path / "detect.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", photograph(0))
+        archive.writestr("labels.csv", 'file,boxes,split\na.png,"' + boxes.replace('"', '""') + '",train\n')
+    with pytest.raises(DatasetError, match=r"line 2 \(a.png\)"):
+        load_photographs(path, split="train")
+
+
+def test_points_stay_on_the_eyes_and_the_right_one_is_left_in_the_picture_even_in_a_mirror() -> None:
+    composer = Composer([marked()], None)
+    random = np.random.default_rng(0)
+    marks, upright = [], []
+    for _ in range(60):
+        scene = composer.compose(160, random)
+        for right, left in scene.points[:, :2].astype(int).tolist():
+            if min(*right, *left) >= 0 and max(*right, *left) < 160:
+                seen = [scene.image[row, column].argmax() for column, row in (right, left)]
+                marks.append(sorted(seen) == [0, 2])
+                upright.append(right[0] < left[0])
+    assert len(marks) > 30
+    # In a mosaic the rest of a face at the edge of its part lies under another part; few faces lie on their sides.
+    assert np.mean(marks) > 0.95
+    assert np.mean(upright) > 0.95
+
+
+def test_no_scene_asks_for_a_face_that_is_too_small_or_outside() -> None:
+    composer = Composer([marked()], None)
+    random = np.random.default_rng(1)
+    for _ in range(40):
+        scene = composer.compose(96, random)
+        assert scene.image.shape == (96, 96, 3)
+        assert scene.image.dtype == np.uint8
+        for x, y, width, height in scene.boxes.tolist():
+            assert max(width, height) >= LEAST
+            across, down = min(x + width, 96) - max(x, 0), min(y + height, 96) - max(y, 0)
+            assert across * down >= 0.49 * width * height
+
+
+def test_pasted_faces_have_boxes_where_they_are() -> None:
+    background = Photograph(
+        "b.png",
+        "",
+        True,
+        np.zeros((200, 200, 3), np.uint8),
+        np.zeros((0, 4), np.float32),
+        np.zeros((0, 5, 2), np.float32),
+        np.zeros((0, 4), np.float32),
+    )
+    chips = Chips(
+        np.full((1, SIDE, SIDE, 3), 255, np.uint8), np.array([[15, 5, 50, 70]], np.float32), EYES[None].copy()
+    )
+    composer = Composer([marked(), background], chips)
+    random = np.random.default_rng(2)
+    bright = [
+        scene.image[int(box[1] + box[3] / 2), int(box[0] + box[2] / 2)].min()
+        for scene in (composer.compose(128, random) for _ in range(60))
+        for box in scene.boxes
+        if 0 < box[0] + box[2] / 2 < 128 and 0 < box[1] + box[3] / 2 < 128
+    ]
+    assert sum(value > 91 for value in bright) > 30
+
+
+def test_a_mask_is_full_in_the_middle_of_the_face_and_nothing_at_the_edges() -> None:
+    for seed in range(20):
+        opacity = mask(np.random.default_rng(seed), np.array([12, 4, 56, 72], np.float32))
+        assert opacity.shape == (SIDE, SIDE)
+        assert opacity[40, 40] == 1
+        assert opacity[0, 0] == opacity[-1, -1] == 0
+
+
+def test_the_same_seed_makes_the_same_scene() -> None:
+    composer = Composer([marked()], None)
+    one, other = (composer.compose(96, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(one.image, other.image)
+    assert np.array_equal(one.boxes, other.boxes)
+
+
+def test_photographs_without_a_face_are_refused() -> None:
+    with pytest.raises(ValueError, match="no face"):
+        Composer([], None)
+
+
+def test_spoiling_keeps_size_and_type() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    for seed in range(40):
+        spoiled = spoil(image.copy(), np.random.default_rng(seed))
+        assert spoiled.shape == image.shape
+        assert spoiled.dtype == np.uint8
