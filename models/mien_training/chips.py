@@ -1,4 +1,4 @@
-"""Aligned face chips to faces that can be pasted into photographs: with a box, five points, and a mask with soft edges."""
+"""Aligned face chips to faces that can be pasted into photographs: with a box, five points and a soft mask."""
 
 from dataclasses import dataclass
 from pathlib import Path

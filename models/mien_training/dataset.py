@@ -94,6 +94,7 @@ class Row:
     cells: Mapping[str, str | None]
 
     def text(self, column: str) -> str:
+        """Return the cell, or nothing where the column is missing."""
         return (self.cells.get(column) or "").strip()
 
     def code(self, column: str, known: Sequence[str]) -> int:
@@ -142,9 +143,7 @@ def _rows(archive: zipfile.ZipFile, path: Path) -> list[Row]:
     if not reader.fieldnames or not lines:
         raise DatasetError(f"{path}: labels.csv has no rows")
     first = reader.fieldnames[0]
-    return [
-        Row(f"{path}: labels.csv line {line} ({cells[first]})", cells[first] or "", cells) for line, cells in lines
-    ]
+    return [Row(f"{path}: labels.csv line {line} ({cells[first]})", cells[first] or "", cells) for line, cells in lines]
 
 
 def _choose(rows: list[Row], path: Path, split: str) -> list[Row]:

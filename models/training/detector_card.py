@@ -19,8 +19,8 @@ _BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 _LIMITS = """## Use it for, and not for
 
 It says where faces are, not whose. It was trained on a few thousand photographs and on pasted faces, some of them
-labelled by YuNet: it repeats YuNet's blind spots, and people in the photographs are mostly frontal. Worse, by the tables
-above: faces under 24 pixels and profiles; not measured: faces upside down, drawings, animals.
+labelled by YuNet: it repeats YuNet's blind spots, and people in the photographs are mostly frontal. Worse, by the
+tables above: faces under 24 pixels and profiles; not measured: faces upside down, drawings, animals.
 
 `val` chose the threshold, so its false boxes flatter it a little. The photographs' rights are mostly not cleared, so
 they are not part of the project; their collections are named in `models/training/README.md`.
@@ -44,8 +44,9 @@ def card(result: dict[str, Any]) -> str:
         "",
         *overview(result),
         "",
-        f"On the {result['val']['mien']['photographs']} photographs of `val`, at each one's own threshold. A face is found",
-        "where the boxes' intersection over union is 0.5 or more; the cascade draws other boxes, which costs it some.",
+        f"On the {result['val']['mien']['photographs']} photographs of `val`, at each one's own threshold. A face is",
+        "found where the boxes' intersection over union is 0.5 or more; the cascade draws other boxes, which costs it",
+        "some.",
         "",
         "## By size of the face",
         "",
@@ -55,8 +56,8 @@ def card(result: dict[str, Any]) -> str:
         "",
         *_poses(result),
         "",
-        "Recall of faces from 24 pixels on whose points are known; the pose is the nose's distance from the middle of the",
-        "eyes. Faces that people drew boxes of, of any size: " + _drawn(result) + ".",
+        "Recall of faces from 24 pixels on whose points are known; the pose is the nose's distance from the middle of",
+        "the eyes. Faces that people drew boxes of, of any size: " + _drawn(result) + ".",
         "",
         "## Points and crops",
         "",

@@ -2,7 +2,7 @@
 
 Run from the repository's root, for example:
 
-    python models/training/judge_detector.py --data ../shared/data --photographs ../shared/photos --out models/results/mien.detector.json
+    python models/training/judge_detector.py --data ../shared/data --photographs ../shared/photos --out result.json
 """
 
 import csv
@@ -18,9 +18,9 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from evaluate_detector import look
 from numpy.typing import NDArray
 
+from evaluate_detector import look
 from mien_models import runtime
 from mien_models.crop import cut
 from mien_models.detect import DETECTORS, Detector, create

@@ -44,8 +44,13 @@ def test_of_two_boxes_of_one_face_the_better_stays() -> None:
 
 def test_nothing_likely_is_no_face() -> None:
     places = cells(32, 32)
-    faces = decode(np.zeros(len(places), np.float32), np.zeros((len(places), 14), np.float32), (32, 32),
-                   min_score=0.5, max_overlap=0.3)
+    faces = decode(
+        np.zeros(len(places), np.float32),
+        np.zeros((len(places), 14), np.float32),
+        (32, 32),
+        min_score=0.5,
+        max_overlap=0.3,
+    )
     assert faces.boxes.shape == (0, 4)
     assert faces.points is not None
     assert faces.points.shape == (0, 5, 2)

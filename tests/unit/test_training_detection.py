@@ -140,7 +140,7 @@ def test_the_exported_file_answers_as_the_network_does(tmp_path: Path) -> None:
         with torch.inference_mode():
             expected = net.eval()(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / SCALE)[0].numpy()
         assert scores == pytest.approx(1 / (1 + np.exp(-expected[:, 0])), abs=1e-4)
-        assert shapes.T == pytest.approx(expected[:, 1:], abs=1e-3)
+        assert pytest.approx(expected[:, 1:], abs=1e-3) == shapes.T
 
 
 @pytest.fixture

@@ -39,16 +39,17 @@ def create(
     """Make the detector `name`, one of `DETECTORS`.
 
     `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the one that ships). An
-    image whose longer side exceeds `long_side` pixels is shrunk to it for the search; it is never enlarged. `min_score`,
-    in (0, 1), is None for the detector's own threshold. `tiles` adds a second look, at parts of a shrunk image, where
-    the first saw small faces or none. Raises `DetectorError` for an unknown name, a missing or wrong file and a setting
-    that the detector does not have.
+    image whose longer side exceeds `long_side` pixels is shrunk to it for the search; it is never enlarged.
+    `min_score`, in (0, 1), is None for the detector's own threshold. `tiles` adds a second look, at parts of a shrunk
+    image, where the first saw small faces or none. Raises `DetectorError` for an unknown name, a missing or wrong file
+    and a setting that the detector does not have.
     """
     # Imported here so that a process loads the runtime of its own detector only.
     if name == "haar":
         if min_score is not None or tiles:
             raise DetectorError(
-                "The detector 'haar' has no scores: leave detector_min_score and detector_tiles unset, or choose 'mien'."
+                "The detector 'haar' has no scores: leave detector_min_score and detector_tiles unset, "
+                "or choose 'mien'."
             )
         from mien_models.detect.haar import Haar
 

@@ -59,8 +59,8 @@ def decode(
 ) -> Faces:
     """Turn the predictions of all cells of a padded image into its faces, the best first.
 
-    `scores` (P,) and `shapes` (P, 14): the box's x, y, w, h and five points' x, y; `size`: the image's height and width.
-    Of two boxes whose intersection over union exceeds `max_overlap` the weaker is dropped.
+    `scores` (P,) and `shapes` (P, 14): the box's x, y, w, h and five points' x, y; `size`: the image's height and
+    width. Of two boxes whose intersection over union exceeds `max_overlap` the weaker is dropped.
     """
     likely = np.flatnonzero(scores >= min_score)
     found, chosen, places = scores[likely], shapes[likely], cells(*size)[likely]

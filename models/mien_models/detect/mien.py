@@ -32,7 +32,5 @@ class MienDetector:
         padded = pad(small)
         scores, shapes = self._session.run(["scores", "shapes"], {"image": padded[None]})
         height, width = padded.shape[:2]
-        faces = decode(
-            scores, shapes.T, (height, width), min_score=self._min_score, max_overlap=self.spec.max_overlap
-        )
+        faces = decode(scores, shapes.T, (height, width), min_score=self._min_score, max_overlap=self.spec.max_overlap)
         return faces.scaled(factor)

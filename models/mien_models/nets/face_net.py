@@ -2,8 +2,8 @@
 
 The kind of YuNet (Wu, Peng, Yu, Machine Intelligence Research, 2023) and SCRFD (Guo et al., arXiv 2105.04714): no
 anchors, and boxes and five points beside each other. What made it fast on one CPU core: channels in multiples of 16 (a
-vector register), no plain convolution after the first, and the coarse levels added to the fine ones (Lin et al., Feature
-Pyramid Networks, arXiv 1612.03144) instead of joined to them.
+vector register), no plain convolution after the first, and the coarse levels added to the fine ones (Lin et al.,
+Feature Pyramid Networks, arXiv 1612.03144) instead of joined to them.
 """
 
 from collections.abc import Sequence
