@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from mien_models.published import find
+from mien_training.detection_recipes import DETECTION_RECIPES
+from mien_training.detection_run import DetectionRun
 from tests.conftest import ROOT
-from tests.face_zips import write_faces
+from tests.face_zips import write_faces, write_photographs
 from tests.file_server import serve_folder
 from tests.keras_files import write_ssrnet
 
@@ -132,6 +134,35 @@ def test_a_model_trained_on_own_faces_is_listed_and_served_from_the_store(tmp_pa
     said = run("client", "models", "--json", store=store)
     assert f"sha256:{digest}" in [model["digest"] for model in json.loads(said.stdout)]
     assert sorted(path.name for path in (store / "runs").iterdir()) == [f"{EMOTION_HERE}.jsonl", f"{EMOTION_HERE}.pt"]
+
+
+@pytest.mark.shared
+def test_a_trained_detector_is_served_from_the_store(tmp_path: Path, shared: Path) -> None:
+    data, store, runs = tmp_path / "data", tmp_path / "store", tmp_path / "runs"
+    write_photographs(data / "detect.zip")
+    runs.mkdir()
+    finished = DetectionRun(DETECTION_RECIPES["mien"], 1, runs / "mien.pt", 0)
+    finished.epoch = 1
+    finished.save()
+    words = ("train", "mien", "--data", data, "--runs", runs, "--epochs", "1")
+    said = models(*words, store=store, MIEN_SHARED=str(shared))
+    assert said.returncode == 0, said.stderr
+    assert said.stdout == f"mien is in {store / 'detectors' / 'mien'}.onnx\n"
+    assert models("list", store=store).returncode == 0
+    photograph = ROOT / "examples" / "astronaut.jpg"
+    said = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR="mien")
+    assert json.loads(said.stdout)["detector"] == "mien"
+    weights = store / "detectors" / "mien.onnx"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    said = run("client", "analyze", photograph, store=store, MIEN_DETECTOR="mien")
+    assert said.returncode != 0
+    assert f"{weights} is damaged" in said.stderr
+
+
+def test_training_a_detector_without_its_teacher_says_what_to_fetch(tmp_path: Path) -> None:
+    said = models("train", "mien", "--data", tmp_path, store=tmp_path, MIEN_SHARED=str(tmp_path))
+    assert said.returncode == 1
+    assert "mien models fetch yunet" in said.stderr
 
 
 def test_training_says_what_it_lacks(tmp_path: Path) -> None:
