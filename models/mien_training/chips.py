@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,8 +41,8 @@ def load_chips(paths: list[Path], teacher: Detector, *, limit: int, seed: int) -
     chosen = np.random.default_rng(seed).permutation(len(images))[:limit]
     kept, boxes, points = [], [], []
     for index in chosen.tolist():
-        wide = cv2.copyMakeBorder(images[index], *[_MARGIN] * 4, cv2.BORDER_CONSTANT, value=(127, 127, 127))
-        faces = teacher.detect(np.asarray(wide, np.uint8))
+        wide = np.pad(images[index], ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=127)
+        faces = teacher.detect(wide)
         if len(faces) != 1 or faces.points is None or faces.scores is None or faces.scores[0] < _SURE:
             continue
         kept.append(index)

@@ -23,7 +23,7 @@ def decode(predictions: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     stride, corners = places[:, 2:], places[:, :2]
     centres = (corners + predictions[..., 1:3]) * stride
     sizes = predictions[..., 3:5].clamp(max=_LARGEST).exp() * stride
-    points = predictions[..., 5:].unflatten(-1, (5, 2))
+    points = predictions[..., 5:].reshape(*predictions.shape[:-1], 5, 2)
     return torch.cat([centres - sizes / 2, sizes], -1), (points + corners[:, None]) * stride[:, None]
 
 

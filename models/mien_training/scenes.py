@@ -168,7 +168,7 @@ def _turn(angle: float, scale: float, *, mirrored: bool) -> NDArray[np.float64]:
 
 
 def _moved(
-    boxes: NDArray[np.float32], points: NDArray[np.float32], matrix: NDArray[np.float64]
+    boxes: NDArray[np.floating], points: NDArray[np.floating], matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Move (N, 4) boxes and (N, 5, 2) points by a (2, 3) matrix; a box is that of the ellipse in it, turned."""
     linear, shift = matrix[:, :2], matrix[:, 2]
@@ -200,7 +200,7 @@ def _warped(
 def _centred(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn a (2, 3) matrix of continuous coordinates into one of OpenCV's, where pixel i's centre lies at i."""
     linear, shift = matrix[:, :2], matrix[:, 2]
-    return np.c_[linear, shift + linear @ np.full(2, 0.5) - 0.5]
+    return np.column_stack([linear, shift + linear @ np.full(2, 0.5) - 0.5])
 
 
 def _blend(

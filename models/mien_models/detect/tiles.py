@@ -61,7 +61,7 @@ def _starts(length: int, side: int) -> list[int]:
     if length <= side:
         return [0]
     count = int(np.ceil((length - side) / (side * (1 - OVERLAP)))) + 1
-    return np.linspace(0, length - side, count).round().astype(int).tolist()
+    return [round(start) for start in np.linspace(0, length - side, count).tolist()]
 
 
 def _uncut(faces: Faces, start: tuple[int, int], tile: tuple[int, ...], image: tuple[int, ...]) -> Faces:
