@@ -45,6 +45,9 @@ class Composer:
         self._backgrounds = [item for item in photographs if not len(item.boxes) and not len(item.ignored)]
         if not self._faces:
             raise ValueError("the photographs hold no face; a detector needs some")
+        # Crowds are the hard photographs, and few: each counts as the root of its faces.
+        shares = np.sqrt([len(item.boxes) for item in self._faces])
+        self._until = np.cumsum(shares / shares.sum())
         self._chips = chips
 
     def compose(self, size: int, random: np.random.Generator) -> Scene:
@@ -64,8 +67,10 @@ class Composer:
 
     def _photograph(self, random: np.random.Generator, background: float) -> Photograph:
         """Choose one, with the probability `background` one without faces."""
-        chosen = self._backgrounds if self._backgrounds and random.random() < background else self._faces
-        return chosen[int(random.integers(len(chosen)))]
+        if self._backgrounds and random.random() < background:
+            return self._backgrounds[int(random.integers(len(self._backgrounds)))]
+        place = int(np.searchsorted(self._until, random.random(), side="right"))
+        return self._faces[min(place, len(self._faces) - 1)]
 
     def _mosaic(self, size: int, random: np.random.Generator) -> Scene:
         """Put four crops into the quarters around a random centre."""
