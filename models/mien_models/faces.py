@@ -37,3 +37,8 @@ class Faces:
             points=None if self.points is None else self.points[places],
             scores=None if self.scores is None else self.scores[places],
         )
+
+    def scaled(self, factor: float) -> "Faces":
+        """Return the faces as they lie in the image scaled by `factor`."""
+        points = None if self.points is None else self.points * np.float32(factor)
+        return Faces(self.boxes * np.float32(factor), points, self.scores)
