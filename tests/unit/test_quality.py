@@ -13,7 +13,9 @@ from mien_models.quality import CROP, QualityLimits, judge, sharpness
 from tests.conftest import ROOT
 
 NO_LIMITS = QualityLimits(min_face=0, min_sharpness=0)
-PHOTO = decode((ROOT / "examples" / "astronaut.jpg").read_bytes(), ImageLimits(max_bytes=2**20, max_pixels=2**20)).pixels
+PHOTO = decode(
+    (ROOT / "examples" / "astronaut.jpg").read_bytes(), ImageLimits(max_bytes=2**20, max_pixels=2**20)
+).pixels
 FACE = (180.0, 70.0, 90.0, 115.0)
 """Where the astronaut's face is: x, y, width, height in pixels."""
 
