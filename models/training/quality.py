@@ -109,14 +109,14 @@ def main(
     seed: Annotated[int, typer.Option(help="Which faces.")] = 0,
 ) -> None:
     """Measure, choose the limits, and write the document."""
-    if data:
-        try:
+    try:
+        if data:
             result = measure(data, photographs, faces, seed)
-        except (DatasetError, ModelError, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from error
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    DOCUMENT.write_text(document(json.loads(out.read_text(encoding="utf-8"))), encoding="utf-8")
+            out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        DOCUMENT.write_text(document(json.loads(out.read_text(encoding="utf-8"))), encoding="utf-8")
+    except (DatasetError, ModelError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def measure(data: Path, photographs: Path | None, count: int, seed: int) -> dict[str, Any]:
