@@ -28,9 +28,17 @@ class Faces:
 
     def largest_first(self, limit: int) -> "Faces":
         """Return the `limit` faces of largest area, largest first; equal ones keep their order."""
-        order = np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit]
+        return self.take(np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit])
+
+    def take(self, places: NDArray[np.intp]) -> "Faces":
+        """Return the faces at the given places (M,), in that order."""
         return Faces(
-            boxes=self.boxes[order],
-            points=None if self.points is None else self.points[order],
-            scores=None if self.scores is None else self.scores[order],
+            boxes=self.boxes[places],
+            points=None if self.points is None else self.points[places],
+            scores=None if self.scores is None else self.scores[places],
         )
+
+    def scaled(self, factor: float) -> "Faces":
+        """Return the faces as they lie in the image scaled by `factor`."""
+        points = None if self.points is None else self.points * np.float32(factor)
+        return Faces(self.boxes * np.float32(factor), points, self.scores)

@@ -51,4 +51,6 @@ class FaceAnalysis:
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
             max_faces=settings.max_faces,
+            min_face=settings.min_face,
+            min_sharpness=settings.min_sharpness,
         )

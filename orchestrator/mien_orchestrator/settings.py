@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31 - 2**20)
     max_image_pixels: int = Field(default=50_000_000, gt=0)
     max_faces: int = Field(default=100, gt=0)
+    min_face: float = Field(default=16, ge=0)
+    """Faces whose box is lower than this many pixels of the photograph get no answers; 0 answers all."""
+    min_sharpness: float = Field(default=0.111, ge=0, le=1)
+    """Faces less sharp than this get no answers (`docs/quality.md` says what it measures); 0 answers all."""
     model_store: Path = Field(default_factory=_default_store)
     """Folder of the models that `mien models` brought in; it may be missing."""
     model_folders: tuple[Path, ...] = ()

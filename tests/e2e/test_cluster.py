@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 import mien
 from mien.v1 import face_service_pb2 as pb
@@ -53,6 +54,17 @@ def test_photographs_are_the_same_in_all_three_shapes(cluster: str, single: str,
     paths = sorted(path for folder in ("azure", "public_domain") for path in (shared / "photos" / folder).glob("*.*g"))
     assert len(paths) > 15
     assert_congruent(paths, cluster, single)
+
+
+def test_a_face_too_blurred_for_an_answer_is_the_same_in_all_three_shapes(
+    cluster: str, single: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "blurred.png"
+    with Image.open(EXAMPLE) as picture:
+        picture.filter(ImageFilter.GaussianBlur(8)).save(path)
+    assert_congruent([path], cluster, single)
+    with mien.Client(cluster) as client:
+        assert [face.abstained for face in client.analyze(path).faces] == [("FACE_TOO_BLURRED",)]
 
 
 def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:

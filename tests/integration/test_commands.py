@@ -40,6 +40,20 @@ def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
     assert [task["task"] for task in said["tasks"]] == ["age", "gender", "emotion"]
 
 
+def test_a_face_too_small_for_an_answer_is_told_in_words_and_in_json(tmp_path: Path) -> None:
+    said = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
+    assert said.returncode == 0
+    assert b"too small to say" in said.stdout
+    assert b"female" not in said.stdout
+    assert said.stderr == b""
+    assert (tmp_path / "small.png").exists()
+    (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_MIN_FACE="400").stdout)["faces"]
+    assert face["quality"]["abstained"] == ["FACE_TOO_SMALL"]
+    assert face["quality"]["size_px"] > 50
+    assert face["emotions"] == []
+    assert not face.keys() & {"age", "gender", "mood"}
+
+
 def test_one_bad_image_fails_alone(single: str, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
     names = [tmp_path / "text.jpg", tmp_path / "missing.jpg", EXAMPLE]

@@ -202,6 +202,8 @@ class GetServerInfoResponse(_message.Message):
     MAX_IMAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _builtins.int
     MAX_FACES_FIELD_NUMBER: _builtins.int
+    MIN_FACE_FIELD_NUMBER: _builtins.int
+    MIN_SHARPNESS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Mien."""
     shape: _builtins.str
@@ -214,6 +216,10 @@ class GetServerInfoResponse(_message.Message):
     """Largest image, in pixels (width x height)."""
     max_faces: _builtins.int
     """Most faces reported for one image."""
+    min_face: _builtins.float
+    """Faces whose box is lower than this many pixels get no answers."""
+    min_sharpness: _builtins.float
+    """Faces whose `Quality.sharpness` is lower get no answers."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks that it runs."""
@@ -233,10 +239,12 @@ class GetServerInfoResponse(_message.Message):
         max_image_bytes: _builtins.int = ...,
         max_image_pixels: _builtins.int = ...,
         max_faces: _builtins.int = ...,
+        min_face: _builtins.float = ...,
+        min_sharpness: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "shape", b"shape", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face", b"min_face", "min_sharpness", b"min_sharpness", "shape", b"shape", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
