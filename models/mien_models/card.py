@@ -40,7 +40,7 @@ def _facts(entry: Entry) -> str:
     return "\n".join([*lines, "", _UNMEASURED])
 
 
-_UNMEASURED = """How often these weights are right, for whom, and what their probabilities are worth is not told here: they are
-not those of a release of Mien, so measure them where they are used (`models/training/evaluate.py`). As with every
-model, no answer is ground for a decision about a person.
+_UNMEASURED = """These are not weights of a release of Mien. How often they are right, for whom, and what their
+probabilities are worth has to be measured where they are used (`models/training/evaluate.py`). As with every model, no
+answer is ground for a decision about a person.
 """

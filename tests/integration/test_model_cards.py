@@ -60,7 +60,7 @@ def test_weights_that_no_release_knows_get_plain_facts() -> None:
 
     assert card(entry) == (CARDS / "ssrnet-age.md").read_text()
     assert f"sha256:{'0' * 64}" in card(changed)
-    assert "not those of a release of Mien" in card(changed)
+    assert "not weights of a release" in card(changed)
     assert "mean error" not in card(changed)
 
 
