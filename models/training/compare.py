@@ -122,9 +122,10 @@ parts, mostly by far larger networks.
 
 _SYSTEMS = """## Every network, measured on the same faces
 
-Names that end with `-published` are the authors' own weights, brought in by `mien models import`, their crops cut as
-wide as the registry serves them, with the chip's edge repeated where it ends. The others were trained here. Cost is of
-one face on one thread, all in one run.
+Names that end with `-published` are the authors' own weights, brought in by `mien models import`. Those for age and
+gender learned from wider crops than these chips are, so the chips' edges are repeated up to that width (1.8 heights of
+the face box), at which they are better than on the chips alone. The others were trained here. Cost is of one face on
+one thread, all in one run.
 """
 
 
