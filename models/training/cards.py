@@ -33,8 +33,7 @@ not a person's inner state; an age is a guess with a range.
 
 Trained on the faces of a few data sets, with their biases; the tables above show where it is worse. Not measured, and
 likely worse: faces under about 30 pixels, faces seen from the side, sunglasses, masks, heavy make-up, extreme light,
-drawings. The terms of the data sets above bind whoever trains on them again.
-"""
+drawings. The terms of the data sets above bind whoever trains on them again."""
 
 _KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
 
@@ -121,7 +120,9 @@ def _worst(figures: dict[str, Any], key: str) -> str:
     worst = figures.get("worst")
     if not worst:
         return ""
-    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {_figure(key, worst[key])} of {worst['n']:,} faces."
+    unit = " years" if key == "mae" else ""
+    told = f"{_figure(key, worst[key])}{unit} ({worst['n']:,} faces)"
+    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {told}."
 
 
 def _figure(key: str, value: float) -> str:
@@ -142,8 +143,9 @@ def _calibration(entry: Entry, found: dict[str, results.Result]) -> Iterator[lis
     yield ["## Calibration"]
     fitted = ", ".join(f"{task}: {_fitted(head)}" for task, head in entry.spec.heads.items())
     yield [
-        f"Fitted on `val`: {fitted}. Before means temperature 1; a range that is fitted as a whole has no before.",
-        "Ranges are meant to hold the age of 80 % of the faces.",
+        f"Fitted on `val`: {fitted}.",
+        "Before means temperature 1; a range without a temperature has no before. Ranges are meant to hold the age of",
+        "80 % of the faces.",
     ]
     yield _table(("task, data", "figure", "before", "after"), *rows)
 

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -92,8 +93,7 @@ def measured(entry: Entry, data: Path, folder: Path) -> dict[str, object]:
 def made(entry: Entry, faces: NDArray[np.uint8], folder: Path) -> dict[str, Entry]:
     """Return the model in half precision and in static INT8 (QDQ), its ranges found on (N, S, S, 3) train faces."""
     plain, half, whole = (folder / f"{entry.spec.name}.{kind}.onnx" for kind in ("plain", "float16", "int8"))
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer advises what is done here already
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silence():
         warnings.simplefilter("ignore")  # numbers that half precision cannot hold become its nearest
         quant_pre_process(str(entry.path), str(plain), skip_symbolic_shape=True)
         onnx.save(convert_float_to_float16(onnx.load(plain), keep_io_types=True), half)
@@ -108,6 +108,16 @@ def made(entry: Entry, faces: NDArray[np.uint8], folder: Path) -> dict[str, Entr
             weight_type=QuantType.QInt8,
         )
     return {"float16": _variant(entry, half), "int8": _variant(entry, whole)}
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the quantizer from advising what is done here already."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 class _Faces(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime tells no types
