@@ -26,7 +26,7 @@ BATCHES = (1, 8, 32)
 
 _ROUNDS = 51
 _FEWEST = 7
-_SECONDS = 75.0  # after which no further round begins: a large network is worth fewer
+_SECONDS = 45.0  # after which no further round begins: a large network is worth fewer
 
 Key = TypeVar("Key")
 

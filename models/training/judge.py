@@ -59,10 +59,16 @@ def main(
 
 def _chosen(names: list[str] | None) -> list[Entry]:
     models = evaluate.registry()
-    if names:
-        return [models.get(name) for name in names]
-    ours = {entry.spec.name for entry in Registry().entries()}
-    return [entry for entry in models.entries() if entry.spec.name in ours | PUBLISHED.keys()]
+    ours = {entry.spec.name: entry for entry in Registry().entries()}
+    chosen = names or [entry.spec.name for entry in models.entries() if entry.spec.name in ours.keys() | PUBLISHED]
+    entries = [models.get(name) for name in chosen]
+    for entry in entries:
+        if entry.spec.name in ours and entry != ours[entry.spec.name]:
+            raise ModelError(
+                f"the model store or a model folder has another {entry.spec.name} than the package, whose results "
+                "these are: name another store (MIEN_MODEL_STORE) or put those weights into the package first"
+            )
+    return entries
 
 
 def _steps(entry: Entry, data: Path) -> Iterator[str]:
