@@ -190,8 +190,8 @@ def _cost(name: str) -> Iterator[list[str]]:
         machine = told["machine"]
         yield ["## Cost"]
         yield [
-            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of one call on one thread "
-            f"({machine['processor']}, ONNX Runtime {machine['onnxruntime']}), all models measured in turns:"
+            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of processor time of one call on",
+            f"one thread ({machine['processor']}, ONNX Runtime {machine['onnxruntime']}), all models measured in turns:",
         ]
         rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in told["milliseconds"].items()]
         yield _table(("task", "1 face", "8 faces", "32 faces"), *rows)
