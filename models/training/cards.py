@@ -190,14 +190,14 @@ def _cost(name: str) -> Iterator[list[str]]:
         machine = told["machine"]
         yield ["## Cost"]
         yield [
-            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of processor time of one call on",
-            f"one thread ({machine['processor']}, ONNX Runtime {machine['onnxruntime']}), all models measured in turns:",
+            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of processor time of one call,",
+            f"on one thread, all models in turns ({machine['processor']}, ONNX Runtime {machine['onnxruntime']}):",
         ]
         rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in told["milliseconds"].items()]
         yield _table(("task", "1 face", "8 faces", "32 faces"), *rows)
     variants = results.precision(name)
     if variants:
-        yield ["In other precision, measured in turns at one face, beside the file that ships (float32):"]
+        yield ["In other precision, one face, in turns with the file that ships (float32):"]
         rows = [
             (kind, task, f"{variant['milliseconds'][task]:.2f}", _of_val(figure))
             for kind, variant in variants["variants"].items()
