@@ -143,9 +143,8 @@ def _calibration(entry: Entry, found: dict[str, results.Result]) -> Iterator[lis
     yield ["## Calibration"]
     fitted = ", ".join(f"{task}: {_fitted(head)}" for task, head in entry.spec.heads.items())
     yield [
-        f"Fitted on `val`: {fitted}.",
-        "Before means temperature 1; a range without a temperature has no before. Ranges are meant to hold the age of",
-        "80 % of the faces.",
+        f"Fitted on `val`: {fitted}. Before means temperature 1; a range that has no temperature has no before.",
+        *(["A range is meant to hold the age of 80 % of the faces."] if "age" in entry.spec.heads else []),
     ]
     yield _table(("task, data", "figure", "before", "after"), *rows)
 
