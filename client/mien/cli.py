@@ -6,6 +6,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 from google.rpc import code_pb2
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import track
 
 from mien import tables
@@ -23,9 +25,10 @@ from mien.errors import (
     EmbeddedUnavailableError,
     InvalidRequestError,
     MienError,
+    NotFoundError,
     ServerUnavailableError,
 )
-from mien.result import Analysis
+from mien.result import Analysis, ModelCard
 from mien.sources import Source, find
 from mien.version import __version__
 
@@ -93,10 +96,18 @@ def analyze(
 
 
 @app.command()
-def models(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFAULT_TIMEOUT) -> None:
-    """List the models, those in use first."""
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model, to show its card.", metavar="[NAME]")] = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> None:
+    """List the models, those in use first; with a NAME, show that model's card."""
     try:
         with Client(server, timeout=timeout) as client:
+            if name is not None:
+                _show(client.model_card(name), as_json=as_json)
+                return
             found = client.models()
     except MienError as error:
         raise _exit(error) from error
@@ -104,6 +115,15 @@ def models(as_json: AsJson = False, server: Server = None, timeout: Timeout = DE
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
         tables.console().print(tables.models(found))
+
+
+def _show(card: ModelCard, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dataclasses.asdict(card), ensure_ascii=False))
+    elif sys.stdout.isatty():
+        tables.console().print(Markdown(card.markdown))
+    else:
+        print(card.markdown, end="")
 
 
 @app.command()
@@ -174,4 +194,5 @@ def _exit(error: MienError) -> typer.Exit:
     typer.echo(f"client: {error}", err=True)
     if isinstance(error, ServerUnavailableError):
         return typer.Exit(_UNREACHABLE)
-    return typer.Exit(_USAGE if isinstance(error, InvalidRequestError | EmbeddedUnavailableError) else _FAILED)
+    wrong = isinstance(error, InvalidRequestError | NotFoundError | EmbeddedUnavailableError)
+    return typer.Exit(_USAGE if wrong else _FAILED)

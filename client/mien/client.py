@@ -8,8 +8,8 @@ from typing import Self
 
 from mien.engine import AsyncEngine, Engine, async_embedded, embedded
 from mien.remote import AsyncRemoteEngine, RemoteEngine
-from mien.request import ImageSource, analyze_request, seconds
-from mien.result import Analysis, ModelInfo, ServerInfo, model_info
+from mien.request import ImageSource, analyze_request, model_name, seconds
+from mien.result import Analysis, ModelCard, ModelInfo, ServerInfo, model_info
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call waits for its answer, unless it says otherwise."""
@@ -58,6 +58,10 @@ class Client:
         """List the models, those in use first."""
         reply = self._engine.list_models(seconds(timeout, self.timeout))
         return tuple(model_info(model) for model in reply.models)
+
+    def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
+        """Return a model's card, by a name of `models`; raises `NotFoundError` where there is none of that name."""
+        return ModelCard.from_message(self._engine.model_card(model_name(name), seconds(timeout, self.timeout)))
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Say what answers and what it takes: tasks, formats, limits, version."""
@@ -108,6 +112,10 @@ class AsyncClient:
         """List the models, those in use first."""
         reply = await self._engine.list_models(seconds(timeout, self.timeout))
         return tuple(model_info(model) for model in reply.models)
+
+    async def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
+        """Return a model's card; see `Client.model_card`."""
+        return ModelCard.from_message(await self._engine.model_card(model_name(name), seconds(timeout, self.timeout)))
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Say what answers and what it takes: tasks, formats, limits, version."""

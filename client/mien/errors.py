@@ -3,6 +3,7 @@
 MienError
 ├── InvalidRequestError        INVALID_ARGUMENT: a task or an option is wrong
 │   └── ImageError             ... the image is (reason IMAGE_EMPTY, IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, ...)
+├── NotFoundError              NOT_FOUND: the server has no model of that name
 ├── AuthenticationError        UNAUTHENTICATED, PERMISSION_DENIED
 ├── OverloadedError            RESOURCE_EXHAUSTED: too much at once, or a message over the limit
 ├── DeadlineExceededError      DEADLINE_EXCEEDED: no answer in time
@@ -35,6 +36,12 @@ class InvalidRequestError(MienError):
 
 class ImageError(InvalidRequestError):
     """An image that cannot be read: empty, not an image, damaged or too large."""
+
+
+class NotFoundError(MienError):
+    """The server has nothing of that name; the message names what it has."""
+
+    code = code_pb2.NOT_FOUND
 
 
 class AuthenticationError(MienError):
@@ -75,6 +82,7 @@ class ServerError(MienError):
 
 _BY_CODE: dict[int, type[MienError]] = {
     code_pb2.INVALID_ARGUMENT: InvalidRequestError,
+    code_pb2.NOT_FOUND: NotFoundError,
     code_pb2.UNAUTHENTICATED: AuthenticationError,
     code_pb2.PERMISSION_DENIED: AuthenticationError,
     code_pb2.RESOURCE_EXHAUSTED: OverloadedError,

@@ -78,6 +78,10 @@ class RemoteEngine:
         """List the server's models."""
         return self._call(self._stub.ListModels, pb.ListModelsRequest(), timeout)
 
+    def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Ask for a model's card."""
+        return self._call(self._stub.GetModelCard, pb.GetModelCardRequest(name=name), timeout)
+
     def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Ask the server what it is and takes."""
         return self._call(self._stub.GetServerInfo, pb.GetServerInfoRequest(), timeout)
@@ -112,6 +116,10 @@ class AsyncRemoteEngine:
     async def list_models(self, timeout: float) -> pb.ListModelsResponse:
         """List the server's models."""
         return await self._call(self._stub().ListModels, pb.ListModelsRequest(), timeout)
+
+    async def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Ask for a model's card."""
+        return await self._call(self._stub().GetModelCard, pb.GetModelCardRequest(name=name), timeout)
 
     async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Ask the server what it is and takes."""

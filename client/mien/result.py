@@ -145,6 +145,23 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What there is to know of a model before relying on it; as text, its Markdown."""
+
+    model: ModelInfo
+    markdown: str
+    """Figures by group, calibration, cost, data and terms, intended and forbidden uses."""
+
+    @classmethod
+    def from_message(cls, message: face_service_pb2.GetModelCardResponse) -> "ModelCard":
+        """Read a reply."""
+        return cls(model_info(message.model), message.markdown)
+
+    def __str__(self) -> str:
+        return self.markdown
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """How one task went."""
 

@@ -49,6 +49,10 @@ class Servicer(FaceAnalysisServiceServicer):
         """List the models."""
         return self._service.list_models()
 
+    async def GetModelCard(self, request: pb.GetModelCardRequest, context: Context) -> pb.GetModelCardResponse:
+        """Return a model's card."""
+        return self._service.model_card(request.name)
+
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Say what the server is and takes."""
         return self._service.server_info()

@@ -1,13 +1,16 @@
-"""What the server answers, whatever carries it: the three calls of `FaceAnalysisService`, without a transport."""
+"""What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
 
-from mien.errors import OverloadedError
+from mien.errors import NotFoundError, OverloadedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
+from mien_models.card import card
 from mien_models.image import FORMATS
 from mien_models.registry import Registry
 from mien_orchestrator.ensemble import Ensemble
 from mien_orchestrator.reply import model_info
 from mien_orchestrator.settings import Settings
+
+_LONGEST_NAME = 80
 
 
 class FaceAnalysis:
@@ -38,6 +41,15 @@ class FaceAnalysis:
         used = {entry.spec.name for entry in self._ensemble.models.values()}
         entries = sorted(self._registry.entries(), key=lambda entry: (entry.spec.name not in used, entry.spec.name))
         return pb.ListModelsResponse(models=[model_info(entry) for entry in entries])
+
+    def model_card(self, name: str) -> pb.GetModelCardResponse:
+        """Return a model's card; raises `NotFoundError`."""
+        entries = {entry.spec.name: entry for entry in self._registry.entries()}
+        if name not in entries:
+            raise NotFoundError(
+                f"unknown model {name[:_LONGEST_NAME]!r}; there are: {', '.join(entries)}", reason="MODEL_UNKNOWN"
+            )
+        return pb.GetModelCardResponse(model=model_info(entries[name]), markdown=card(entries[name]))
 
     def server_info(self) -> pb.GetServerInfoResponse:
         """Say what the server is and takes."""

@@ -113,6 +113,8 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
         (["analyze", str(EXAMPLE), "--server", "127.0.0.1:1"], 3, "no server answers at 127.0.0.1:1"),
         (["info", "--server", "127.0.0.1:1"], 3, "no server answers"),
         (["models", "--server", "not an address"], 2, "host:port"),
+        (["models", "nobody"], 2, "unknown model 'nobody'; there are: mien-age-gender"),
+        (["models", ""], 2, "unknown model ''; there are: mien-age-gender"),
         (["analyze", "{empty}/missing.jpg"], 1, "no such file"),
     ],
 )

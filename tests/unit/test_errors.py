@@ -8,6 +8,7 @@ from mien.errors import from_status
 
 CLASSES = [
     mien.InvalidRequestError,
+    mien.NotFoundError,
     mien.AuthenticationError,
     mien.OverloadedError,
     mien.DeadlineExceededError,
