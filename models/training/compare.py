@@ -124,7 +124,7 @@ _SYSTEMS = """## Every network, measured on the same faces
 
 Names that end with `-published` are the authors' own weights, brought in by `mien models import`. Those for age and
 gender learned from wider crops than these chips are, so the chips' edges are repeated up to that width (1.8 heights of
-the face box), at which they are better than on the chips alone. The others were trained here. Milliseconds are of
+the face box), at which those that were tried both ways did better. The others were trained here. Milliseconds are of
 processor time, for one face on one thread, all in one run.
 """
 
