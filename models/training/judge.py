@@ -36,7 +36,8 @@ _AUTHORS_SCALE = 1.8
 """Width of the crops of IMDB, WIKI and MORPH that the published networks for age and gender learned from.
 
 They add 40 % of the face box on each side. On these chips, edges repeated, those that were tried are better at it than
-at 1.4 or at the chip alone. The published network for emotion learned from FER2013's images, which are judged as they are.
+at 1.4 or at the chip alone. The published network for emotion learned from FER2013's images, which are judged as they
+are.
 """
 
 

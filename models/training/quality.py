@@ -6,7 +6,6 @@ writes the result file, and from it `docs/quality.md`; without --data only the d
 there. The defaults of `min_face` and `min_sharpness` in the settings are the result file's `limits`.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+import record
 from evaluate import predict
 from mien_models.crop import cut
 from mien_models.detect import create
@@ -30,8 +30,7 @@ from mien_models.spec import CropSpec, Task
 from mien_training.dataset import DatasetError, FaceData, load
 from quality_document import DOCUMENT, document
 
-ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "models" / "results" / "quality.json"
+RESULT = record.RESULTS / "quality.json"
 
 DATA: dict[Task, tuple[str, int]] = {
     "gender": ("fairface.zip", 80),
@@ -111,8 +110,9 @@ def main(
     """Measure, choose the limits, and write the document."""
     try:
         if data:
-            result = measure(data, photographs, faces, seed)
-            out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            options = {"--data": data, "--photographs": photographs, "--out": out, "--faces": faces, "--seed": seed}
+            result = record.of_run("quality.py", options, [data / file for file, _ in DATA.values()])
+            record.write({out: record.text(result | measure(data, photographs, faces, seed))})
         DOCUMENT.write_text(document(json.loads(out.read_text(encoding="utf-8"))), encoding="utf-8")
     except (DatasetError, ModelError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
@@ -143,7 +143,6 @@ def measure(data: Path, photographs: Path | None, count: int, seed: int) -> dict
                 "version": each.entry.spec.version,
                 "digest": each.entry.digest,
                 "data": DATA[each.task][0],
-                "sha256": _sha256(data / DATA[each.task][0]),
             }
             for each in samples
         },
@@ -223,11 +222,6 @@ def photograph_faces(folder: Path, min_face: float) -> NDArray[np.float32]:
             quality = judge(pixels, detector.detect(pixels), QualityLimits(min_face, 0))
             sharp.append(quality.sharpness[quality.answerable])
     return np.concatenate(sharp)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 _Step = dict[Task, tuple[float, NDArray[np.float32]]]
