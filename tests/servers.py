@@ -19,11 +19,13 @@ def run_server(service: FaceAnalysis, settings: Settings) -> Iterator[str]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     server = Server(service, settings)
-    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
     try:
-        yield server.address
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+        try:
+            yield server.address
+        finally:
+            asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

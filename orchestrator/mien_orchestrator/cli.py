@@ -13,6 +13,7 @@ from mien_models.detect import DETECTORS, DetectorError
 from mien_models.registry import ModelError
 from mien_orchestrator import models_cli
 from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.tokens import make_token, token_line
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Serve Mien's models."
@@ -56,6 +57,20 @@ def serve(
     except (MienError, SettingsError, ModelError, DetectorError) as error:
         typer.echo(f"mien: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Whose token it is, as the log tells.")] = "client",
+) -> None:
+    """Make a token: standard output gets its line for the token file, standard error the token, shown this once."""
+    made = make_token()
+    try:
+        typer.echo(token_line(name, made))
+    except SettingsError as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"token of {name}, which nobody can show again: {made}", err=True)
 
 
 def _serve_cluster(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2
@@ -14,8 +14,11 @@ from grpc_status import rpc_status
 from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+from mien_orchestrator.authenticate import TokenInterceptor
+from mien_orchestrator.credentials import server_credentials
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.tokens import TokenFile
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,14 +82,27 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 _LOG.exception("%s failed", details.method)
                 failure = ServerError("the server failed; its log says why")
-            status = rpc_status.to_status(rich_status(failure))
-            return await context.abort(_CODES[failure.code], failure.message, status.trailing_metadata)
+            return await _abort(context, failure)
 
         return grpc.unary_unary_rpc_method_handler(
             guarded,
             request_deserializer=None,  # parsed above, where an error gets its status
             response_serializer=handler.response_serializer,
         )
+
+
+async def _abort(context: Context, error: MienError) -> NoReturn:
+    status = rpc_status.to_status(rich_status(error))
+    await context.abort(_CODES[error.code], error.message, status.trailing_metadata)
+
+
+def refuse(error: MienError) -> "Handler":
+    """Return a handler that ends any call, unary or streamed, with an error, before a message is read."""
+
+    async def refused(requests: Any, context: Context) -> None:
+        await _abort(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(refused)
 
 
 def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
@@ -117,19 +133,30 @@ class Server:
         """`host:port`, once started."""
 
     async def start(self) -> None:
-        """Listen, and report SERVING; raises `ServerUnavailableError` where the address cannot be had."""
+        """Listen, and report SERVING.
+
+        Raises `ServerUnavailableError` where the address cannot be had, `SettingsError` for a wrong TLS or token file.
+        """
+        credentials = server_credentials(self._settings)
+        interceptors: list[grpc.aio.ServerInterceptor] = [ErrorInterceptor()]
+        if self._settings.token_file:
+            interceptors.append(TokenInterceptor(TokenFile(self._settings.token_file), refuse))
+        _warn_if_open(self._settings)
         limit = self._settings.max_image_bytes + _MESSAGE_OVERHEAD
         options = [
             ("grpc.so_reuseport", int(self._shared_port)),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
         ]
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
+        self._server = grpc.aio.server(interceptors=interceptors, options=options)
         add_FaceAnalysisServiceServicer_to_server(Servicer(self._service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         wanted = f"{self._settings.host}:{self._settings.port}"
         try:
-            port = self._server.add_insecure_port(wanted)
+            if credentials:
+                port = self._server.add_secure_port(wanted, credentials)
+            else:
+                port = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
             raise ServerUnavailableError(
                 f"cannot listen on {wanted}: is the port taken, is the address this machine's?"
@@ -147,3 +174,13 @@ class Server:
     async def wait(self) -> None:
         """Wait until the server has stopped."""
         await self._server.wait_for_termination()
+
+
+def _warn_if_open(settings: Settings) -> None:
+    """Say so where other machines can reach a server that does not ask who calls, or that can be listened to."""
+    if settings.host == "localhost" or settings.host.startswith("127.") or settings.host.strip("[]") == "::1":
+        return
+    if not settings.tls_certificate:
+        _LOG.warning("other machines reach %s without TLS; set tls_certificate and tls_key", settings.host)
+    if not settings.token_file and not settings.tls_client_ca:
+        _LOG.warning("anybody who reaches %s may call; set token_file or tls_client_ca", settings.host)
