@@ -10,14 +10,18 @@ from mien.client import AsyncClient, Client
 from mien.draw import draw
 from mien.errors import (
     AuthenticationError,
+    CallCancelledError,
     DeadlineExceededError,
     EmbeddedUnavailableError,
     ImageError,
     InvalidRequestError,
     MienError,
+    NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     ServerError,
     ServerUnavailableError,
+    UnsupportedError,
 )
 from mien.result import (
     Age,
@@ -43,6 +47,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "Box",
+    "CallCancelledError",
     "Client",
     "DeadlineExceededError",
     "EmbeddedUnavailableError",
@@ -56,13 +61,16 @@ __all__ = [
     "MienError",
     "ModelInfo",
     "Mood",
+    "NotFoundError",
     "OverloadedError",
+    "PermissionDeniedError",
     "Point",
     "ServerError",
     "ServerInfo",
     "ServerUnavailableError",
     "Span",
     "TaskResult",
+    "UnsupportedError",
     "__version__",
     "draw",
 ]

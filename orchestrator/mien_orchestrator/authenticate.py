@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from mien.errors import AuthenticationError, MienError
+from mien_orchestrator import call
 from mien_orchestrator.tokens import TokenFile
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -30,7 +31,10 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         if not details.method.startswith(_OPEN):
             headers = {key: value for key, value in details.invocation_metadata if isinstance(value, str)}
             try:
-                self._tokens.check(headers.get("authorization"))
+                caller = self._tokens.check(headers.get("authorization"))
             except AuthenticationError as error:
                 return self._refuse(error)
+            current = call.current()
+            if current:
+                current.caller = caller
         return await continuation(details)

@@ -1,7 +1,6 @@
 """The command `mien`: the server's side."""
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from mien.errors import MienError
 from mien.version import __version__
 from mien_models.detect import DETECTORS, DetectorError
 from mien_models.registry import ModelError
-from mien_orchestrator import models_cli
+from mien_orchestrator import logs, models_cli
 from mien_orchestrator.settings import Settings, SettingsError
 from mien_orchestrator.tokens import make_token, token_line
 
@@ -45,9 +44,9 @@ def serve(
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.load(config=config, host=host, port=port, detector=detector)
+        logs.configure(settings)
         if inline:
             from mien_orchestrator.single import serve as serve_single
 

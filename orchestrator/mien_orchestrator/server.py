@@ -5,17 +5,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError
+from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError, UnsupportedError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
 from mien_orchestrator.authenticate import TokenInterceptor
 from mien_orchestrator.credentials import server_credentials
+from mien_orchestrator.details import details_of, metadata_of
+from mien_orchestrator.observe import ObserveInterceptor
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.tokens import TokenFile
@@ -30,6 +32,13 @@ _LONGEST = 60.0
 
 _MESSAGE_OVERHEAD = 64 * 1024
 """Bytes that a request may be larger than its image."""
+
+_KEEPALIVE = [
+    ("grpc.keepalive_time_ms", 60_000),  # a caller that vanished without a word is noticed, and its call ended
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers may ping as often as the SDK does
+    ("grpc.keepalive_permit_without_calls", 1),
+]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -67,7 +76,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Wrap the handler of a unary call."""
         handler = await continuation(details)
-        if handler is None or handler.unary_unary is None or handler.request_deserializer is None:
+        if handler is None:
+            return refuse(UnsupportedError("this server has no such call; is it older than the caller?"))
+        if handler.unary_unary is None or handler.request_deserializer is None:
             return handler
         inner, deserialize = handler.unary_unary, handler.request_deserializer
 
@@ -92,8 +103,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _abort(context: Context, error: MienError) -> NoReturn:
-    status = rpc_status.to_status(rich_status(error))
-    await context.abort(_CODES[error.code], error.message, status.trailing_metadata)
+    status = rich_status(error)
+    metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
+    await context.abort(_CODES[error.code], error.message, metadata)
 
 
 def refuse(error: MienError) -> "Handler":
@@ -113,11 +125,11 @@ def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
 
 
 def rich_status(error: MienError) -> status_pb2.Status:
-    """Return an error as a `google.rpc.Status` with its `ErrorInfo`."""
-    detail = any_pb2.Any()
-    reason = error.reason or code_pb2.Code.Name(error.code)
-    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="mien"))
-    return status_pb2.Status(code=error.code, message=error.message, details=[detail])
+    """Return an error as a `google.rpc.Status` with its details."""
+    status = status_pb2.Status(code=error.code, message=error.message)
+    for detail in details_of(error):
+        status.details.add().Pack(detail)
+    return status
 
 
 class Server:
@@ -138,7 +150,7 @@ class Server:
         Raises `ServerUnavailableError` where the address cannot be had, `SettingsError` for a wrong TLS or token file.
         """
         credentials = server_credentials(self._settings)
-        interceptors: list[grpc.aio.ServerInterceptor] = [ErrorInterceptor()]
+        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(), ErrorInterceptor()]
         if self._settings.token_file:
             interceptors.append(TokenInterceptor(TokenFile(self._settings.token_file), refuse))
         _warn_if_open(self._settings)
@@ -147,10 +159,13 @@ class Server:
             ("grpc.so_reuseport", int(self._shared_port)),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
+            *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
         add_FaceAnalysisServiceServicer_to_server(Servicer(self._service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._settings.reflection:
+            reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         wanted = f"{self._settings.host}:{self._settings.port}"
         try:
             if credentials:

@@ -1,6 +1,6 @@
 """What the server answers, whatever carries it: the three calls of `FaceAnalysisService`, without a transport."""
 
-from mien.errors import OverloadedError
+from mien.errors import InvalidRequestError, OverloadedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.image import FORMATS
@@ -25,6 +25,7 @@ class FaceAnalysis:
 
         Raises `OverloadedError` at once where too many are being analyzed already, so that memory stays bounded.
         """
+        _check(request)
         if self._in_flight >= self._settings.max_concurrent_requests:
             raise OverloadedError("too many images are being analyzed at once; try again later", reason="SERVER_BUSY")
         self._in_flight += 1
@@ -51,4 +52,12 @@ class FaceAnalysis:
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
             max_faces=settings.max_faces,
+        )
+
+
+def _check(request: pb.AnalyzeRequest) -> None:
+    if request.failure_policy not in pb.FailurePolicy.values():
+        names = ", ".join(pb.FailurePolicy.keys())
+        raise InvalidRequestError(
+            f"unknown failure_policy {request.failure_policy}; there are: {names}", reason="FAILURE_POLICY_UNKNOWN"
         )

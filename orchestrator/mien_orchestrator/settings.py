@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     """PEM file of authorities; with it, callers need a certificate that one of them signed."""
     token_file: Path | None = None
     """File with a line `name:sha256` for each token that may call, as `mien token` prints; None lets everybody call."""
+    reflection: bool = True
+    """Whether callers such as grpcurl may ask which services and messages there are."""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """From which level on Mien's own lines are logged; "info" has one a call."""
     detector: Literal["haar", "yunet"] = "haar"
     yunet_path: Path | None = None
     """YuNet's ONNX file; None looks in the model store, then under `shared`."""
