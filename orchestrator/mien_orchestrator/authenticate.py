@@ -1,15 +1,13 @@
 """Who may call: an interceptor that lets only known tokens in, health checks apart."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
 
 import grpc
 
 from mien.errors import AuthenticationError, MienError
 from mien_orchestrator import call
+from mien_orchestrator.observe import Handler
 from mien_orchestrator.tokens import TokenFile
-
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _OPEN = "/grpc.health.v1.Health/"
 """Methods that need no token: probes have none, and learn nothing but whether the server is ready."""
@@ -29,12 +27,9 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Check the token of the call's metadata."""
         if not details.method.startswith(_OPEN):
-            headers = {key: value for key, value in details.invocation_metadata if isinstance(value, str)}
+            made = call.current() or call.begin(details.method, details.invocation_metadata)
             try:
-                caller = self._tokens.check(headers.get("authorization"))
+                made.caller = self._tokens.check(made.metadata.get("authorization"))
             except AuthenticationError as error:
                 return self._refuse(error)
-            current = call.current()
-            if current:
-                current.caller = caller
         return await continuation(details)

@@ -4,12 +4,20 @@ import json
 import logging
 from datetime import UTC, datetime
 
+import grpc
+
 from mien_orchestrator import call
+from mien_orchestrator.observe import End
 from mien_orchestrator.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
 
 _OURS = ("mien_models", "mien_orchestrator", "mien_workers")
+
+
+_OUR_FAULT = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 
 
 class _CallFilter(logging.Filter):
@@ -55,3 +63,18 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler(settings)], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(settings.log_level.upper())
+
+
+class CallLog:
+    """Logs a line for each call that ended; see `Observer`."""
+
+    def began(self, made: call.Call) -> None:
+        """Log nothing yet."""
+
+    def ended(self, made: call.Call, end: End) -> None:
+        """Log the call: as a warning where the server is at fault, for debugging alone where it is a probe."""
+        level = logging.WARNING if end.code in _OUR_FAULT else logging.INFO if made.of_ours else logging.DEBUG
+        if _LOG.isEnabledFor(level):
+            elapsed_ms = round(end.seconds * 1e3, 3)
+            fields = {"method": made.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
+            _LOG.log(level, "%s %s in %.1f ms", made.method, end.code.name, elapsed_ms, extra={"fields": fields})

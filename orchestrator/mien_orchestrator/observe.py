@@ -1,32 +1,53 @@
-"""What is told of every call, whatever it is: its request id to the caller, a line to the log."""
+"""Follows every call from its arrival to its end, for whoever observes: the log, metrics, traces."""
 
 import asyncio
 import inspect
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 
+from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator import call
-
-_LOG = logging.getLogger(__name__)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
-_OUR_FAULT = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
-
 _AT_DEADLINE = 0.05
 """Seconds before its deadline from which a call that ends unanswered is taken for late, not for cancelled."""
 
 
+@dataclass(slots=True)
+class End:
+    """How a call ended."""
+
+    code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+    seconds: float = 0
+    """From its arrival to its end."""
+    reply: pb.AnalyzeResponse | None = None
+    """What an analysis answered; None for other calls and for errors."""
+
+
+class Observer(Protocol):
+    """Is told of every call, on the server's event loop; must be quick, and must not raise."""
+
+    def began(self, made: call.Call) -> None:
+        """Take note that a call has arrived."""
+
+    def ended(self, made: call.Call, end: End) -> None:
+        """Take note of how it ended."""
+
+
 class ObserveInterceptor(grpc.aio.ServerInterceptor):
-    """Follows each call from its arrival to its end; belongs in front of all other interceptors."""
+    """Belongs in front of all other interceptors, so that it sees what they refuse."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
 
     async def intercept_service(
         self,
@@ -45,8 +66,10 @@ class ObserveInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, inner: Callable[[Any, Context], Any], made: call.Call) -> Callable[[Any, Context], Any]:
         async def answer(request: Any, context: Context) -> Any:
-            with self._observed(made, context):
-                return await inner(request, context)
+            with self._observed(made, context) as end:
+                reply = await inner(request, context)
+                end.reply = reply if isinstance(reply, pb.AnalyzeResponse) else None
+                return reply
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._observed(made, context):
@@ -56,30 +79,23 @@ class ObserveInterceptor(grpc.aio.ServerInterceptor):
         return answers if inspect.isasyncgenfunction(inner) else answer
 
     @contextmanager
-    def _observed(self, made: call.Call, context: Context) -> Iterator[None]:
-        started = time.perf_counter()
+    def _observed(self, made: call.Call, context: Context) -> Iterator[End]:
+        started, end = time.perf_counter(), End()
         context.set_trailing_metadata(((call.REQUEST_ID, made.request_id),))
-        code = grpc.StatusCode.UNKNOWN
+        for observer in self._observers:
+            observer.began(made)
         try:
-            yield
-            code = grpc.StatusCode.OK
+            yield end
+            end.code = grpc.StatusCode.OK
         except asyncio.CancelledError:
             left = context.time_remaining()
             late = left is not None and left < _AT_DEADLINE
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            end.code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception:
-            code = context.code() or code
+            end.code = context.code() or end.code
             raise
         finally:
-            _log(made, code, time.perf_counter() - started)
-
-
-def _log(made: call.Call, code: grpc.StatusCode, seconds: float) -> None:
-    if made.method.startswith("/grpc."):  # probes, reflection
-        level = logging.DEBUG
-    else:
-        level = logging.WARNING if code in _OUR_FAULT else logging.INFO
-    if _LOG.isEnabledFor(level):
-        fields = {"method": made.method, "code": code.name, "elapsed_ms": round(seconds * 1e3, 3)}
-        _LOG.log(level, "%s %s in %.1f ms", made.method, code.name, seconds * 1e3, extra={"fields": fields})
+            end.seconds = time.perf_counter() - started
+            for observer in self._observers:
+                observer.ended(made, end)

@@ -1,8 +1,9 @@
 """The gRPC edge: converts, delegates to the service, and turns errors into rich statuses."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -17,10 +18,15 @@ from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceA
 from mien_orchestrator.authenticate import TokenInterceptor
 from mien_orchestrator.credentials import server_credentials
 from mien_orchestrator.details import details_of, metadata_of
-from mien_orchestrator.observe import ObserveInterceptor
+from mien_orchestrator.logs import CallLog
+from mien_orchestrator.metrics import Metrics
+from mien_orchestrator.observe import Context, Handler, ObserveInterceptor
 from mien_orchestrator.service import FaceAnalysis
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import Settings, SettingsError
 from mien_orchestrator.tokens import TokenFile
+
+if TYPE_CHECKING:
+    from mien_orchestrator.tracing import Traces  # imported only where traces are sent
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,9 +45,6 @@ _KEEPALIVE = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers may ping as often as the SDK does
     ("grpc.keepalive_permit_without_calls", 1),
 ]
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -132,11 +135,28 @@ def rich_status(error: MienError) -> status_pb2.Status:
     return status
 
 
+def make_traces(settings: Settings) -> "Traces | None":
+    """Return what sends traces, None where the settings name no collector; raises `SettingsError`."""
+    if not settings.otlp_endpoint:
+        return None
+    try:
+        from mien_orchestrator.tracing import Traces
+    except ImportError as error:
+        raise SettingsError(
+            f"traces need the package {error.name!r}: pip install 'mien[otel]', or leave otlp_endpoint out"
+        ) from error
+    return Traces(settings.otlp_endpoint)
+
+
 class Server:
     """A grpc.aio server over a service, with `grpc.health.v1` for itself and for each task."""
 
-    def __init__(self, service: FaceAnalysis, settings: Settings, *, shared_port: bool = False) -> None:
+    def __init__(
+        self, service: FaceAnalysis, settings: Settings, *, metrics: Metrics | None = None, shared_port: bool = False
+    ) -> None:
         """`shared_port` lets several processes of one machine listen on the same port."""
+        self._metrics = metrics
+        self._traces = make_traces(settings)
         self._settings = settings
         self._shared_port = shared_port
         self._service = service
@@ -150,7 +170,8 @@ class Server:
         Raises `ServerUnavailableError` where the address cannot be had, `SettingsError` for a wrong TLS or token file.
         """
         credentials = server_credentials(self._settings)
-        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(), ErrorInterceptor()]
+        observers = [observer for observer in (CallLog(), self._metrics, self._traces) if observer]
+        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor()]
         if self._settings.token_file:
             interceptors.append(TokenInterceptor(TokenFile(self._settings.token_file), refuse))
         _warn_if_open(self._settings)
@@ -177,6 +198,10 @@ class Server:
                 f"cannot listen on {wanted}: is the port taken, is the address this machine's?"
             ) from error
         self.address = f"{self._settings.host}:{port}"
+        if self._metrics:
+            replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1
+            first = self._settings.metrics_port
+            self._metrics.serve(self._settings.host, range(first, first + replicas))
         await self._server.start()
         for name in ("", SERVICE, *self._service.server_info().tasks):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -185,6 +210,9 @@ class Server:
         """Report NOT_SERVING, let calls in flight end for the drain time, then stop."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.drain_seconds)
+        for observer in (self._metrics, self._traces):
+            if observer:
+                await asyncio.to_thread(observer.stop)
 
     async def wait(self) -> None:
         """Wait until the server has stopped."""

@@ -2,7 +2,8 @@
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
 settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
-Nothing else reads the environment, but for the SDK's `MIEN_SERVER`; `XDG_CACHE_HOME` moves the default model store.
+Nothing else reads the environment, but for the SDK's `MIEN_SERVER`; `XDG_CACHE_HOME` moves the default model store,
+`OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
 
 import os
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """From which level on Mien's own lines are logged; "info" has one a call."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the metrics for Prometheus; 0 for none. Orchestrators that share a machine take this one and the next."""
+    otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
+    """OpenTelemetry collector that gets a trace of each call, such as http://localhost:4317; None sends none."""
     detector: Literal["haar", "yunet"] = "haar"
     yunet_path: Path | None = None
     """YuNet's ONNX file; None looks in the model store, then under `shared`."""

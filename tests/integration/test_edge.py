@@ -204,7 +204,7 @@ def test_json_lines_tell_each_call_and_nothing_of_the_image(tmp_path: Path) -> N
         server.terminate()
         assert server.wait(30) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    calls = [line for line in lines if line["logger"] == "mien_orchestrator.observe"]
+    calls = [line for line in lines if line["logger"] == "mien_orchestrator.logs"]
     assert [line["code"] for line in calls] == ["OK", "INVALID_ARGUMENT", "UNAUTHENTICATED"]
     assert calls[0]["method"] == "/mien.v1.FaceAnalysisService/Analyze"
     assert (calls[0]["request_id"], calls[0]["caller"]) == ("mine-3", "phone")

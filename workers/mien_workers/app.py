@@ -17,6 +17,7 @@ from mien_models.runtime import load
 from mien_models.spec import Task
 from mien_orchestrator import logs
 from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
+from mien_orchestrator.metrics import make_metrics, metered
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import ScalingSettings, Settings
 from mien_workers.backend import ServeBackend
@@ -59,8 +60,9 @@ class Orchestrator:
         logs.configure(loaded)
         cv2.setNumThreads(1)  # requests run beside each other
         self._executor = make_executor(loaded)
-        service = make_service(loaded, ServeBackend(handles), self._executor, "cluster")
-        self._server = Server(service, loaded, shared_port=True)
+        metrics = make_metrics(loaded)
+        service = make_service(loaded, metered(ServeBackend(handles), metrics), self._executor, "cluster")
+        self._server = Server(service, loaded, metrics=metrics, shared_port=True)
         await self._server.start()
 
     async def __del__(self) -> None:
