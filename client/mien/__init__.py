@@ -7,6 +7,7 @@ with mien.Client() as client:  # in this process; mien.Client("host:50051") call
 """
 
 from mien.client import AsyncClient, Client
+from mien.connection import Tls
 from mien.draw import draw
 from mien.errors import (
     AuthenticationError,
@@ -70,6 +71,7 @@ __all__ = [
     "ServerUnavailableError",
     "Span",
     "TaskResult",
+    "Tls",
     "UnsupportedError",
     "__version__",
     "draw",

@@ -18,6 +18,7 @@ from rich.progress import track
 
 from mien import tables
 from mien.annotate import Annotator
+from mien.cli_connection import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, connect
 from mien.client import DEFAULT_TIMEOUT, Client
 from mien.errors import (
     EmbeddedUnavailableError,
@@ -39,8 +40,6 @@ app = typer.Typer(
 _FAILED, _USAGE, _UNREACHABLE = 1, 2, 3
 _AT_ONCE = 4
 
-Server = Annotated[str | None, typer.Option(envvar="MIEN_SERVER", help="host:port; without it, this process analyzes.")]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -68,6 +67,11 @@ def analyze(
     max_faces: Annotated[int, typer.Option(min=0, help="Report the largest faces only; 0: all.")] = 0,
     server: Server = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Analyze photographs."""
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else None
@@ -75,7 +79,7 @@ def analyze(
     try:
         sources = find(paths)
         annotator = Annotator(annotate, sources) if annotate else None
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             _check_tasks(client, names)
             rows: list[tuple[str, Analysis]] = []
             for source, outcome in _analyze_all(client, sources, names, max_faces, annotator):
@@ -93,10 +97,19 @@ def analyze(
 
 
 @app.command()
-def models(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFAULT_TIMEOUT) -> None:
+def models(
+    as_json: AsJson = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
+) -> None:
     """List the models, those in use first."""
     try:
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             found = client.models()
     except MienError as error:
         raise _exit(error) from error
@@ -107,10 +120,19 @@ def models(as_json: AsJson = False, server: Server = None, timeout: Timeout = DE
 
 
 @app.command()
-def info(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFAULT_TIMEOUT) -> None:
+def info(
+    as_json: AsJson = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
+) -> None:
     """Say what answers and what it takes."""
     try:
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             found = client.server_info()
     except MienError as error:
         raise _exit(error) from error
