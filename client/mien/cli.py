@@ -18,14 +18,11 @@ from rich.progress import track
 
 from mien import tables
 from mien.annotate import Annotator
+from mien.bench_cli import bench
 from mien.cli_connection import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, connect
 from mien.client import DEFAULT_TIMEOUT, Client
-from mien.errors import (
-    EmbeddedUnavailableError,
-    InvalidRequestError,
-    MienError,
-    ServerUnavailableError,
-)
+from mien.errors import InvalidRequestError, MienError
+from mien.exits import FAILED, leave
 from mien.result import Analysis
 from mien.sources import Source, find
 from mien.version import __version__
@@ -36,8 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Say how old, which gender, which emotion and which mood the faces of photographs show.",
 )
+app.command()(bench)
 
-_FAILED, _USAGE, _UNREACHABLE = 1, 2, 3
 _AT_ONCE = 4
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
@@ -89,11 +86,11 @@ def analyze(
                 elif isinstance(outcome, Analysis):
                     rows.append((source.name, outcome))
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if rows:
         tables.console().print(tables.analyses(rows))
     if failed:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -112,7 +109,7 @@ def models(
         with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             found = client.models()
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
@@ -135,7 +132,7 @@ def info(
         with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             found = client.server_info()
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     else:
@@ -190,10 +187,3 @@ def _json(source: Source, outcome: Analysis | MienError) -> dict[str, object]:
         return {"source": source.name} | outcome.to_dict()
     code = code_pb2.Code.Name(outcome.code)
     return {"source": source.name, "error": {"code": code, "reason": outcome.reason, "message": outcome.message}}
-
-
-def _exit(error: MienError) -> typer.Exit:
-    typer.echo(f"client: {error}", err=True)
-    if isinstance(error, ServerUnavailableError):
-        return typer.Exit(_UNREACHABLE)
-    return typer.Exit(_USAGE if isinstance(error, InvalidRequestError | EmbeddedUnavailableError) else _FAILED)
