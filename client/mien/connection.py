@@ -38,30 +38,27 @@ class Tls:
         """Return the contents of authorities, key and certificate; raises `InvalidRequestError`."""
         if (self.certificate is None) != (self.key is None):
             raise InvalidRequestError("a certificate and its key belong together; name both files", reason="TLS_FILES")
-        contents = [Path(path).read_bytes() if path else None for path in self._openable()]
+        ca, key, certificate = (_content(path) for path in (self.ca, self.key, self.certificate))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if self.ca:
                 context.load_verify_locations(self.ca)
             if self.certificate and self.key:
                 context.load_cert_chain(self.certificate, self.key, password="")
-        except (ssl.SSLError, OSError) as error:
+        except ssl.SSLError as error:
             files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path)
-            said = (getattr(error, "reason", "") or str(error)).lower().replace("_", " ")
+            said = (error.reason or str(error)).lower().replace("_", " ")
             raise InvalidRequestError(
                 f"TLS files {files}: {said}; they are PEM files, a key is its certificate's own", reason="TLS_FILES"
             ) from error
-        return contents[0], contents[1], contents[2]
+        return ca, key, certificate
 
-    def _openable(self) -> list[str | Path | None]:
-        files = [self.ca, self.key, self.certificate]
-        for path in files:
-            try:
-                if path:
-                    Path(path).open("rb").close()
-            except OSError as error:
-                raise InvalidRequestError(f"TLS file {path}: {error.strerror}", reason="TLS_FILES") from error
-        return files
+
+def _content(path: str | Path | None) -> bytes | None:
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise InvalidRequestError(f"TLS file {path}: {error.strerror}", reason="TLS_FILES") from error
 
 
 @dataclass(frozen=True, slots=True)

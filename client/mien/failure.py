@@ -4,7 +4,7 @@ import random
 from typing import TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -19,23 +19,16 @@ ATTEMPTS = 4
 _JITTER = 0.2
 """Part of the advised wait that is added at random, so that those refused together do not come again together."""
 
-_TLS_HINTS = (
+_HINTS = (
     ("WRONG_VERSION_NUMBER", "the server speaks no TLS; leave tls out"),
     ("certificate has expired", "the server's certificate has expired; whoever runs it must renew it"),
     ("certificate is not yet valid", "the server's certificate is not valid yet; is a clock wrong?"),
     ("Hostname Verification", "the server's certificate has another name; check the address, or set Tls(server_name)"),
     ("CERTIFICATE_VERIFY_FAILED", "an authority unknown here signed the server's certificate; name its file: Tls(ca)"),
-    ("Socket closed", "the server ended the connection; if it wants a caller's certificate, set Tls(certificate, key)"),
-    (
-        "Connection reset",
-        "the server ended the connection; if it wants a caller's certificate, set Tls(certificate, key)",
-    ),
 )
 
-_PLAIN_HINTS = (
-    ("Socket closed", "the server ended the connection; if it speaks TLS, set tls=mien.Tls() (--tls)"),
-    ("Connection reset", "the server ended the connection; if it speaks TLS, set tls=mien.Tls() (--tls)"),
-)
+_ENDED = ("Socket closed", "Connection reset", "Broken pipe")
+"""What gRPC says where the other side ended the connection, as it does where one side speaks TLS and the other not."""
 
 
 def read_error(error: grpc.RpcError, connection: Connection) -> MienError:
@@ -83,7 +76,10 @@ def advised_wait(error: grpc.RpcError, attempt: int, left: float) -> float | Non
 
 
 def _status(error: grpc.Call | grpc.aio.AioRpcError) -> status_pb2.Status | None:
-    return rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads of a Call
+    try:
+        return rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads of a Call
+    except (ValueError, DecodeError):  # a proxy changed the code or the text, but not the details
+        return None
 
 
 def _detail(status: status_pb2.Status, kind: Detail) -> Detail:
@@ -95,5 +91,8 @@ def _detail(status: status_pb2.Status, kind: Detail) -> Detail:
 
 
 def _hint(text: str, connection: Connection) -> str:
-    hints = _TLS_HINTS if connection.tls else _PLAIN_HINTS
-    return next((hint for sign, hint in hints if sign in text), "is it running, and is the address right?")
+    if any(sign in text for sign in _ENDED):
+        if connection.tls:
+            return "the server ended the connection; if it wants a caller's certificate, set Tls(certificate, key)"
+        return "the server ended the connection; if it speaks TLS, set tls=mien.Tls() (--tls)"
+    return next((hint for sign, hint in _HINTS if sign in text), "is it running, and is the address right?")

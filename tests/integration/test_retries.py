@@ -133,3 +133,18 @@ def test_every_code_of_a_server_that_says_no_more_has_an_error_with_advice(code:
         assert caught.value.code == code.value[0]
         assert len(caught.value.message) > len("not now")
         assert not isinstance(caught.value, grpc.RpcError)
+
+
+def test_details_that_a_proxy_left_on_another_code_do_not_count() -> None:
+    details = status_pb2.Status(code=8, message="another").SerializeToString()
+
+    def refuse(context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata((("grpc-status-details-bin", details),))
+        context.abort(grpc.StatusCode.INTERNAL, "told by a proxy")
+
+    with (
+        serving(Refusing(99, refuse)) as address,
+        mien.Client(address) as client,
+        pytest.raises(mien.ServerError, match="told by a proxy"),
+    ):
+        client.analyze(b"x")
