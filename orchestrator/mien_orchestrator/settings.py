@@ -2,8 +2,8 @@
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
 settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
-Nothing else reads the environment, but for the SDK's `MIEN_SERVER`; `XDG_CACHE_HOME` moves the default model store,
-`OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
+Nothing else reads the environment, but for the SDK's `MIEN_SERVER` and `MIEN_TOKEN`. `XDG_CACHE_HOME` moves the default
+model store, `OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
 
 import os
