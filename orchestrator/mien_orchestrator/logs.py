@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from datetime import UTC, datetime
 
 import grpc
@@ -52,7 +53,7 @@ class JsonFormatter(logging.Formatter):
 
 def handler(settings: Settings) -> logging.Handler:
     """Return what writes log lines to standard error, in the settings' format."""
-    made = logging.StreamHandler()
+    made = logging.StreamHandler(sys.__stderr__)  # Serve puts a logger of its own, with its own level, over sys.stderr
     made.addFilter(_CallFilter())
     made.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
     return made
