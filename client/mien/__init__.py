@@ -7,9 +7,11 @@ with mien.Client() as client:  # in this process; mien.Client("host:50051") call
 """
 
 from mien.client import AsyncClient, Client
+from mien.connection import Tls
 from mien.draw import draw
 from mien.errors import (
     AuthenticationError,
+    CallCancelledError,
     DeadlineExceededError,
     EmbeddedUnavailableError,
     ImageError,
@@ -17,8 +19,10 @@ from mien.errors import (
     MienError,
     NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     ServerError,
     ServerUnavailableError,
+    UnsupportedError,
 )
 from mien.result import (
     Age,
@@ -46,6 +50,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "Box",
+    "CallCancelledError",
     "Client",
     "DeadlineExceededError",
     "EmbeddedUnavailableError",
@@ -62,6 +67,7 @@ __all__ = [
     "Mood",
     "NotFoundError",
     "OverloadedError",
+    "PermissionDeniedError",
     "Point",
     "Quality",
     "ServerError",
@@ -69,6 +75,8 @@ __all__ = [
     "ServerUnavailableError",
     "Span",
     "TaskResult",
+    "Tls",
+    "UnsupportedError",
     "__version__",
     "draw",
 ]

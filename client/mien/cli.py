@@ -20,14 +20,11 @@ from rich.progress import track
 
 from mien import tables
 from mien.annotate import Annotator
+from mien.bench_cli import bench
+from mien.cli_connection import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, connect
 from mien.client import DEFAULT_TIMEOUT, Client
-from mien.errors import (
-    EmbeddedUnavailableError,
-    InvalidRequestError,
-    MienError,
-    NotFoundError,
-    ServerUnavailableError,
-)
+from mien.errors import InvalidRequestError, MienError
+from mien.exits import FAILED, leave
 from mien.result import Analysis, ModelCard
 from mien.sources import Source, find
 from mien.version import __version__
@@ -38,12 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Say how old, which gender, which emotion and which mood the faces of photographs show.",
 )
+app.command()(bench)
 
-_FAILED, _USAGE, _UNREACHABLE = 1, 2, 3
 _AT_ONCE = 4
 
-Server = Annotated[str | None, typer.Option(envvar="MIEN_SERVER", help="host:port; without it, this process analyzes.")]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -71,6 +66,11 @@ def analyze(
     max_faces: Annotated[int, typer.Option(min=0, help="Report the largest faces only; 0: all.")] = 0,
     server: Server = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Analyze photographs."""
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else None
@@ -78,7 +78,7 @@ def analyze(
     try:
         sources = find(paths)
         annotator = Annotator(annotate, sources) if annotate else None
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             _check_tasks(client, names)
             rows: list[tuple[str, Analysis]] = []
             for source, outcome in _analyze_all(client, sources, names, max_faces, annotator):
@@ -88,11 +88,11 @@ def analyze(
                 elif isinstance(outcome, Analysis):
                     rows.append((source.name, outcome))
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if rows:
         tables.console().print(tables.analyses(rows))
     if failed:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -101,16 +101,21 @@ def models(
     as_json: AsJson = False,
     server: Server = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
 ) -> None:
     """List the models, those in use first; with a NAME, show that model's card."""
     try:
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             if name is not None:
                 _show(client.model_card(name), as_json=as_json)
                 return
             found = client.models()
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
@@ -127,13 +132,22 @@ def _show(card: ModelCard, *, as_json: bool) -> None:
 
 
 @app.command()
-def info(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFAULT_TIMEOUT) -> None:
+def info(
+    as_json: AsJson = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
+) -> None:
     """Say what answers and what it takes."""
     try:
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             found = client.server_info()
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     else:
@@ -188,11 +202,3 @@ def _json(source: Source, outcome: Analysis | MienError) -> dict[str, object]:
         return {"source": source.name} | outcome.to_dict()
     code = code_pb2.Code.Name(outcome.code)
     return {"source": source.name, "error": {"code": code, "reason": outcome.reason, "message": outcome.message}}
-
-
-def _exit(error: MienError) -> typer.Exit:
-    typer.echo(f"client: {error}", err=True)
-    if isinstance(error, ServerUnavailableError):
-        return typer.Exit(_UNREACHABLE)
-    wrong = isinstance(error, InvalidRequestError | NotFoundError | EmbeddedUnavailableError)
-    return typer.Exit(_USAGE if wrong else _FAILED)

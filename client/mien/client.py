@@ -1,11 +1,11 @@
 """The SDK's two clients: the same calls, plain and for asyncio."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from mien.connection import Connection, Tls
 from mien.engine import AsyncEngine, Engine, async_embedded, embedded
 from mien.remote import AsyncRemoteEngine, RemoteEngine
 from mien.request import ImageSource, analyze_request, model_name, seconds
@@ -15,26 +15,31 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds that a call waits for its answer, unless it says otherwise."""
 
 
-def _server(server: str | None) -> str | None:
-    return server if server is not None else os.environ.get("MIEN_SERVER") or None
-
-
 class Client:
     """Analyzes photographs, on a server or, where none is named, in this process.
 
-    `server` is `host:port`; without it `MIEN_SERVER` counts, and without that the engine of this process
-    (`pip install 'mien[local]'`). Safe to use from several threads, but not across a
-    fork: make a client in each process.
-    Every method raises `MienError`.
+    `server` is `host:port`, or a list of such addresses over which calls are spread; without it `MIEN_SERVER` counts,
+    and without that the engine of this process (`pip install 'mien[local]'`). `tls` is for a server that speaks TLS,
+    `token` for one that wants a token (without it `MIEN_TOKEN` counts). Calls are made up to four times where the
+    server is not there, or says when to come again, within `timeout` seconds.
+    Safe to use from several threads, but not across a fork: make a client in each process. Every method raises
+    `MienError`.
 
         with mien.Client() as client:
             print(client.analyze("photo.jpg"))
     """
 
-    def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        server: str | Sequence[str] | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: Tls | None = None,
+        token: str | None = None,
+    ) -> None:
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
-        target = _server(server)
-        self._engine: Engine = RemoteEngine(target) if target else embedded()
+        connection = Connection.find(server, tls, token)
+        self._engine: Engine = RemoteEngine(connection) if connection else embedded()
 
     def analyze(
         self,
@@ -87,10 +92,17 @@ class AsyncClient:
         print(await client.analyze("photo.jpg"))
     """
 
-    def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        server: str | Sequence[str] | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: Tls | None = None,
+        token: str | None = None,
+    ) -> None:
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
-        target = _server(server)
-        self._engine: AsyncEngine = AsyncRemoteEngine(target) if target else async_embedded()
+        connection = Connection.find(server, tls, token)
+        self._engine: AsyncEngine = AsyncRemoteEngine(connection) if connection else async_embedded()
 
     async def analyze(
         self,

@@ -1,7 +1,6 @@
 """The command `mien`: the server's side."""
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ from mien.errors import MienError
 from mien.version import __version__
 from mien_models.detect import DETECTORS, DetectorError
 from mien_models.registry import ModelError
-from mien_orchestrator import models_cli
+from mien_orchestrator import logs, models_cli
 from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.tokens import make_token, token_line
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Serve Mien's models."
@@ -44,9 +44,9 @@ def serve(
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.load(config=config, host=host, port=port, detector=detector)
+        logs.configure(settings)
         if inline:
             from mien_orchestrator.single import serve as serve_single
 
@@ -56,6 +56,20 @@ def serve(
     except (MienError, SettingsError, ModelError, DetectorError) as error:
         typer.echo(f"mien: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Whose token it is, as the log tells.")] = "client",
+) -> None:
+    """Make a token: standard output gets its line for the token file, standard error the token, shown this once."""
+    made = make_token()
+    try:
+        typer.echo(token_line(name, made))
+    except SettingsError as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"token of {name}, which nobody can show again: {made}", err=True)
 
 
 def _serve_cluster(settings: Settings) -> None:

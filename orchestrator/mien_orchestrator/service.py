@@ -1,6 +1,6 @@
 """What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
 
-from mien.errors import NotFoundError, OverloadedError
+from mien.errors import InvalidRequestError, NotFoundError, OverloadedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
@@ -28,6 +28,7 @@ class FaceAnalysis:
 
         Raises `OverloadedError` at once where too many are being analyzed already, so that memory stays bounded.
         """
+        _check(request)
         if self._in_flight >= self._settings.max_concurrent_requests:
             raise OverloadedError("too many images are being analyzed at once; try again later", reason="SERVER_BUSY")
         self._in_flight += 1
@@ -65,4 +66,12 @@ class FaceAnalysis:
             max_faces=settings.max_faces,
             min_face=settings.min_face,
             min_sharpness=settings.min_sharpness,
+        )
+
+
+def _check(request: pb.AnalyzeRequest) -> None:
+    if request.failure_policy not in pb.FailurePolicy.values():
+        names = ", ".join(pb.FailurePolicy.keys())
+        raise InvalidRequestError(
+            f"unknown failure_policy {request.failure_policy}; there are: {names}", reason="FAILURE_POLICY_UNKNOWN"
         )

@@ -2,15 +2,16 @@
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
 settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
-Nothing else reads the environment, but for the SDK's `MIEN_SERVER`; `XDG_CACHE_HOME` moves the default model store.
+Nothing else reads the environment, but for the SDK's `MIEN_SERVER` and `MIEN_TOKEN`. `XDG_CACHE_HOME` moves the default
+model store, `OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -84,6 +85,24 @@ class Settings(BaseSettings):
     """Address that the server listens on; 0.0.0.0 for all."""
     port: int = Field(default=50051, ge=0, le=65535)
     """0 takes a free one (not for the cluster, whose orchestrators share it)."""
+    tls_certificate: Path | None = None
+    """PEM file of the server's certificate chain; with it and `tls_key`, callers must speak TLS. All files of TLS and
+    tokens are read again when they change."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's key."""
+    tls_client_ca: Path | None = None
+    """PEM file of authorities; with it, callers need a certificate that one of them signed."""
+    token_file: Path | None = None
+    """File with a line `name:sha256` for each token that may call, as `mien token` prints; None lets everybody call."""
+    reflection: bool = True
+    """Whether callers such as grpcurl may ask which services and messages there are."""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """From which level on Mien's own lines are logged; "info" has one a call."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the metrics for Prometheus; 0 for none. Orchestrators that share a machine take this one and the next."""
+    otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
+    """OpenTelemetry collector that gets a trace of each call, such as http://localhost:4317; None sends none."""
     detector: Literal["haar", "yunet"] = "haar"
     yunet_path: Path | None = None
     """YuNet's ONNX file; None looks in the model store, then under `shared`."""
@@ -124,6 +143,14 @@ class Settings(BaseSettings):
             raise ValueError("every task is switched off; leave at least one enabled")
         return complete
 
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; name both files")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        return self
+
     @property
     def served(self) -> dict[Task, TaskSettings]:
         """The tasks that are switched on, in the order in which replies list them."""
@@ -155,7 +182,7 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in arguments.items() if value is not None})
         except ValidationError as error:
-            lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+            lines = [": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()]
             raise SettingsError("wrong settings: " + "; ".join(lines)) from error
         except SourceError as error:
             raise SettingsError(f"wrong settings: {error}") from error

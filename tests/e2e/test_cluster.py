@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,6 +95,15 @@ def test_the_cluster_tells_its_shape_and_where_time_went(cluster: str) -> None:
     for task in tasks.children:
         assert {part.name for part in task.children} >= {"compute", "transport"}
     assert tasks.elapsed_ms < sum(task.elapsed_ms for task in tasks.children) + 1
+
+
+def test_an_orchestrator_counts_its_model_calls(cluster: str, metrics_port: int) -> None:
+    with mien.Client(cluster) as client:
+        client.analyze(EXAMPLE)
+    text = urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).read().decode()
+    for task in ("age", "gender", "emotion"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f'mien_batch_size_count{{task="{task}"}}')]
+        assert float(line.split()[-1]) > 0
 
 
 def test_concurrent_callers_of_the_cluster_get_their_own_answers(cluster: str) -> None:

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +15,9 @@ from ray.serve.handle import DeploymentHandle
 from mien.v1 import task_service_pb2 as pb
 from mien_models.runtime import load
 from mien_models.spec import Task
+from mien_orchestrator import logs
 from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
+from mien_orchestrator.metrics import make_metrics, metered
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import ScalingSettings, Settings
 from mien_workers.backend import ServeBackend
@@ -55,12 +56,13 @@ class Orchestrator:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]]
     ) -> None:
-        logging.getLogger("mien_orchestrator").setLevel(logging.INFO)
         loaded = Settings.load(**settings)
+        logs.configure(loaded)
         cv2.setNumThreads(1)  # requests run beside each other
         self._executor = make_executor(loaded)
-        service = make_service(loaded, ServeBackend(handles), self._executor, "cluster")
-        self._server = Server(service, loaded, shared_port=True)
+        metrics = make_metrics(loaded)
+        service = make_service(loaded, metered(ServeBackend(handles), metrics), self._executor, "cluster")
+        self._server = Server(service, loaded, metrics=metrics, shared_port=True)
         await self._server.start()
 
     async def __del__(self) -> None:

@@ -13,7 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mien.errors import ServerUnavailableError
 from mien_orchestrator.assembly import make_detector, make_registry, served_models
+from mien_orchestrator.credentials import server_credentials
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.tokens import TokenFile
 
 SWITCHES = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # gRPC between replicas, user code in the router's loop
@@ -69,6 +71,9 @@ class Cluster:
         self._check_port()
         served_models(self._settings, make_registry(self._settings))
         make_detector(self._settings)
+        server_credentials(self._settings)
+        if self._settings.token_file:
+            TokenFile(self._settings.token_file)
 
     def start_ray(self) -> None:
         """Start Ray on this machine."""
@@ -115,6 +120,19 @@ class Cluster:
             ray_serve.run(app, name="mien", route_prefix=None)
         except RuntimeError as error:
             raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
+        if self._settings.tls_certificate:
+            self._check_listening()
+        else:
+            self._check_health()
+
+    def _check_listening(self) -> None:
+        """Connect only: a handshake would need the certificate's name, and perhaps a caller's certificate."""
+        try:
+            socket.create_connection((self._settings.host, self._settings.port), _HEALTH_SECONDS).close()
+        except OSError as error:
+            raise ServerUnavailableError(f"the cluster started, but nobody listens at {self.address}") from error
+
+    def _check_health(self) -> None:
         with grpc.insecure_channel(self.address) as channel:
             request = health_pb2.HealthCheckRequest()
             try:
