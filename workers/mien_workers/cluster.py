@@ -8,10 +8,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from mien.errors import ServerUnavailableError
+from mien_orchestrator import probe
 from mien_orchestrator.assembly import make_detector, make_registry, served_models
 from mien_orchestrator.settings import Settings
 
@@ -115,14 +113,10 @@ class Cluster:
             ray_serve.run(app, name="mien", route_prefix=None)
         except RuntimeError as error:
             raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
-        with grpc.insecure_channel(self.address) as channel:
-            request = health_pb2.HealthCheckRequest()
-            try:
-                reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_SECONDS, wait_for_ready=True)
-            except grpc.RpcError as error:
-                raise ServerUnavailableError(f"the cluster started, but nobody answers at {self.address}") from error
-        if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailableError(f"the cluster started, but does not serve; {_LOGS}")
+        try:
+            probe.check(self.address, timeout=_HEALTH_SECONDS)
+        except ServerUnavailableError as error:
+            raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 
     def shutdown(self) -> None:
         """End the application and Ray, where they were started."""
