@@ -1,0 +1,45 @@
+"""A place of its own for a whole Ray cluster: private processes, network and Ray folder, all gone when it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien_workers.cluster import SWITCHES
+
+ROOT = Path(__file__).parents[2]
+
+_ENTER = 'ip link set lo up && mkdir -p /tmp/ray && mount --bind "$MIEN_RAY_FOLDER" /tmp/ray && exec "$@"'
+
+
+def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
+    """Run `tests.clusters.SCENARIO` in private namespaces; return the figures that it writes."""
+    if os.geteuid() != 0:
+        pytest.skip("private namespaces need root")
+    out = folder / f"{scenario}.json"
+    (folder / "ray").mkdir()
+    environment = {
+        **os.environ,
+        **SWITCHES,
+        "HOME": str(folder),  # Ray turns on tokens where the user has one
+        "MIEN_RAY_FOLDER": str(folder / "ray"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "RAY_SERVE_LOG_TO_STDERR": "0",
+    }
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--mount", "bash", "-ec", _ENTER]
+    said = subprocess.run(
+        [*command, "bash", sys.executable, "-m", f"tests.clusters.{scenario}", out],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert said.returncode == 0, said.stdout[-3000:] + said.stderr[-6000:]
+    figures: dict[str, Any] = json.loads(out.read_text())
+    return figures
