@@ -1,10 +1,14 @@
 """A task's model is changed under load, through the Serve config alone; then to one that does not exist."""
 
 import json
+import re
 import shutil
 import sys
 import time
+import urllib.request
 from pathlib import Path
+
+import ray
 
 from tests.clusters import ray_head
 from tests.clusters.callers import Calls, calling
@@ -46,6 +50,7 @@ def main(out: Path) -> None:
         "other_versions": sorted({seen[task] for _, seen in calls.answers for task in ("age", "gender")}),
         "replicas_before": before,
         "replicas_after": replica_ids(),
+        "metrics": sorted(metrics()),
     }
     out.write_text(json.dumps(figures, indent=2))
 
@@ -64,6 +69,16 @@ def next_model(folder: Path) -> Path:
     (models / f"{NEXT}.json").write_text(json.dumps(spec))
     shutil.copy(WEIGHTS / "mien-emotion.onnx", models / f"{NEXT}.onnx")
     return models
+
+
+def metrics() -> set[str]:
+    """Return the names of the metrics that the nodes export."""
+    names = set()
+    for node in ray.nodes():
+        url = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            names |= set(re.findall(r"^(\w+)", reply.read().decode(), re.MULTILINE))
+    return names
 
 
 def replica_ids() -> dict[str, list[str]]:

@@ -1,8 +1,6 @@
 """The deployment names what the code has: versions, switches, import paths, metrics, secrets that the guide makes."""
 
-import json
 import re
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +8,6 @@ from pathlib import Path
 import promql_parser
 import pytest
 import ray.serve
-import yaml
 from dockerfile_parse import DockerfileParser
 
 from mien.version import __version__
@@ -19,13 +16,12 @@ from mien_orchestrator.settings import Settings
 from mien_workers.cluster import SWITCHES
 from mien_workers.scaling import POLICY
 from tests.deploy.manifests import K8S, ROOT, Manifest, all_pods, cluster, containers, deployments, named
-
-MONITORING = K8S / "components" / "monitoring"
+from tests.deploy.queries import expressions, metric_names
 
 METRIC = re.compile(r"metrics\.(Counter|Gauge|Histogram)\(\s*(?:name=)?\"(\w+)\"")
 
 NODE_METRICS = {"ray_node_mem_used", "ray_node_mem_total"}
-"""Those of Ray's own node agent, which `tests/e2e/test_metrics.py` sees."""
+"""Those of Ray's own node agent, which `tests/clusters` sees."""
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +102,6 @@ def test_models_named_are_models_that_ship(documents: list[Manifest]) -> None:
             assert (weights / f"{deployment['user_config']['model']}.json").is_file()
 
 
-def expressions() -> Iterator[str]:
-    """Iterate over every query of the alerts and the dashboard."""
-    for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]["groups"]:
-        yield from (rule["expr"] for rule in group["rules"])
-    for panel in json.loads((MONITORING / "dashboard.json").read_text())["panels"]:
-        yield from (target["expr"] for target in panel["targets"])
-
-
 def existing() -> set[str]:
     """Return the names under which Ray Serve exports its metrics."""
     names = set(NODE_METRICS)
@@ -125,9 +113,8 @@ def existing() -> set[str]:
 
 
 def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
-    asked = {name for query in expressions() for name in re.findall(r"ray_\w+", query)}
-    assert len(asked) >= 8
-    assert asked <= existing()
+    assert len(metric_names()) >= 8
+    assert metric_names() <= existing()
 
 
 @pytest.mark.parametrize("query", list(expressions()))
