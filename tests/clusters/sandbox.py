@@ -13,7 +13,8 @@ from mien_workers.cluster import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 
-_ENTER = 'ip link set lo up && mkdir -p /tmp/ray && mount --bind "$MIEN_RAY_FOLDER" /tmp/ray && exec "$@"'
+# The shell stays, as the process that reaps what Ray leaves behind.
+_ENTER = 'ip link set lo up && mkdir -p /tmp/ray && mount --bind "$MIEN_RAY_FOLDER" /tmp/ray && "$@"; exit $?'
 
 
 def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mien_orchestrator.server import SERVICE
 from mien_orchestrator.settings import Settings
-from tests.deploy.manifests import Manifest, all_pods, containers, named, ray_pods, serve_config
+from tests.deploy.manifests import Manifest, all_pods, cluster, containers, named, ray_pods, serve_config
 from tests.deploy.operator_rules import Rule
 
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -32,6 +32,15 @@ def _scratch(documents: list[Manifest]) -> Iterator[str]:
         mounted = {mount["mountPath"] for mount in container.get("volumeMounts", []) if mount["name"] in empty}
         if "/tmp" not in mounted or {"name": "HOME", "value": "/tmp"} not in container.get("env", []):
             yield f"pod {name}: needs an emptyDir at /tmp and HOME there, since its root is read-only"
+
+
+def _autoscaler(documents: list[Manifest]) -> Iterator[str]:
+    options = cluster(documents)["autoscalerOptions"]
+    (head,) = ray_pods(documents)["head"]["containers"]
+    if options.get("securityContext") != head["securityContext"]:
+        yield "the autoscaler beside the head has other privileges"
+    if options.get("volumeMounts") != head["volumeMounts"]:
+        yield "the autoscaler beside the head has nowhere to write"
 
 
 def _tokens(documents: list[Manifest]) -> Iterator[str]:
@@ -120,6 +129,7 @@ def _network(documents: list[Manifest]) -> Iterator[str]:
 RULES: tuple[Rule, ...] = (
     _restricted,
     _scratch,
+    _autoscaler,
     _tokens,
     _images,
     _resources,

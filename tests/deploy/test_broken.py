@@ -116,6 +116,14 @@ BROKEN: dict[str, tuple[Break, str]] = {
         "cpu: its root can be written to",
     ),
     "no scratch": (lambda d: container(d, "cpu").update(volumeMounts=[]), "cpu: needs an emptyDir at /tmp"),
+    "autoscaler": (
+        lambda d: cluster(d)["autoscalerOptions"].pop("securityContext"),
+        "the autoscaler beside the head has other privileges",
+    ),
+    "autoscaler's scratch": (
+        lambda d: cluster(d)["autoscalerOptions"].pop("volumeMounts"),
+        "the autoscaler beside the head has nowhere to write",
+    ),
     "token": (
         lambda d: ray_pods(d)["cpu"].update(automountServiceAccountToken=True),
         "cpu: holds a token of the Kubernetes API",
