@@ -52,6 +52,12 @@ def _tokens(documents: list[Manifest]) -> Iterator[str]:
             yield f"pod {name}: holds a token of the Kubernetes API"
 
 
+def _settings_alone(documents: list[Manifest]) -> Iterator[str]:
+    for name, pod in ray_pods(documents).items():
+        if pod.get("enableServiceLinks") is not False:
+            yield f"pod {name}: Services set variables that Mien takes for its settings (MIEN_PORT)"
+
+
 def _images(documents: list[Manifest]) -> Iterator[str]:
     for name, container in containers(documents):
         tag = container["image"].rpartition("/")[2].partition(":")[2]
@@ -131,6 +137,7 @@ RULES: tuple[Rule, ...] = (
     _scratch,
     _autoscaler,
     _tokens,
+    _settings_alone,
     _images,
     _resources,
     _probes,

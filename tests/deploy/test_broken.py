@@ -129,6 +129,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
         "cpu: holds a token of the Kubernetes API",
     ),
     "account": (no_account, "cpu: its service account is not deployed"),
+    "service links": (
+        lambda d: ray_pods(d)["cpu"].pop("enableServiceLinks"),
+        "cpu: Services set variables that Mien takes for its settings",
+    ),
     "latest": (lambda d: container(d, "cpu").update(image="mien:latest"), "cpu: its image names no version"),
     "no limits": (
         lambda d: container(d, "cpu")["resources"]["limits"].pop("memory"),
