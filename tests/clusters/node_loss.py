@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
 from tests.clusters import ray_head
 from tests.clusters.callers import Calls, calling
 
@@ -59,10 +61,7 @@ def complete() -> bool:
 
 def find_raylets() -> list[int]:
     """Return the raylets of this sandbox."""
-    programs = {
-        int(entry.parent.name): entry.read_bytes().split(b"\0")[0] for entry in Path("/proc").glob("[0-9]*/cmdline")
-    }
-    return [pid for pid, program in programs.items() if program.endswith(b"/raylet")]
+    return [process.pid for process in psutil.process_iter() if process.name() == "raylet"]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ ADDRESS = "127.0.0.1:50051"
 
 _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 _OBJECT_STORE = 100 * 2**20
+_OPTIONS = [f"--object-store-memory={_OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"]  # one host for all
 
 
 def start_autoscaled(groups: Mapping[str, tuple[int, int]], folder: Path) -> None:
@@ -66,7 +67,7 @@ def start_plain() -> None:
 
 
 def _start_head(options: list[str], **environment: str) -> None:
-    command = ["ray", "start", "--head", "--port=6379", "--num-cpus=0", f"--object-store-memory={_OBJECT_STORE}"]
+    command = ["ray", "start", "--head", "--port=6379", "--num-cpus=0", *_OPTIONS]
     subprocess.run([*command, *options], env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
     ray.init(address="127.0.0.1:6379", log_to_driver=False, logging_level="error")
 
@@ -74,8 +75,7 @@ def _start_head(options: list[str], **environment: str) -> None:
 def start_node(group: str, *, cpus: int) -> None:
     """Start a node of a group beside the head."""
     command = ["ray", "start", "--address=127.0.0.1:6379", f"--num-cpus={cpus}", f"--labels=mien/group={group}"]
-    command += [f"--object-store-memory={_OBJECT_STORE}", "--dashboard-agent-listen-port=0"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, *_OPTIONS, "--dashboard-agent-listen-port=0"], check=True, stdout=subprocess.DEVNULL)
 
 
 def nodes(group: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from mien_workers.cluster import SWITCHES
 ROOT = Path(__file__).parents[2]
 
 # The shell stays, as the process that reaps what Ray leaves behind.
-_ENTER = 'ip link set lo up && mkdir -p /tmp/ray && mount --bind "$MIEN_RAY_FOLDER" /tmp/ray && "$@"; exit $?'
+_ENTER = 'ip link set lo up && hostname localhost && mkdir -p /tmp/ray && mount --bind "$MIEN_RAY_FOLDER" /tmp/ray && "$@"; exit $?'
 
 
 def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "RAY_SERVE_LOG_TO_STDERR": "0",
     }
-    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--mount", "bash", "-ec", _ENTER]
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--uts", "--mount"]
     said = subprocess.run(
-        [*command, "bash", sys.executable, "-m", f"tests.clusters.{scenario}", out],
+        [*command, "bash", "-ec", _ENTER, "bash", sys.executable, "-m", f"tests.clusters.{scenario}", out],
         capture_output=True,
         text=True,
         timeout=timeout,
