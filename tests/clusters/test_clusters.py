@@ -1,5 +1,6 @@
 """What happens on real Ray clusters of several nodes: scaling, the loss of nodes, a new model under load."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,12 @@ import pytest
 from tests.clusters.sandbox import run
 from tests.deploy.queries import metric_names
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0, reason="private namespaces need root"),
+]
 
 
 def test_each_task_and_the_orchestrators_scale_by_themselves(tmp_path: Path) -> None:
