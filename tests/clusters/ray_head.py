@@ -20,6 +20,16 @@ _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 _OBJECT_STORE = 100 * 2**20
 _OPTIONS = [f"--object-store-memory={_OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"]  # one host for all
 
+_EMPTY = (
+    "cluster_synced_files",
+    "initialization_commands",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+)
+
 
 def start_autoscaled(groups: Mapping[str, tuple[int, int]], folder: Path) -> None:
     """Start a head and its autoscaler, with groups of nodes of one CPU: name to least and most nodes."""
@@ -48,6 +58,10 @@ def start_autoscaled(groups: Mapping[str, tuple[int, int]], folder: Path) -> Non
         "provider": provider,
         "available_node_types": types,
         "head_node_type": "ray.head.default",
+        **{key: [] for key in _EMPTY},  # wanted, though a fake node uses none
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        "auth": {},
     }
     path = folder / "autoscaler.yaml"
     path.write_text(yaml.safe_dump(config))
