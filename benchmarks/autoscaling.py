@@ -27,7 +27,7 @@ _ROWS = {
 def main() -> None:
     """Run the scenario; write its figures and its picture."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = run("autoscaling", Path(folder), timeout=500)
+        figures = run("autoscaling", Path(folder), timeout=800)
     _RESULTS.write_text(json.dumps({"command": "python -m benchmarks.autoscaling", **figures}, indent=1) + "\n")
     draw(figures, _PICTURE)
 

@@ -29,20 +29,20 @@ def main(out: Path) -> None:
     crowd: list[Calls] = []
     with calling(3, ["emotion"], picture()) as calls:  # the first of them wakes the task
         crowd.append(calls)
-        woke = ray_head.wait("the sleeping task answers", lambda: calls.answers, 60)
+        woke = ray_head.wait("the sleeping task answers", lambda: calls.answers)
         timeline.mark("load on emotion")
-        ray_head.wait("emotion has two replicas", lambda: timeline.latest("emotion") == 2, 60)
-        ray_head.wait("its group has two nodes", lambda: timeline.latest("emotion nodes") == 2, 60)
+        ray_head.wait("emotion has two replicas", lambda: timeline.latest("emotion") == 2)
+        ray_head.wait("its group has two nodes", lambda: timeline.latest("emotion nodes") == 2)
     timeline.mark("load ends")
-    ray_head.wait("emotion sleeps", lambda: timeline.latest("emotion") == 0, 60)
-    ray_head.wait("its nodes are gone", lambda: timeline.latest("emotion nodes") == 0, 60)
+    ray_head.wait("emotion sleeps", lambda: timeline.latest("emotion") == 0)
+    ray_head.wait("its nodes are gone", lambda: timeline.latest("emotion nodes") == 0)
     with calling(12, ["age"], picture()) as calls:
         crowd.append(calls)
         timeline.mark("many callers")
-        ray_head.wait("there are two orchestrators", lambda: timeline.latest("orchestrator") == 2, 60)
+        ray_head.wait("there are two orchestrators", lambda: timeline.latest("orchestrator") == 2)
     timeline.mark("callers leave")
-    ray_head.wait("one orchestrator is left", lambda: timeline.latest("orchestrator") == 1, 60)
-    ray_head.wait("its node is gone", lambda: timeline.latest("frontend nodes") == 1, 60)
+    ray_head.wait("one orchestrator is left", lambda: timeline.latest("orchestrator") == 1)
+    ray_head.wait("its node is gone", lambda: timeline.latest("frontend nodes") == 1)
     timeline.stop()
     figures = {
         "woke_s": woke,

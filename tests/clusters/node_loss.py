@@ -30,15 +30,15 @@ def main(out: Path) -> None:
     ray_head.wait_until_running()
     spread = {name: len({r["node_id"] for r in found}) for name, found in ray_head.replicas().items()}
     with calling(4) as calls:
-        ray_head.wait("callers are answered", lambda: len(calls.answers) >= 20, 60)
+        ray_head.wait("callers are answered", lambda: len(calls.answers) >= 20)
         healed = {}
         for group, cpus in (("cpu", 3), ("frontend", 1)):
             os.kill(raylets[group][0], signal.SIGKILL)
-            ray_head.wait("the node is missed", lambda group=group: len(ray_head.nodes(group)) == 1, 60)
+            ray_head.wait("the node is missed", lambda group=group: len(ray_head.nodes(group)) == 1)
             lost = len(calls.answers)
-            ray_head.wait("calls go on", lambda lost=lost: len(calls.answers) >= lost + 20, 60)
+            ray_head.wait("calls go on", lambda lost=lost: len(calls.answers) >= lost + 20)
             ray_head.start_node(group, cpus=cpus)
-            healed[group] = ray_head.wait("all replicas run again", complete, 120)
+            healed[group] = ray_head.wait("all replicas run again", complete)
     figures = {
         "spread": spread,
         "calls": len(calls.answers),

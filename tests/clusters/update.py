@@ -30,15 +30,15 @@ def main(out: Path) -> None:
     ray_head.wait_until_running()
     before = replica_ids()
     with calling(4) as calls:
-        ray_head.wait("callers are answered", lambda: len(calls.answers) >= 20, 60)
+        ray_head.wait("callers are answered", lambda: len(calls.answers) >= 20)
         changed = time.monotonic() - calls.started
         emotion["user_config"] = {"model": NEXT}
         ray_head.deploy(config)
-        took = ray_head.wait("the next model answers alone", lambda: versions(calls)[-40:] == ["1.0.1"] * 40, 120)
+        took = ray_head.wait("the next model answers alone", lambda: versions(calls)[-40:] == ["1.0.1"] * 40)
         emotion["user_config"] = {"model": "nose-net"}
         ray_head.deploy(config)
         asked = len(calls.answers)
-        ray_head.wait("callers are answered after a wrong model", lambda: len(calls.answers) >= asked + 60, 60)
+        ray_head.wait("callers are answered after a wrong model", lambda: len(calls.answers) >= asked + 60)
         ray_head.wait_until_running()
     figures = {
         "calls": len(calls.answers),

@@ -126,6 +126,7 @@ def build(arguments: dict[str, Any]) -> Application:
             **_autoscaling(settings.orchestrator.scaling),
             "policy": {"policy_function": POLICY},
         },
+        max_ongoing_requests=settings.max_concurrent_requests,
         graceful_shutdown_timeout_s=settings.drain_seconds + 5,
         graceful_shutdown_wait_loop_s=_DRAIN_CHECK_SECONDS,
         logging_config=_LOGGING,
