@@ -38,7 +38,7 @@ def _main(
 @app.command()
 def serve(
     inline: Annotated[bool, typer.Option("--inline", help="One process with all models, without Ray.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings file (YAML).")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file or Ray Serve config (YAML).")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="50051")] = None,
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
@@ -70,6 +70,23 @@ def token(
         typer.echo(f"mien: {error}", err=True)
         raise typer.Exit(2) from error
     typer.echo(f"token of {name}, which nobody can show again: {made}", err=True)
+
+
+@app.command()
+def health(
+    server: Annotated[str, typer.Option(help="Address of the server.")] = "127.0.0.1:50051",
+    service: Annotated[str, typer.Option(help="A task, or a gRPC service; without it, the server.")] = "",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3,
+) -> None:
+    """Ask a server whether it serves: ends with status 0 if it does, with 1 if not."""
+    from mien_orchestrator.probe import check
+
+    try:
+        check(server, service=service, timeout=timeout)
+    except MienError as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("SERVING")
 
 
 def _serve_cluster(settings: Settings) -> None:

@@ -49,7 +49,7 @@ def merge(
         faces = _faces(seen.faces, seen.quality, seen.image.width, seen.image.height)
         for outcome in outcomes:
             if outcome.prediction:
-                labels = emotion_labels(models[outcome.task])
+                labels = _model(outcome, models[outcome.task]).labels
                 for index, place in enumerate(seen.quality.answerable):
                     _FILL[outcome.task](faces[place], outcome.prediction.answers, index, labels)
         reply = pb.AnalyzeResponse(
@@ -152,5 +152,11 @@ def _task_result(outcome: Outcome, entry: Entry) -> face_pb2.TaskResult:
         task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message)
     )
     if outcome.code == code_pb2.OK:
-        result.model.CopyFrom(model_info(entry))
+        result.model.CopyFrom(_model(outcome, entry))
     return result
+
+
+def _model(outcome: Outcome, entry: Entry) -> face_pb2.ModelInfo:
+    """Return the model that answered; where nothing was asked, the one of the settings."""
+    answered = outcome.prediction.model if outcome.prediction else None
+    return answered or model_info(entry)

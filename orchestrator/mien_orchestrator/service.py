@@ -23,6 +23,11 @@ class FaceAnalysis:
         self._shape = shape
         self._in_flight = 0
 
+    @property
+    def in_flight(self) -> int:
+        """Images being analyzed now."""
+        return self._in_flight
+
     async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
         """Analyze one image within `budget` seconds; see `Ensemble.analyze`.
 

@@ -1,12 +1,14 @@
 """Every setting of the server and of the embedded engine, in one place.
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
-settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
+settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below. The file holds the
+settings themselves, or is a Ray Serve config of the cluster (`mien_orchestrator.serve_config`).
 Nothing else reads the environment, but for the SDK's `MIEN_SERVER` and `MIEN_TOKEN`. `XDG_CACHE_HOME` moves the default
 model store, `OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +20,7 @@ from pydantic_settings import SettingsError as SourceError
 from mien_models.published import YUNET
 from mien_models.registry import TASKS
 from mien_models.spec import Task
+from mien_orchestrator.serve_config import is_serve_config, settings_of
 
 _REFERENCE = "reference"
 
@@ -45,6 +48,18 @@ class ScalingSettings(_Frozen):
     """Calls in flight that one replica is meant to have; more of them start another replica."""
     upscale_delay_s: float = Field(default=5, ge=0)
     downscale_delay_s: float = Field(default=60, ge=0)
+    metrics_interval_s: float = Field(default=1, gt=0)
+    """Seconds between two reports of the calls in flight."""
+    look_back_period_s: float = Field(default=3, gt=0)
+    """Seconds over which reports are averaged; more than `metrics_interval_s`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas ({self.min_replicas}) is above max_replicas ({self.max_replicas})")
+        if self.look_back_period_s <= self.metrics_interval_s:
+            raise ValueError("look_back_period_s must be above metrics_interval_s")
+        return self
 
 
 class TaskSettings(_Frozen):
@@ -74,6 +89,13 @@ class OrchestratorSettings(_Frozen):
 
     num_cpus: float = Field(default=1, ge=0)
     scaling: ScalingSettings = ScalingSettings()
+
+    @field_validator("scaling")
+    @classmethod
+    def _never_none(cls, scaling: ScalingSettings) -> ScalingSettings:
+        if scaling.min_replicas < 1:
+            raise ValueError("min_replicas must be 1 or more: only a running orchestrator can be called")
+        return scaling
 
 
 class Settings(BaseSettings):
@@ -182,10 +204,22 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in arguments.items() if value is not None})
         except ValidationError as error:
-            lines = [": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()]
-            raise SettingsError("wrong settings: " + "; ".join(lines)) from error
+            raise _wrong(error) from error
         except SourceError as error:
             raise SettingsError(f"wrong settings: {error}") from error
+
+
+def task_settings(base: TaskSettings, changes: Mapping[str, object]) -> TaskSettings:
+    """Return a task's settings with some of them changed; raises `SettingsError`."""
+    try:
+        return TaskSettings.model_validate({**base.model_dump(), **changes})
+    except ValidationError as error:
+        raise _wrong(error) from error
+
+
+def _wrong(error: ValidationError) -> SettingsError:
+    lines = [": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()]
+    return SettingsError("wrong settings: " + "; ".join(lines))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -197,4 +231,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {path} is not YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise SettingsError(f"settings file {path} holds no settings (a mapping of names to values)")
-    return content
+    if not is_serve_config(content):
+        return content
+    try:
+        return settings_of(content)
+    except ValueError as error:
+        raise SettingsError(f"settings file {path}: {error}") from error

@@ -166,6 +166,24 @@ def test_serve_says_when_it_is_ready_and_ends_cleanly(number: signal.Signals) ->
         assert server.wait(20) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ([], 0, "SERVING"),
+        (["--service", "emotion"], 0, "SERVING"),
+        (["--service", "nose"], 1, "does not know 'nose'"),
+        (["--server", "127.0.0.1:1", "--timeout", "0.2"], 1, "nobody answers at 127.0.0.1:1"),
+    ],
+    ids=["server", "task", "unknown", "nobody"],
+)
+def test_a_health_check_says_whether_a_server_serves(single: str, words: list[str], status: int, said: str) -> None:
+    command = [BIN / "mien", "health", "--server", single, *words]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == status
+    assert said in checked.stdout + checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
 def test_a_taken_port_is_told(single: str) -> None:
     port = single.rpartition(":")[2]
     command = [BIN / "mien", "serve", "--inline", "--port", port]

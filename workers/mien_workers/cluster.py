@@ -8,10 +8,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from mien.errors import ServerUnavailableError
+from mien_orchestrator import probe
 from mien_orchestrator.assembly import make_detector, make_registry, served_models
 from mien_orchestrator.credentials import server_credentials
 from mien_orchestrator.settings import Settings
@@ -133,14 +131,10 @@ class Cluster:
             raise ServerUnavailableError(f"the cluster started, but nobody listens at {self.address}") from error
 
     def _check_health(self) -> None:
-        with grpc.insecure_channel(self.address) as channel:
-            request = health_pb2.HealthCheckRequest()
-            try:
-                reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_SECONDS, wait_for_ready=True)
-            except grpc.RpcError as error:
-                raise ServerUnavailableError(f"the cluster started, but nobody answers at {self.address}") from error
-        if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailableError(f"the cluster started, but does not serve; {_LOGS}")
+        try:
+            probe.check(self.address, timeout=_HEALTH_SECONDS)
+        except ServerUnavailableError as error:
+            raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 
     def shutdown(self) -> None:
         """End the application and Ray, where they were started."""
