@@ -1,0 +1,43 @@
+"""Triton through PyTriton: as many instances of the pipeline as cores, one image a call.
+
+A request is a stack of faces already; a batch of images would only keep one instance waiting for the other.
+
+python -m peers.triton PORT
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+from pytriton.model_config import ModelConfig, Tensor
+from pytriton.proxy.types import Request
+from pytriton.triton import Triton, TritonConfig
+
+from pipeline import Pipeline
+
+
+class Instance:
+    """One instance of the model."""
+
+    def __init__(self) -> None:
+        self._pipeline = Pipeline()
+
+    def __call__(self, requests: list[Request]) -> list[dict[str, NDArray[np.bytes_]]]:
+        """Analyze the one image of each request, a string."""
+        images = [bytes(request["image"][0]) for request in requests]
+        return [{"reply": np.array([json.dumps(self._pipeline.analyze(image)).encode()])} for image in images]
+
+
+if __name__ == "__main__":
+    config = TritonConfig(http_address="127.0.0.1", http_port=int(sys.argv[1]), allow_metrics=False)
+    with Triton(config=config) as server:
+        server.bind(
+            model_name="mien",
+            infer_func=[Instance() for _ in range(os.cpu_count() or 1)],
+            inputs=[Tensor(name="image", dtype=bytes, shape=(1,))],
+            outputs=[Tensor(name="reply", dtype=bytes, shape=(1,))],
+            config=ModelConfig(batching=False),
+        )
+        server.serve()
