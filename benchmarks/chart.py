@@ -28,8 +28,8 @@ def draw(title: str, bars: Sequence[Bar]) -> str:
     height = _TOP + len(bars) * _ROW + 12
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}"'
-            ' font-family="sans-serif" font-size="13">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}"'
+            f' viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="13">',
             f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
             f'<text x="12" y="26" font-size="15" font-weight="bold">{escape(title)}</text>',
             *rows,

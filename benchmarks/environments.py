@@ -22,7 +22,9 @@ def install(system: System) -> None:
     shutil.rmtree(system.environment, ignore_errors=True)
     python = system.environment / "bin" / "python"
     _run(sys.executable, "-m", "venv", str(system.environment))
-    _run(str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--requirement", str(system.pins))
+    _run(
+        str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--requirement", str(system.pins)
+    )
     stamp.write_text(wanted, encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Figures:
     p99_ms: float
     """From the time at which a call was due, which in an open loop does not wait for the calls before."""
     cpu_ms_per_request: float
-    """CPU time of the system's whole process tree; the client is in it only where the system has no process of its own."""
+    """CPU time of the system's whole process tree; the client's is in it only where the two share a process."""
     client_cpu_ms_per_request: float
 
 
@@ -81,7 +82,7 @@ class Load:
             return [await self._call(index, time.perf_counter()) for index in waiting]
 
         async def run() -> list[_Call]:
-            return sum(await asyncio.gather(*(caller() for _ in range(in_flight))), [])
+            return list(chain.from_iterable(await asyncio.gather(*(caller() for _ in range(in_flight)))))
 
         return await self._measure(run, load="closed", in_flight=in_flight)
 

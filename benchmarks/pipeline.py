@@ -1,4 +1,4 @@
-"""Bytes of a photograph in, a reply out: the work that every system does, through the public functions of `mien_models`.
+"""Bytes of a photograph in, a reply out: the work that every system does, by the public functions of `mien_models`.
 
 The floor runs it as it is, the peers serve it; Mien's own servers do the same work in their own way. A reply is shaped
 as the JSON of `mien.v1.AnalyzeResponse`. The environment says which detector: `MIEN_DETECTOR`, and `MIEN_YUNET_PATH`
@@ -89,7 +89,8 @@ def merge(seen: Seen, answers: Mapping[Task, Answers]) -> Reply:
     return {
         "image": {"width": seen.width, "height": seen.height},
         "faces": [
-            _place(seen, index) | (_age(answers["age"], index) | _gender(answers["gender"], index))
+            _place(seen, index)
+            | (_age(answers["age"], index) | _gender(answers["gender"], index))
             | _emotion(answers["emotion"], index)
             for index in range(len(seen.faces))
         ],
@@ -100,7 +101,12 @@ def _place(seen: Seen, index: int) -> Reply:
     x, y, w, h = seen.faces.boxes[index].tolist()
     place: Reply = {
         "box": {"x": x, "y": y, "width": w, "height": h},
-        "ratio_box": {"left": x / seen.width, "top": y / seen.height, "width": w / seen.width, "height": h / seen.height},
+        "ratio_box": {
+            "left": x / seen.width,
+            "top": y / seen.height,
+            "width": w / seen.width,
+            "height": h / seen.height,
+        },
     }
     if seen.faces.points is not None:
         points = seen.faces.points[index].tolist()

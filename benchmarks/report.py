@@ -11,7 +11,7 @@ from chart import Bar, draw
 from load import Figures
 from results import Results
 from session import Session
-from summary import IN_FLIGHT, PAPER_MS, SHARE, Spread, closed, cpu_ms_per_face, spread, summarize, tail
+from summary import IN_FLIGHT, PAPER_MS, SHARE, Spread, closed, cpu_ms_per_face, spread, summarize
 from systems import HERE, SYSTEMS, System
 
 RESULTS = HERE / "results"
@@ -50,12 +50,12 @@ def _plot(results: Results) -> str:
 def _document(results: Results, summary: dict[str, object]) -> str:
     parts = [
         "# What serving costs",
-        "Made by `make bench`; the figures are in `benchmarks/results`. Every system runs the same detector and the same "
-        "ONNX models through `mien_models` on the same photographs, and gave the same answers, before and during the "
-        "measurement. A figure is the median over the rounds, the lowest and the highest in brackets.",
+        "Made by `make bench`; the figures are in `benchmarks/results`. Every system runs the same detector and the "
+        "same ONNX models through `mien_models` on the same photographs, and gave the same answers, before and during "
+        "the measurement. A figure is the median over the rounds, the lowest and the highest in brackets.",
         *(["**A quick run: it shows that everything works, and measures nothing.**"] if results.quick else []),
         _conditions(results),
-        f"![Requests a second]({'benchmarks.svg'})",
+        "![Requests a second](benchmarks.svg)",
         "## Ratios",
         "Taken round by round.",
         _ratios(summary),
@@ -86,10 +86,11 @@ def _conditions(results: Results) -> str:
     rounds = len({item.round for item in results.rounds})
     faces = sorted(picture.faces for picture in results.photographs)
     return (
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.system}, Python {machine.python}, "
-        f"{packages}; load average {machine.load_average} at the start. Detector `{results.detector}`, {rounds} rounds, "
-        f"{len(results.photographs)} photographs with {faces[0]} to {faces[-1]} faces. The client runs in a process of "
-        f"its own on the same machine.\n\n```sh\n{results.command}\n```"
+        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.system}, "
+        f"Python {machine.python}, {packages}; load average {machine.load_average} at the start. "
+        f"Detector `{results.detector}`, {rounds} rounds, {len(results.photographs)} photographs with {faces[0]} to "
+        f"{faces[-1]} faces. The client runs in a process of its own on the same machine.\n\n"
+        f"```sh\n{results.command}\n```"
     )
 
 
@@ -97,7 +98,11 @@ def _ratios(summary: dict[str, object]) -> str:
     found = {text: summary[name] for name, text in _RATIOS.items() if name in summary}
     return _table(
         ["figure", "median", "low", "high"],
-        [[text, *(f"{value:.2f}" for value in figure.values())] for text, figure in found.items() if isinstance(figure, dict)],
+        [
+            [text, *(f"{value:.2f}" for value in figure.values())]
+            for text, figure in found.items()
+            if isinstance(figure, dict)
+        ],
     )
 
 
@@ -110,8 +115,8 @@ def _other_loops(results: Results) -> Iterable[str]:
         elif run.share:
             yield f"## Open loop, {run.share:.0%} of the capacity"
             yield (
-                "Poisson arrivals; the capacity is the best closed loop's throughput in the same session. Latency counts "
-                "from the time at which a call was due."
+                "Poisson arrivals; the capacity is the best closed loop's throughput in the same session. Latency "
+                "counts from the time at which a call was due."
             )
             yield _loop(results, lambda session, i=index: session.runs[i])  # type: ignore[misc]
 
@@ -148,9 +153,9 @@ def _paper(results: Results) -> str:
     if not ours:
         return f"{text}."
     return (
-        f"{text}, without finding the face. Mien's single server takes {_cell(ours)} ms for the same three answers, with "
-        f"decoding, detection and the call, for a photograph of {results.groups[0].faces} face on the {results.machine.processor} "
-        "above. The machines differ, and so do the networks."
+        f"{text}. Mien's single server takes {_cell(ours)} ms for the same three answers, decoding, detection and the "
+        f"call included (p50, a picture of one face, one call at once), on {results.machine.cores} cores of an "
+        f"{results.machine.processor}. The machines differ, and so do the networks."
     )
 
 
@@ -159,7 +164,11 @@ def _systems(results: Results) -> str:
         f"- **{system.title}**: " + (f"`{' '.join(system.words)}`" if system.words else "in the client's own process")
         for system in _measured(results)
     ]
-    lines += [f"- **{system.title}**: not measured: {results.left_out[system.name]}" for system in SYSTEMS if system.name in results.left_out]
+    lines += [
+        f"- **{system.title}**: not measured: {results.left_out[system.name]}"
+        for system in SYSTEMS
+        if system.name in results.left_out
+    ]
     photographs = ", ".join(f"{picture.name} ({picture.faces})" for picture in results.photographs)
     return "\n".join(lines) + f"\n\nPhotographs, with the faces found: {photographs}."
 

@@ -26,6 +26,7 @@ from systems import HERE, SYSTEMS, System
 FULL = Plan(in_flight=(1, 4, 16, 32), shares=(0.5, 0.8), passes=10, growth_passes=20, seed=7)
 QUICK = Plan(in_flight=(1, 16), shares=(0.8,), passes=1, growth_passes=1, seed=7)
 
+_NAMES = ",".join(system.name for system in SYSTEMS)
 _ROUNDS = 5
 _PHOTOGRAPHS = 24
 _QUICK_PHOTOGRAPHS = 4
@@ -37,7 +38,7 @@ T = TypeVar("T")
 def main(
     photographs: Annotated[Path | None, typer.Option(help="Folder; without it, composed group pictures.")] = None,
     detector: Annotated[str, typer.Option(help="Detector of every system.")] = "haar",
-    systems: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(system.name for system in SYSTEMS),
+    systems: Annotated[str, typer.Option(help="Names, with commas.")] = _NAMES,
     rounds: Annotated[int, typer.Option(help="Sessions of each system, taken in turn.", min=1)] = _ROUNDS,
     quick: Annotated[bool, typer.Option("--quick", help="One round of few requests, to see that it works.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the results and the table.")] = None,
@@ -45,8 +46,7 @@ def main(
     """Measure every system in interleaved rounds and write the results, the summary, the table and the plot."""
     names = systems.split(",")
     if unknown := set(names) - {system.name for system in SYSTEMS}:
-        there = ", ".join(system.name for system in SYSTEMS)
-        raise typer.BadParameter(f"there is no system {', '.join(sorted(unknown))}; there are: {there}")
+        raise typer.BadParameter(f"there is no system {', '.join(sorted(unknown))}; there are: {_NAMES}")
     plan = QUICK if quick else FULL
     environment = _environment(detector)
     asked, groups = _apart(environment, _pictures, photographs, plan, quick)

@@ -6,8 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,26 +83,28 @@ async def measure(
 @asynccontextmanager
 async def _started(system: System, log: Path) -> AsyncIterator[tuple[Caller, int]]:
     """Start a system; yields its caller and the id of the process that it runs in."""
-    if not system.words:
-        caller = CALLERS[system.protocol]("")
+    with _process(system, log) as (pid, address):
+        caller = CALLERS[system.protocol](address)
         try:
-            yield caller, os.getpid()
+            yield caller, pid
         finally:
             await caller.close()
+
+
+@contextmanager
+def _process(system: System, log: Path) -> Iterator[tuple[int, str]]:
+    """Start a system's server; yields its process id and address. A system without one runs in this process."""
+    if not system.words:
+        yield os.getpid(), ""
         return
     port = _free_port()
-    with log.open("wb") as output, subprocess.Popen(
-        system.command(port),
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        cwd=HERE,
-        start_new_session=True,
-    ) as server:
-        caller = CALLERS[system.protocol](f"127.0.0.1:{port}")
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            system.command(port), stdout=output, stderr=subprocess.STDOUT, cwd=HERE, start_new_session=True
+        )
         try:
-            yield caller, server.pid
+            yield server.pid, f"127.0.0.1:{port}"
         finally:
-            await caller.close()
             _end(server)
 
 

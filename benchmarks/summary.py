@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import median
 
 from load import Figures
@@ -91,12 +92,15 @@ def tail(session: Session) -> float:
 
 def cpu_ms_per_face(results: Results, system: str) -> dict[int, Spread]:
     """Return CPU milliseconds a face by the faces in the picture."""
-    found = {}
-    for index, picture in enumerate(results.groups):
-        figure = spread(results, system, lambda session, i=index, n=picture.faces: session.growth[i].cpu_ms_per_request / n)  # type: ignore[misc]
-        if figure:
-            found[picture.faces] = figure
-    return found
+    figures = {
+        picture.faces: spread(results, system, _per_face(index, picture.faces))
+        for index, picture in enumerate(results.groups)
+    }
+    return {faces: figure for faces, figure in figures.items() if figure}
+
+
+def _per_face(group: int, faces: int) -> Callable[[Session], float]:
+    return lambda session: session.growth[group].cpu_ms_per_request / faces
 
 
 def _throughput(session: Session, others: Sequence[Session]) -> float:
@@ -122,14 +126,14 @@ def _growth(results: Results, system: str) -> Mapping[str, object] | None:
     medians = [by_faces[faces].median for faces in sorted(by_faces)]
     if not medians:
         return None
-    falling = all(more < fewer for fewer, more in zip(medians, medians[1:], strict=False))
+    falling = all(more < fewer for fewer, more in pairwise(medians))
     return {**{str(faces): asdict(figure) for faces, figure in by_faces.items()}, "falling": falling}
 
 
 def _paper(results: Results) -> dict[str, object]:
     """Return the paper's time for a face, and ours: single, one face in the picture, one call at once."""
     ours = spread(results, "single", lambda session: session.growth[0].p50_ms)
-    paper = {"ms_per_face": sum(PAPER_MS.values()), **PAPER_MS, "machine": "Intel Core i5-4570"}
+    paper: dict[str, object] = {"ms_per_face": sum(PAPER_MS.values()), **PAPER_MS, "machine": "Intel Core i5-4570"}
     if ours:
         paper |= {"ours_ms_per_face": asdict(ours), "our_machine": results.machine.processor}
     return paper

@@ -1,4 +1,4 @@
-"""BentoML: one worker process a core; images as form files, which it hands over as paths: bentoml serve peers.bento:Faces.
+"""BentoML, one worker process a core: bentoml serve peers.bento:Faces. Images are form files, handed over as paths.
 
 A body that is no form is read as JSON or text, so a form is its way for an image's bytes.
 """

@@ -1,4 +1,4 @@
-"""A Ray Serve application as its tutorials write it: one deployment a model, one call a face and task, default switches.
+"""Ray Serve as its tutorials write an application: one deployment a model, one call a face and task, default switches.
 
 python -m peers.plain_ray PORT
 """
