@@ -20,6 +20,8 @@ GROUPS = (1, 3, 10, 30)
 _MOST_FACES = 10
 _SIDE = 1024
 """Pixels of a composed picture's sides, whatever the number of people."""
+_HEAD = (104, 0, 344, 240)
+"""Head and shoulders in the portrait: left, top, right, bottom, in pixels."""
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -60,9 +62,9 @@ def _group(people: int, seed: int) -> bytes:
     tile = _SIDE // columns
     picture = Image.new("RGB", (_SIDE, _SIDE), "grey")
     with Image.open(PORTRAIT) as file:
-        portrait = file.convert("RGB").resize((tile, tile), Image.Resampling.LANCZOS)
+        head = file.convert("RGB").resize((tile, tile), Image.Resampling.LANCZOS, box=_HEAD)
     for index in range(people):
-        person = ImageOps.mirror(portrait) if index % 2 else portrait
+        person = ImageOps.mirror(head) if index % 2 else head
         person = ImageEnhance.Brightness(person).enhance(random.uniform(0.7, 1.2))
         picture.paste(person, (index % columns * tile, index // columns * tile))
     buffer = io.BytesIO()

@@ -1,8 +1,8 @@
 """Bytes of a photograph in, a reply out: the work that every system does, by the public functions of `mien_models`.
 
 The floor runs it as it is, the peers serve it; Mien's own servers do the same work in their own way. A reply is shaped
-as the JSON of `mien.v1.AnalyzeResponse`. The environment says which detector: `MIEN_DETECTOR`, and `MIEN_YUNET_PATH`
-for YuNet, the names that Mien's servers read too.
+as the JSON of `mien.v1.AnalyzeResponse`. The environment says which detector, by the names that Mien's servers
+read too: `MIEN_DETECTOR`, `MIEN_DETECTOR_LONG_SIDE`, and `MIEN_YUNET_PATH` for YuNet.
 """
 
 import os
@@ -22,9 +22,6 @@ from mien_models.mood import mood
 from mien_models.registry import TASKS, Registry
 from mien_models.runtime import Model, load
 from mien_models.spec import EMOTIONS, CropSpec, Task
-
-LONG_SIDE = 640
-"""Pixels that a photograph is shrunk to for the search: the default of Mien's servers."""
 
 _POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
 
@@ -50,7 +47,9 @@ class Eyes:
         cv2.setNumThreads(1)  # requests run beside each other
         yunet = os.environ.get("MIEN_YUNET_PATH")
         self._detector = create(
-            os.environ.get("MIEN_DETECTOR", "haar"), model_path=Path(yunet) if yunet else None, long_side=LONG_SIDE
+            os.environ["MIEN_DETECTOR"],
+            model_path=Path(yunet) if yunet else None,
+            long_side=int(os.environ["MIEN_DETECTOR_LONG_SIDE"]),
         )
         registry = Registry()
         self._specs: dict[Task, CropSpec] = {task: registry.for_task(task).spec.crop for task in TASKS}

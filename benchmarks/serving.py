@@ -26,6 +26,7 @@ from systems import HERE, SYSTEMS, System
 FULL = Plan(in_flight=(1, 4, 16, 32), shares=(0.5, 0.8), passes=10, growth_passes=20, seed=7)
 QUICK = Plan(in_flight=(1, 16), shares=(0.8,), passes=1, growth_passes=1, seed=7)
 
+_DEFAULTS = Settings.model_fields
 _NAMES = ",".join(system.name for system in SYSTEMS)
 _ROUNDS = 5
 _PHOTOGRAPHS = 24
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 def main(
     photographs: Annotated[Path | None, typer.Option(help="Folder; without it, composed group pictures.")] = None,
-    detector: Annotated[str, typer.Option(help="Detector of every system.")] = "haar",
+    detector: Annotated[str, typer.Option(help="Detector of every system.")] = _DEFAULTS["detector"].default,
     systems: Annotated[str, typer.Option(help="Names, with commas.")] = _NAMES,
     rounds: Annotated[int, typer.Option(help="Sessions of each system, taken in turn.", min=1)] = _ROUNDS,
     quick: Annotated[bool, typer.Option("--quick", help="One round of few requests, to see that it works.")] = False,
@@ -85,6 +86,7 @@ def _environment(detector: str) -> dict[str, str]:
     paths = [str(HERE.parent / folder) for folder in ("client", "models", "orchestrator", "workers")]
     environment |= {
         "MIEN_DETECTOR": detector,
+        "MIEN_DETECTOR_LONG_SIDE": str(_DEFAULTS["detector_long_side"].default),
         "MIEN_MODEL_STORE": str(HERE / ".venvs" / "no-store"),
         "PYTHONPATH": os.pathsep.join([str(HERE), *paths]),
         "RAY_USAGE_STATS_ENABLED": "0",

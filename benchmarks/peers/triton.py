@@ -8,6 +8,7 @@ python -m peers.triton PORT
 import json
 import os
 import sys
+import sysconfig
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,10 @@ class Instance:
 
 
 if __name__ == "__main__":
-    config = TritonConfig(http_address="127.0.0.1", http_port=int(sys.argv[1]), allow_metrics=False)
+    # As PyTriton's installation guide says: its server loads libpython, which must be that of this interpreter.
+    os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
+    address = {"http_address": "127.0.0.1", "http_port": int(sys.argv[1])}
+    config = TritonConfig(**address, allow_grpc=False, allow_metrics=False)
     with Triton(config=config) as server:
         server.bind(
             model_name="mien",
