@@ -20,11 +20,10 @@ def install(system: System) -> None:
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return
     shutil.rmtree(system.environment, ignore_errors=True)
-    python = system.environment / "bin" / "python"
+    python = str(system.environment / "bin" / "python")
     _run(sys.executable, "-m", "venv", str(system.environment))
-    _run(
-        str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--requirement", str(system.pins)
-    )
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]  # the pins are all
+    _run(*pip, "--requirement", str(system.pins))
     stamp.write_text(wanted, encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from processes import memory_mib
 from systems import HERE, System
 
 _START_SECONDS = 180.0
-_STOP_SECONDS = 60.0
+_STOP_SECONDS = 30.0
 _ASK_AGAIN_SECONDS = 0.05
 
 

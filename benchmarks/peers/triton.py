@@ -34,6 +34,8 @@ class Instance:
 if __name__ == "__main__":
     # As PyTriton's installation guide says: its server loads libpython, which must be that of this interpreter.
     os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
+    # One instance after the other: the second looks for the first's socket, for one second.
+    os.environ["TRITON_PARALLEL_INSTANCE_LOADING"] = "0"
     address = {"http_address": "127.0.0.1", "http_port": int(sys.argv[1])}
     config = TritonConfig(**address, allow_grpc=False, allow_metrics=False)
     with Triton(config=config) as server:
