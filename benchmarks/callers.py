@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import aiohttp
+import cv2
 import grpc
 from google.protobuf.json_format import MessageToDict
 
@@ -84,6 +85,8 @@ class EmbeddedCaller:
     """Mien's engine of this process."""
 
     def __init__(self, address: str) -> None:
+        # As the servers do: requests run beside each other, and Haar's boxes depend on the number of OpenCV's threads.
+        cv2.setNumThreads(1)
         self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT)
         self._engine = EmbeddedEngine(Settings.load())
 

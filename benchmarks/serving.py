@@ -15,6 +15,7 @@ import numpy as np
 import typer
 
 import pictures
+from answers import AnswerError
 from environments import InstallError, install
 from load import Photograph
 from mien_orchestrator.settings import Settings
@@ -75,6 +76,9 @@ def main(
                 session = _apart(environment, _session, system, asked, groups, plan, logs / f"{system.name}.log")
             except StartError as error:
                 results.left_out[system.name] = str(error)
+            except AnswerError as error:
+                typer.echo(f"{system.title} answers otherwise than the models: {error}; nothing was written", err=True)
+                raise typer.Exit(1) from error
             else:
                 results.rounds.append(Round(number, system.name, session))
         write_report(results, out or (HERE.parent / "out" / "bench" if quick else None))
