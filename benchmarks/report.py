@@ -185,7 +185,7 @@ def _rows(results: Results, *figures: Callable[[Session], float]) -> list[list[s
 
 
 def _cell(value: Spread) -> str:
-    digits = 0 if value.high >= 100 else 1
+    digits = 0 if value.high >= 100 or value.high == 0 else 1
     texts = [f"{number:.{digits}f}" for number in (value.median, value.low, value.high)]
     return texts[0] if len(set(texts)) == 1 else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
