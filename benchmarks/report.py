@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chart import Bar, draw
 from load import Figures
-from results import Results
+from measurements import Results
 from session import Session
 from summary import IN_FLIGHT, PAPER_MS, SHARE, Spread, closed, cpu_ms_per_face, spread, summarize
 from systems import HERE, SYSTEMS, System

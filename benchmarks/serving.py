@@ -18,9 +18,9 @@ import pictures
 from answers import AnswerError
 from environments import InstallError, install
 from load import Photograph
+from measurements import Machine, Picture, Results, Round, command
 from mien_orchestrator.settings import Settings
 from report import write_report
-from results import Machine, Picture, Results, Round, command
 from session import Plan, Session, StartError, measure
 from systems import HERE, SYSTEMS, System
 

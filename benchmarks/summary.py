@@ -6,7 +6,7 @@ from itertools import pairwise
 from statistics import median
 
 from load import Figures
-from results import Results
+from measurements import Results
 from session import Session
 from systems import SYSTEMS
 

@@ -8,8 +8,8 @@ import pytest
 from answers import difference
 from chart import Bar, draw
 from load import Figures
+from measurements import Machine, Picture, Results, Round
 from report import write_report
-from results import Machine, Picture, Results, Round
 from session import Session
 from summary import Spread, summarize
 from systems import SYSTEMS
