@@ -91,6 +91,8 @@ def _environment(detector: str) -> dict[str, str]:
     environment |= {
         "MIEN_DETECTOR": detector,
         "MIEN_DETECTOR_LONG_SIDE": str(_DEFAULTS["detector_long_side"].default),
+        "MIEN_MIN_FACE": "0",  # every face gets its answers, from every system
+        "MIEN_MIN_SHARPNESS": "0",
         "MIEN_MODEL_STORE": str(HERE / ".venvs" / "no-store"),
         "PYTHONPATH": os.pathsep.join([str(HERE), *paths]),
         "RAY_USAGE_STATS_ENABLED": "0",
