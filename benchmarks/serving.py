@@ -31,7 +31,7 @@ _DEFAULTS = Settings.model_fields
 _NAMES = ",".join(system.name for system in SYSTEMS)
 _ROUNDS = 5
 _PHOTOGRAPHS = 24
-_QUICK_PHOTOGRAPHS = 4
+_QUICK_PHOTOGRAPHS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
