@@ -44,8 +44,8 @@ format: $(VENV)/.dev  ## Format the code and fix what can be fixed
 protos: $(VENV)/.dev  ## Regenerate client/mien/v1 from protos/
 	$(BIN)/python protos/generate.py client
 
-bench: $(VENV)/.dev  ## Measure single and cluster side by side
-	$(BIN)/python benchmarks/serving.py --out benchmarks/results/serving.json
+bench: $(VENV)/.dev  ## Measure Mien and its peers side by side; BENCH='--photographs FOLDER', BENCH=--quick
+	$(BIN)/python benchmarks/serving.py $(BENCH)
 
 clusters-test: $(VENV)/.dev  ## Scale, lose nodes and change a model on Ray clusters in private namespaces (needs root)
 	$(BIN)/pytest tests/clusters
