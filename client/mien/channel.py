@@ -25,7 +25,7 @@ _SERVICE_CONFIG = {
 
 Options = list[tuple[str, str | int]]
 
-_OPTIONS: Options = [
+OPTIONS: Options = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.enable_retries", 1),
     ("grpc.per_rpc_retry_buffer_size", 64 * 2**20),  # a call with more than it, 256 KiB by default, is never retried
@@ -34,6 +34,7 @@ _OPTIONS: Options = [
     ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word is noticed before the deadline
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
+"""Options of every channel, encrypted or not."""
 
 
 def open_channel(connection: Connection) -> grpc.Channel:
@@ -58,4 +59,4 @@ def _credentials(connection: Connection) -> grpc.ChannelCredentials | None:
 
 def _options(connection: Connection) -> Options:
     name = connection.server_name
-    return [*_OPTIONS, ("grpc.ssl_target_name_override", name)] if name else _OPTIONS
+    return [*OPTIONS, ("grpc.ssl_target_name_override", name)] if name else OPTIONS
