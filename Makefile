@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help analyze test check format protos serve bench clean
+.PHONY: help analyze test check format protos serve bench clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,11 +31,11 @@ serve: $(VENV)/.dev  ## Serve a cluster on this machine until Ctrl-C
 test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
 
-check: $(VENV)/.dev  ## Format, lint, types, generated code, unit tests: what a commit must pass
+check: $(VENV)/.dev  ## Format, lint, types, generated code, unit tests, manifests: what a commit must pass
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --quiet tests/unit
+	$(BIN)/pytest --quiet tests/unit tests/deploy
 
 format: $(VENV)/.dev  ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
@@ -44,8 +44,17 @@ format: $(VENV)/.dev  ## Format the code and fix what can be fixed
 protos: $(VENV)/.dev  ## Regenerate client/mien/v1 from protos/
 	$(BIN)/python protos/generate.py client
 
-bench: $(VENV)/.dev  ## Measure single and cluster side by side
-	$(BIN)/python benchmarks/serving.py --out benchmarks/results/serving.json
+bench: $(VENV)/.dev  ## Measure Mien and its peers side by side; BENCH='--photographs FOLDER', BENCH=--quick
+	$(BIN)/python benchmarks/serving.py $(BENCH)
+
+clusters-test: $(VENV)/.dev  ## Scale, lose nodes and change a model on Ray clusters in private namespaces (needs root)
+	$(BIN)/pytest tests/clusters
+
+image-base:  ## Make a base image of Debian packages, for image-test where docker.io is out of reach (needs mmdebstrap)
+	mmdebstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm - | podman import - mien-base
+
+image-test: $(VENV)/.dev  ## Build the image and run it as Kubernetes does (needs podman; BASE=localhost/mien-base)
+	$(BIN)/pytest tests/image $(if $(BASE),--base $(BASE)) --capture=no
 
 clean:  ## Remove the environment and what was built
 	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache

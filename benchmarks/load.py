@@ -1,84 +1,154 @@
-"""Closed-loop load on a server: so many requests, so many in flight; latencies, errors, CPU of its process tree."""
+"""A caller and images in, figures out: closed loops (so many in flight) and open loops (Poisson arrivals)."""
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-import psutil
 
-import mien
+from answers import AnswerError, difference, face_count
+from callers import Caller, CallError
+from pipeline import Reply
+from processes import cpu_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """An image file and what the models say of it."""
+
+    name: str
+    data: bytes
+    expected: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run measured. Times are wall time, but for the CPU's."""
+    """What one run measured."""
 
+    load: str
+    """`closed` or `open`."""
+    in_flight: int | None
+    """Calls at once, of a closed loop."""
+    share: float | None
+    """Rate of an open loop, as a share of the system's capacity."""
     requests: int
-    in_flight: int
     errors: dict[str, int]
-    """Failed calls and failed tasks, by code."""
-    faces: int
+    """Failed calls, by name."""
     requests_per_second: float
+    """Answered calls over the time from the first call to the last answer."""
+    faces_per_second: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    """From the time at which a call was due, which in an open loop does not wait for the calls before."""
     cpu_ms_per_request: float
-    """CPU time of the server's whole process tree, user and system."""
-    rss_mib: float
-    """Resident memory of the process tree, after the run."""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the figures, rounded to what they are worth."""
-        return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(self).items()}
+    """CPU time of the system's whole process tree; the client's is in it only where the two share a process."""
+    client_cpu_ms_per_request: float
 
 
-def run(address: str, pid: int, photographs: Sequence[Path], requests: int, in_flight: int) -> Figures:
-    """Send `requests` over the photographs in turn, with `in_flight` callers, to the server of process `pid`."""
-    images = [path.read_bytes() for path in photographs]
-    errors: Counter[str] = Counter()
-    faces = 0
-    with mien.Client(address, timeout=60) as client:
-
-        def call(index: int) -> tuple[float, mien.Analysis | mien.MienError]:
-            started = time.perf_counter()
-            try:
-                outcome: mien.Analysis | mien.MienError = client.analyze(images[index % len(images)])
-            except mien.MienError as error:
-                outcome = error
-            return time.perf_counter() - started, outcome
-
-        cpu, started = cpu_seconds(pid), time.perf_counter()
-        with ThreadPoolExecutor(in_flight) as pool:
-            outcomes = list(pool.map(call, range(requests)))
-        elapsed, cpu = time.perf_counter() - started, cpu_seconds(pid) - cpu
-    for _, outcome in outcomes:
-        if isinstance(outcome, mien.Analysis):
-            faces += len(outcome.faces)
-            errors.update(task.code for task in outcome.tasks if not task.ok)
-        else:
-            errors[type(outcome).__name__] += 1
-    latencies = np.array([seconds for seconds, _ in outcomes]) * 1e3
-    p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))
-    rss = sum(process.memory_info().rss for process in tree(pid)) / 2**20
-    return Figures(
-        requests, in_flight, dict(errors), faces, requests / elapsed, p50, p95, p99, 1e3 * cpu / requests, rss
-    )
+@dataclass(frozen=True, slots=True)
+class _Call:
+    photograph: Photograph
+    seconds: float
+    answer: object
+    error: str | None
 
 
-def tree(pid: int) -> list[psutil.Process]:
-    """Return a process and all below it."""
-    root = psutil.Process(pid)
-    return [root, *root.children(recursive=True)]
+class Load:
+    """Puts load on one system, whose process has the id `pid`."""
 
+    def __init__(self, caller: Caller, pid: int, photographs: Sequence[Photograph]) -> None:
+        self._caller = caller
+        self._pid = pid
+        self._prepared = [(photograph, caller.prepare(photograph.data)) for photograph in photographs]
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process tree has used, of processes that ended and were waited for too."""
-    total = 0.0
-    for process in tree(pid):
-        times = process.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
+    async def check(self) -> None:
+        """Ask once for every photograph; raises `AnswerError` where the reply is not the expected one."""
+        calls = [await self._call(index, time.perf_counter()) for index in range(len(self._prepared))]
+        for call in calls:
+            if call.error:
+                raise AnswerError(f"{call.photograph.name}: {call.error}")
+            self._compare(call)
+
+    async def closed(self, in_flight: int, passes: int, seed: int) -> Figures:
+        """Run `passes` times over the photographs with `in_flight` calls at once."""
+        order = self._order(passes, seed)
+        waiting = iter(order)
+
+        async def caller() -> list[_Call]:
+            return [await self._call(index, time.perf_counter()) for index in waiting]
+
+        async def run() -> list[_Call]:
+            return list(chain.from_iterable(await asyncio.gather(*(caller() for _ in range(in_flight)))))
+
+        return await self._measure(run, load="closed", in_flight=in_flight)
+
+    async def open(self, share: float, rate: float, passes: int, seed: int) -> Figures:
+        """Run `passes` times over the photographs with Poisson arrivals, `rate` a second on average."""
+        order = self._order(passes, seed)
+        due = np.random.default_rng(seed).exponential(1 / rate, len(order)).cumsum().tolist()
+
+        async def run() -> list[_Call]:
+            start = time.perf_counter()
+            calls = []
+            for index, at in zip(order, due, strict=True):
+                await asyncio.sleep(start + at - time.perf_counter())
+                calls.append(asyncio.create_task(self._call(index, start + at)))
+            return await asyncio.gather(*calls)
+
+        return await self._measure(run, load="open", share=share)
+
+    def _order(self, passes: int, seed: int) -> list[int]:
+        random = np.random.default_rng(seed)
+        return [int(index) for _ in range(passes) for index in random.permutation(len(self._prepared))]
+
+    async def _call(self, index: int, due: float) -> _Call:
+        photograph, request = self._prepared[index]
+        answer, error = None, None
+        try:
+            answer = await self._caller.call(request)
+        except CallError as failed:
+            error = str(failed)
+        return _Call(photograph, time.perf_counter() - due, answer, error)
+
+    async def _measure(
+        self,
+        run: Callable[[], Awaitable[list[_Call]]],
+        *,
+        load: str,
+        in_flight: int | None = None,
+        share: float | None = None,
+    ) -> Figures:
+        cpu, own, started = cpu_seconds(self._pid), time.process_time(), time.perf_counter()
+        calls = await run()
+        elapsed, own, cpu = time.perf_counter() - started, time.process_time() - own, cpu_seconds(self._pid) - cpu
+        answered = [call for call in calls if not call.error]
+        for call in answered:
+            self._compare(call)
+        latencies = np.array([call.seconds for call in calls]) * 1e3
+        p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))
+        return Figures(
+            load=load,
+            in_flight=in_flight,
+            share=share,
+            requests=len(calls),
+            errors=dict(Counter(call.error for call in calls if call.error)),
+            requests_per_second=len(answered) / elapsed,
+            faces_per_second=sum(face_count(call.photograph.expected) for call in answered) / elapsed,
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+            cpu_ms_per_request=1e3 * cpu / len(calls),
+            client_cpu_ms_per_request=1e3 * own / len(calls),
+        )
+
+    def _compare(self, call: _Call) -> None:
+        try:
+            found = difference(self._caller.read(call.answer), call.photograph.expected)
+        except CallError as error:
+            found = str(error)
+        if found:
+            raise AnswerError(f"{call.photograph.name}: {found}")

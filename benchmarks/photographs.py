@@ -35,13 +35,17 @@ def main(
         Console(width=130).print(_table(name, figures))
 
 
+def read_known() -> list[tuple[str, int, str | None]]:
+    """Return file, number of faces and sex (None but for portraits) of each photograph in `KNOWN`."""
+    with KNOWN.open(encoding="utf-8", newline="") as handle:
+        return [(row["file"], int(row["faces"]), row["sex"] or None) for row in csv.DictReader(handle)]
+
+
 def _measure(folder: Path, detector: str) -> dict[str, object]:
     engine = EmbeddedEngine(Settings.load(detector=detector))
-    with KNOWN.open(encoding="utf-8", newline="") as handle:
-        known = [(row["file"], int(row["faces"]), row["sex"] or None) for row in csv.DictReader(handle)]
     empty = [path.name for path in sorted((folder / "no_face").iterdir()) if path.suffix != ".md"]
     rows = []
-    for name, count, sex in [*known, *((f"no_face/{name}", 0, None) for name in empty)]:
+    for name, count, sex in [*read_known(), *((f"no_face/{name}", 0, None) for name in empty)]:
         request = mien.request.analyze_request(folder / name, tasks=None, max_faces=0, all_or_nothing=True)
         analysis = mien.Analysis.from_message(engine.analyze(request, 60))
         face = analysis.faces[0] if analysis.faces else None

@@ -1,110 +1,146 @@
-"""Single and cluster side by side, on the same photographs, in interleaved runs.
+"""Every way to serve the models, side by side: the same photographs, detector and models, so only the serving differs.
 
-python benchmarks/serving.py --photographs ../shared/photos --out benchmarks/results/serving.json
+python benchmarks/serving.py --photographs ../shared/photos
 """
 
-import json
+import asyncio
+import multiprocessing
 import os
-import platform
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from statistics import median
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
+import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from load import Figures, run
+import pictures
+from answers import AnswerError
+from environments import InstallError, install
+from load import Photograph
+from measurements import Machine, Picture, Results, Round, command
+from mien_orchestrator.settings import Settings
+from report import write_report
+from session import Plan, Session, StartError, measure
+from systems import HERE, SYSTEMS, System
 
-_PORTS = {"single": 50151, "cluster": 50152}
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-_WARM_UP = 30
+FULL = Plan(in_flight=(1, 4, 16, 32), shares=(0.5, 0.8), passes=10, growth_passes=20, seed=7)
+QUICK = Plan(in_flight=(1, 16), shares=(0.8,), passes=1, growth_passes=1, seed=7)
+
+_DEFAULTS = Settings.model_fields
+_NAMES = ",".join(system.name for system in SYSTEMS)
+_ROUNDS = 5
+_PHOTOGRAPHS = 24
+_QUICK_PHOTOGRAPHS = 2
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def main(
-    photographs: Annotated[Path, typer.Option(help="Folder of photographs.")] = Path("examples"),
-    detector: Annotated[str, typer.Option(help="Detector of both servers.")] = "haar",
-    requests: Annotated[int, typer.Option(help="Requests of one run.")] = 500,
-    in_flight: Annotated[str, typer.Option(help="Callers at once, with commas.")] = "1,16",
-    rounds: Annotated[int, typer.Option(help="Runs of each server, taken in turn.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Result file.")] = None,
+    photographs: Annotated[Path | None, typer.Option(help="Folder; without it, composed group pictures.")] = None,
+    detector: Annotated[str, typer.Option(help="Detector of every system.")] = _DEFAULTS["detector"].default,
+    systems: Annotated[str, typer.Option(help="Names, with commas.")] = _NAMES,
+    rounds: Annotated[int, typer.Option(help="Sessions of each system, taken in turn.", min=1)] = _ROUNDS,
+    quick: Annotated[bool, typer.Option("--quick", help="One round of few requests, to see that it works.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results and the table.")] = None,
 ) -> None:
-    """Measure throughput, latency, CPU and memory of both shapes."""
-    paths = sorted(path for path in photographs.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise typer.BadParameter(f"{photographs} holds no photographs")
-    results: dict[str, list[Figures]] = {}
-    with serve("single", detector) as single, serve("cluster", detector) as cluster:
-        servers = {"single": single, "cluster": cluster}
-        for name, server in servers.items():
-            run(f"127.0.0.1:{_PORTS[name]}", server.pid, paths, _WARM_UP, 4)
-        for callers in map(int, in_flight.split(",")):
-            for _ in range(rounds):
-                for name, server in servers.items():
-                    figures = run(f"127.0.0.1:{_PORTS[name]}", server.pid, paths, requests, callers)
-                    results.setdefault(f"{name}, {callers} in flight", []).append(figures)
-    document = {
-        "command": " ".join(["python", *sys.argv]),
-        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
-        "detector": detector,
-        "photographs": len(paths),
-        "results": {name: [figures.to_dict() for figures in runs] for name, runs in results.items()},
+    """Measure every system in interleaved rounds and write the results, the summary, the table and the plot."""
+    names = systems.split(",")
+    if unknown := set(names) - {system.name for system in SYSTEMS}:
+        raise typer.BadParameter(f"there is no system {', '.join(sorted(unknown))}; there are: {_NAMES}")
+    plan = QUICK if quick else FULL
+    environment = _environment(detector)
+    asked, groups = _apart(environment, _pictures, photographs, plan, quick)
+    results = Results(
+        command=command(),
+        quick=quick,
+        detector=detector,
+        seed=plan.seed,
+        machine=Machine.here(),
+        photographs=[Picture.of(photograph) for photograph in asked],
+        groups=[Picture.of(group) for group in groups],
+        left_out={},
+        rounds=[],
+    )
+    installed = [system for system in SYSTEMS if system.name in names and _installed(system, results)]
+    logs = HERE.parent / "out" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for number in range(1 if quick else rounds):
+        for index in np.random.default_rng([plan.seed, number]).permutation(len(installed)):
+            system = installed[index]
+            if system.name in results.left_out:
+                continue
+            typer.echo(f"round {number + 1}: {system.title}", err=True)
+            try:
+                session = _apart(environment, _session, system, asked, groups, plan, logs / f"{system.name}.log")
+            except StartError as error:
+                results.left_out[system.name] = str(error)
+            except AnswerError as error:
+                typer.echo(f"{system.title} answers otherwise than the models: {error}; nothing was written", err=True)
+                raise typer.Exit(1) from error
+            else:
+                results.rounds.append(Round(number, system.name, session))
+        write_report(results, out or (HERE.parent / "out" / "bench" if quick else None))
+
+
+def _environment(detector: str) -> dict[str, str]:
+    """Return the environment of every system: Mien's settings are those below and the defaults."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MIEN_", "RAY_"))}
+    paths = [str(HERE.parent / folder) for folder in ("client", "models", "orchestrator", "workers")]
+    environment |= {
+        "MIEN_DETECTOR": detector,
+        "MIEN_DETECTOR_LONG_SIDE": str(_DEFAULTS["detector_long_side"].default),
+        "MIEN_MIN_FACE": "0",  # every face gets its answers, from every system
+        "MIEN_MIN_SHARPNESS": "0",
+        "MIEN_MODEL_STORE": str(HERE / ".venvs" / "no-store"),
+        "PYTHONPATH": os.pathsep.join([str(HERE), *paths]),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "BENTOML_DO_NOT_TRACK": "1",
     }
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(document, indent=2) + "\n")
-    Console(width=140).print(_table(results))
+    if detector == "yunet":
+        environment["MIEN_DETECTOR_PATH"] = str(Settings.load().yunet.resolve())
+    return environment
 
 
-@contextmanager
-def serve(shape: str, detector: str) -> Iterator["subprocess.Popen[str]"]:
-    """Start a server of one shape, wait until it is ready, and end it."""
-    mien = Path(sys.executable).parent / "mien"
-    command = [mien, "serve", "--port", str(_PORTS[shape]), "--detector", detector]
-    command += ["--inline"] if shape == "single" else []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        if not server.stdout.readline().startswith("mien is ready"):
-            raise SystemExit(f"the {shape} server did not start")
-        try:
-            yield server
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(60)
+def _pictures(folder: Path | None, plan: Plan, quick: bool) -> tuple[list[Photograph], list[Photograph]]:
+    count = _QUICK_PHOTOGRAPHS if quick else _PHOTOGRAPHS
+    asked = pictures.choose(folder, count, plan.seed) if folder else pictures.compose(range(1, 11), plan.seed)
+    if not asked:
+        raise typer.BadParameter(f"{folder} holds no photograph with 1 to 10 faces")
+    return asked[:count], pictures.compose(pictures.GROUPS, plan.seed)
 
 
-def _table(results: dict[str, list[Figures]]) -> Table:
-    table = Table()
-    for heading in (
-        "server",
-        "errors",
-        "requests/s",
-        "faces/s",
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "CPU ms/request",
-        "RSS MiB",
-    ):
-        table.add_column(heading, justify="left" if heading == "server" else "right")
-    for name, runs in results.items():
-        columns = (
-            [run.requests_per_second for run in runs],
-            [run.faces * run.requests_per_second / run.requests for run in runs],
-            [run.p50_ms for run in runs],
-            [run.p95_ms for run in runs],
-            [run.p99_ms for run in runs],
-            [run.cpu_ms_per_request for run in runs],
-            [run.rss_mib for run in runs],
-        )
-        errors = sum(sum(run.errors.values()) for run in runs)
-        table.add_row(name, str(errors), *(f"{median(values):.1f}" for values in columns))
-    return table
+def _session(
+    system: System,
+    photographs: Sequence[Photograph],
+    groups: Sequence[Photograph],
+    plan: Plan,
+    log: Path,
+) -> Session:
+    return asyncio.run(measure(system, photographs, groups, plan, log))
+
+
+def _installed(system: System, results: Results) -> bool:
+    try:
+        if system.kind == "peer":
+            typer.echo(f"environment of {system.title}", err=True)
+            install(system)
+    except InstallError as error:
+        results.left_out[system.name] = str(error)
+    return system.name not in results.left_out
+
+
+def _apart(environment: dict[str, str], function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Call a function in a fresh process: every session starts from the same state, and its memory is its own."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_become, initargs=(environment,)) as pool:
+        return pool.submit(function, *arguments, **named).result()
+
+
+def _become(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 if __name__ == "__main__":

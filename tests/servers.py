@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from mien_orchestrator.metrics import Metrics
 from mien_orchestrator.server import Server
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
@@ -13,17 +14,19 @@ Running = Callable[[FaceAnalysis, Settings], AbstractContextManager[str]]
 
 
 @contextmanager
-def run_server(service: FaceAnalysis, settings: Settings) -> Iterator[str]:
+def run_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | None = None) -> Iterator[str]:
     """Serve on a thread of its own; yields the address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = Server(service, settings)
-    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+    server = Server(service, settings, metrics=metrics)
     try:
-        yield server.address
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+        try:
+            yield server.address
+        finally:
+            asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -7,17 +7,22 @@ with mien.Client() as client:  # in this process; mien.Client("host:50051") call
 """
 
 from mien.client import AsyncClient, Client
+from mien.connection import Tls
 from mien.draw import draw
 from mien.errors import (
     AuthenticationError,
+    CallCancelledError,
     DeadlineExceededError,
     EmbeddedUnavailableError,
     ImageError,
     InvalidRequestError,
     MienError,
+    NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     ServerError,
     ServerUnavailableError,
+    UnsupportedError,
 )
 from mien.result import (
     Age,
@@ -28,9 +33,11 @@ from mien.result import (
     Gender,
     ImageInfo,
     Landmarks,
+    ModelCard,
     ModelInfo,
     Mood,
     Point,
+    Quality,
     ServerInfo,
     Span,
     TaskResult,
@@ -43,6 +50,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "Box",
+    "CallCancelledError",
     "Client",
     "DeadlineExceededError",
     "EmbeddedUnavailableError",
@@ -54,15 +62,21 @@ __all__ = [
     "InvalidRequestError",
     "Landmarks",
     "MienError",
+    "ModelCard",
     "ModelInfo",
     "Mood",
+    "NotFoundError",
     "OverloadedError",
+    "PermissionDeniedError",
     "Point",
+    "Quality",
     "ServerError",
     "ServerInfo",
     "ServerUnavailableError",
     "Span",
     "TaskResult",
+    "Tls",
+    "UnsupportedError",
     "__version__",
     "draw",
 ]

@@ -6,6 +6,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,18 +15,17 @@ from typing import Annotated
 import typer
 from google.rpc import code_pb2
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import track
 
 from mien import tables
 from mien.annotate import Annotator
+from mien.bench_cli import bench
+from mien.cli_connection import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, connect
 from mien.client import DEFAULT_TIMEOUT, Client
-from mien.errors import (
-    EmbeddedUnavailableError,
-    InvalidRequestError,
-    MienError,
-    ServerUnavailableError,
-)
-from mien.result import Analysis
+from mien.errors import InvalidRequestError, MienError
+from mien.exits import FAILED, leave
+from mien.result import Analysis, ModelCard
 from mien.sources import Source, find
 from mien.version import __version__
 
@@ -35,12 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Say how old, which gender, which emotion and which mood the faces of photographs show.",
 )
+app.command()(bench)
 
-_FAILED, _USAGE, _UNREACHABLE = 1, 2, 3
 _AT_ONCE = 4
 
-Server = Annotated[str | None, typer.Option(envvar="MIEN_SERVER", help="host:port; without it, this process analyzes.")]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -68,6 +66,11 @@ def analyze(
     max_faces: Annotated[int, typer.Option(min=0, help="Report the largest faces only; 0: all.")] = 0,
     server: Server = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Analyze photographs."""
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else None
@@ -75,7 +78,7 @@ def analyze(
     try:
         sources = find(paths)
         annotator = Annotator(annotate, sources) if annotate else None
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             _check_tasks(client, names)
             rows: list[tuple[str, Analysis]] = []
             for source, outcome in _analyze_all(client, sources, names, max_faces, annotator):
@@ -85,35 +88,66 @@ def analyze(
                 elif isinstance(outcome, Analysis):
                     rows.append((source.name, outcome))
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if rows:
         tables.console().print(tables.analyses(rows))
     if failed:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(FAILED)
 
 
 @app.command()
-def models(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFAULT_TIMEOUT) -> None:
-    """List the models, those in use first."""
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model, to show its card.", metavar="[NAME]")] = None,
+    as_json: AsJson = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
+) -> None:
+    """List the models, those in use first; with a NAME, show that model's card."""
     try:
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
+            if name is not None:
+                _show(client.model_card(name), as_json=as_json)
+                return
             found = client.models()
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
         tables.console().print(tables.models(found))
 
 
+def _show(card: ModelCard, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dataclasses.asdict(card), ensure_ascii=False))
+    elif sys.stdout.isatty():
+        tables.console().print(Markdown(card.markdown))
+    else:
+        print(card.markdown, end="")
+
+
 @app.command()
-def info(as_json: AsJson = False, server: Server = None, timeout: Timeout = DEFAULT_TIMEOUT) -> None:
+def info(
+    as_json: AsJson = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
+) -> None:
     """Say what answers and what it takes."""
     try:
-        with Client(server, timeout=timeout) as client:
+        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
             found = client.server_info()
     except MienError as error:
-        raise _exit(error) from error
+        raise leave(error) from error
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     else:
@@ -168,10 +202,3 @@ def _json(source: Source, outcome: Analysis | MienError) -> dict[str, object]:
         return {"source": source.name} | outcome.to_dict()
     code = code_pb2.Code.Name(outcome.code)
     return {"source": source.name, "error": {"code": code, "reason": outcome.reason, "message": outcome.message}}
-
-
-def _exit(error: MienError) -> typer.Exit:
-    typer.echo(f"client: {error}", err=True)
-    if isinstance(error, ServerUnavailableError):
-        return typer.Exit(_UNREACHABLE)
-    return typer.Exit(_USAGE if isinstance(error, InvalidRequestError | EmbeddedUnavailableError) else _FAILED)

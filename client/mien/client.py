@@ -1,40 +1,45 @@
 """The SDK's two clients: the same calls, plain and for asyncio."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from mien.connection import Connection, Tls
 from mien.engine import AsyncEngine, Engine, async_embedded, embedded
 from mien.remote import AsyncRemoteEngine, RemoteEngine
-from mien.request import ImageSource, analyze_request, seconds
-from mien.result import Analysis, ModelInfo, ServerInfo, model_info
+from mien.request import ImageSource, analyze_request, model_name, seconds
+from mien.result import Analysis, ModelCard, ModelInfo, ServerInfo, model_info
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call waits for its answer, unless it says otherwise."""
 
 
-def _server(server: str | None) -> str | None:
-    return server if server is not None else os.environ.get("MIEN_SERVER") or None
-
-
 class Client:
     """Analyzes photographs, on a server or, where none is named, in this process.
 
-    `server` is `host:port`; without it `MIEN_SERVER` counts, and without that the engine of this process
-    (`pip install 'mien[local]'`). Safe to use from several threads, but not across a
-    fork: make a client in each process.
-    Every method raises `MienError`.
+    `server` is `host:port`, or a list of such addresses over which calls are spread; without it `MIEN_SERVER` counts,
+    and without that the engine of this process (`pip install 'mien[local]'`). `tls` is for a server that speaks TLS,
+    `token` for one that wants a token (without it `MIEN_TOKEN` counts). Calls are made up to four times where the
+    server is not there, or says when to come again, within `timeout` seconds.
+    Safe to use from several threads, but not across a fork: make a client in each process. Every method raises
+    `MienError`.
 
         with mien.Client() as client:
             print(client.analyze("photo.jpg"))
     """
 
-    def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        server: str | Sequence[str] | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: Tls | None = None,
+        token: str | None = None,
+    ) -> None:
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
-        target = _server(server)
-        self._engine: Engine = RemoteEngine(target) if target else embedded()
+        connection = Connection.find(server, tls, token)
+        self._engine: Engine = RemoteEngine(connection) if connection else embedded()
 
     def analyze(
         self,
@@ -58,6 +63,10 @@ class Client:
         """List the models, those in use first."""
         reply = self._engine.list_models(seconds(timeout, self.timeout))
         return tuple(model_info(model) for model in reply.models)
+
+    def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
+        """Return a model's card, by a name of `models`; raises `NotFoundError` where there is none of that name."""
+        return ModelCard.from_message(self._engine.model_card(model_name(name), seconds(timeout, self.timeout)))
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Say what answers and what it takes: tasks, formats, limits, version."""
@@ -83,10 +92,17 @@ class AsyncClient:
         print(await client.analyze("photo.jpg"))
     """
 
-    def __init__(self, server: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        server: str | Sequence[str] | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: Tls | None = None,
+        token: str | None = None,
+    ) -> None:
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
-        target = _server(server)
-        self._engine: AsyncEngine = AsyncRemoteEngine(target) if target else async_embedded()
+        connection = Connection.find(server, tls, token)
+        self._engine: AsyncEngine = AsyncRemoteEngine(connection) if connection else async_embedded()
 
     async def analyze(
         self,
@@ -108,6 +124,10 @@ class AsyncClient:
         """List the models, those in use first."""
         reply = await self._engine.list_models(seconds(timeout, self.timeout))
         return tuple(model_info(model) for model in reply.models)
+
+    async def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
+        """Return a model's card; see `Client.model_card`."""
+        return ModelCard.from_message(await self._engine.model_card(model_name(name), seconds(timeout, self.timeout)))
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Say what answers and what it takes: tasks, formats, limits, version."""

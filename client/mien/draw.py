@@ -69,6 +69,8 @@ def _colour(face: Face) -> tuple[int, int, int]:
 
 
 def _label(face: Face) -> str:
+    if face.abstained:
+        return face.abstention
     lines = []
     if face.gender or face.age:
         gender = face.gender.value if face.gender else ""

@@ -18,6 +18,9 @@ class Engine(Protocol):
     def list_models(self, timeout: float) -> pb.ListModelsResponse:
         """List the models."""
 
+    def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Return a model's card."""
+
     def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Say what the engine is and takes."""
 
@@ -33,6 +36,9 @@ class AsyncEngine(Protocol):
 
     async def list_models(self, timeout: float) -> pb.ListModelsResponse:
         """List the models."""
+
+    async def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Return a model's card."""
 
     async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Say what the engine is and takes."""

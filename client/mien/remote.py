@@ -1,16 +1,17 @@
 """An engine behind a gRPC channel."""
 
-import json
-import re
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
-from mien.errors import ImageError, InvalidRequestError, MienError, closed, from_status
+from mien.channel import open_async_channel, open_channel
+from mien.connection import Connection
+from mien.errors import closed
+from mien.failure import advised_wait, read_error
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 
@@ -19,54 +20,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{"service": "mien.v1.FaceAnalysisService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
-}
-
-OPTIONS: list[tuple[str, str | int]] = [
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    ("grpc.enable_retries", 1),
-    ("grpc.max_send_message_length", -1),  # the server's limit counts, and its error says so
-    ("grpc.max_receive_message_length", -1),
-]
-
-
-_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}")
-
-
-def address(server: str) -> str:
-    """Return the gRPC target of `host:port`, a DNS name with several addresses included; full targets are kept.
-
-    Raises `InvalidRequestError`.
-    """
-    if not isinstance(server, str):
-        raise InvalidRequestError(f"a server is named as host:port, not {server!r}")
-    if server.startswith(("unix:", "dns:///", "ipv4:", "ipv6:", "xds:///")):
-        return server
-    if not _HOST_AND_PORT.fullmatch(server):
-        raise InvalidRequestError(f"a server is named as host:port, such as localhost:50051, not {server!r}")
-    return f"dns:///{server}"
-
 
 class RemoteEngine:
     """Calls a server."""
 
-    def __init__(self, server: str) -> None:
-        self._server = server
-        self._channel = grpc.insecure_channel(address(server), OPTIONS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel = open_channel(connection)
         self._stub = FaceAnalysisServiceStub(self._channel)
         self._closed = False
 
@@ -77,6 +37,10 @@ class RemoteEngine:
     def list_models(self, timeout: float) -> pb.ListModelsResponse:
         """List the server's models."""
         return self._call(self._stub.ListModels, pb.ListModelsRequest(), timeout)
+
+    def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Ask for a model's card."""
+        return self._call(self._stub.GetModelCard, pb.GetModelCardRequest(name=name), timeout)
 
     def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Ask the server what it is and takes."""
@@ -90,18 +54,25 @@ class RemoteEngine:
     def _call(self, method: Callable[..., T], request: Message, timeout: float) -> T:
         if self._closed:
             raise closed()
-        try:
-            return method(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise closed() if self._closed else read_error(error, self._server) from error
+        deadline, attempt = time.monotonic() + timeout, 0
+        while True:
+            attempt += 1
+            try:
+                left = deadline - time.monotonic()
+                return method(request, timeout=left, metadata=self._connection.metadata)
+            except grpc.RpcError as error:
+                wait = advised_wait(error, attempt, deadline - time.monotonic())
+                if self._closed or wait is None:
+                    raise closed() if self._closed else read_error(error, self._connection) from error
+            time.sleep(wait)
 
 
 class AsyncRemoteEngine:
     """Calls a server from asyncio; the channel is made by the first call, on that call's event loop."""
 
-    def __init__(self, server: str) -> None:
-        self._server = server
-        self._target = address(server)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.check()
         self._channel: grpc.aio.Channel | None = None
         self._closed = False
 
@@ -112,6 +83,10 @@ class AsyncRemoteEngine:
     async def list_models(self, timeout: float) -> pb.ListModelsResponse:
         """List the server's models."""
         return await self._call(self._stub().ListModels, pb.ListModelsRequest(), timeout)
+
+    async def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Ask for a model's card."""
+        return await self._call(self._stub().GetModelCard, pb.GetModelCardRequest(name=name), timeout)
 
     async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Ask the server what it is and takes."""
@@ -127,33 +102,18 @@ class AsyncRemoteEngine:
         if self._closed:
             raise closed()
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._target, OPTIONS)
+            self._channel = open_async_channel(self._connection)
         return FaceAnalysisServiceStub(self._channel)
 
     async def _call(self, method: Callable[..., Awaitable[T]], request: Message, timeout: float) -> T:
-        try:
-            return await method(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise closed() if self._closed else read_error(error, self._server) from error
-
-
-def read_error(error: grpc.RpcError, server: str) -> MienError:
-    """Turn what gRPC raised into the error that it stands for."""
-    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
-    code, text = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE:
-        text = f"no server answers at {server} ({text}); is it running, and is the address right?"
-    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        text = f"{server} gave no answer in time; raise the timeout, or see whether the server is overloaded"
-    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
-        return ImageError(f"the image is larger than {server} takes ({text})", reason="IMAGE_TOO_LARGE")
-    return from_status(code.value[0], text, _reason(error))
-
-
-def _reason(error: grpc.Call | grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads of a Call
-    info = error_details_pb2.ErrorInfo()
-    for detail in status.details if status else ():
-        if detail.Unpack(info):
-            return "" if info.reason == error.code().name else str(info.reason)
-    return ""
+        deadline, attempt = time.monotonic() + timeout, 0
+        while True:
+            attempt += 1
+            try:
+                left = deadline - time.monotonic()
+                return await method(request, timeout=left, metadata=self._connection.metadata)
+            except grpc.RpcError as error:
+                wait = advised_wait(error, attempt, deadline - time.monotonic())
+                if self._closed or wait is None:
+                    raise closed() if self._closed else read_error(error, self._connection) from error
+            await asyncio.sleep(wait)

@@ -49,6 +49,13 @@ def seconds(timeout: float | None, default: float) -> float:
     return timeout
 
 
+def model_name(name: str) -> str:
+    """Return a model's name; raises `InvalidRequestError` where it is none that a message can carry."""
+    if not isinstance(name, str) or not name.isprintable():
+        raise InvalidRequestError(f"a model is named by text, such as 'mien-emotion', not {name!r}")
+    return name
+
+
 def image_bytes(image: ImageSource) -> bytes:
     """Return an image file's bytes; an array is encoded as PNG, without loss. Raises `ImageError`."""
     match image:

@@ -8,6 +8,8 @@ from google.rpc import code_pb2
 
 from mien.v1 import face_pb2, face_service_pb2
 
+_TOO_POOR = {"FACE_TOO_SMALL": "too small", "FACE_TOO_BLURRED": "too blurred"}
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -73,8 +75,18 @@ class Mood:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How much the picture of a face shows."""
+
+    size_px: float
+    """Height of the face's box, in pixels of the upright image."""
+    sharpness: float
+    """0 (flat) to 1 (the finest edges); brightness and contrast do not matter."""
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
-    """One face; what was not asked for, or failed, is None (or empty)."""
+    """One face; what was not asked for, failed or abstained is None (or empty)."""
 
     box: Box
     """In pixels."""
@@ -87,6 +99,15 @@ class Face:
     emotions: tuple[Emotion, ...]
     """All labels, most probable first."""
     mood: Mood | None
+    quality: Quality
+    abstained: tuple[str, ...]
+    """Why the tasks abstain, `FACE_TOO_SMALL` or `FACE_TOO_BLURRED`; empty where the face is good enough."""
+
+    @property
+    def abstention(self) -> str:
+        """Why the tasks abstain, in words, such as `too small to say`; empty where they do not."""
+        words = [_TOO_POOR.get(reason, "too poor") for reason in self.abstained]
+        return f"{' and '.join(words)} to say" if words else ""
 
     @property
     def emotion(self) -> Emotion | None:
@@ -103,6 +124,8 @@ class Face:
             said.append(f"{self.emotion.label} {self.emotion.probability:.0%}")
         if self.mood:
             said.append(f"mood {self.mood.label}")
+        if self.abstained:
+            said.append(self.abstention)
         return ", ".join(said)
 
 
@@ -119,6 +142,23 @@ class ModelInfo:
     summary: str
     is_default: bool
     parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What there is to know of a model before relying on it; as text, its Markdown."""
+
+    model: ModelInfo
+    markdown: str
+    """Figures by group, calibration, cost, data and terms, intended and forbidden uses."""
+
+    @classmethod
+    def from_message(cls, message: face_service_pb2.GetModelCardResponse) -> "ModelCard":
+        """Read a reply."""
+        return cls(model_info(message.model), message.markdown)
+
+    def __str__(self) -> str:
+        return self.markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +257,10 @@ class ServerInfo:
     max_image_bytes: int
     max_image_pixels: int
     max_faces: int
+    min_face: float
+    """Faces whose box is lower than this many pixels get no answers."""
+    min_sharpness: float
+    """Faces whose sharpness is lower get no answers."""
 
     @classmethod
     def from_message(cls, message: face_service_pb2.GetServerInfoResponse) -> Self:
@@ -230,6 +274,8 @@ class ServerInfo:
             max_image_bytes=message.max_image_bytes,
             max_image_pixels=message.max_image_pixels,
             max_faces=message.max_faces,
+            min_face=message.min_face,
+            min_sharpness=message.min_sharpness,
         )
 
 
@@ -258,7 +304,15 @@ def _face(face: face_pb2.Face) -> Face:
         gender=Gender(face.gender.value, face.gender.probability) if face.HasField("gender") else None,
         emotions=tuple(Emotion(emotion.label, emotion.probability) for emotion in face.emotions),
         mood=Mood(face.mood.valence, face.mood.arousal, face.mood.label) if face.HasField("mood") else None,
+        quality=Quality(face.quality.size_px, face.quality.sharpness),
+        abstained=tuple(_reason(reason) for reason in face.quality.abstained),
     )
+
+
+def _reason(value: face_pb2.Quality.Reason.ValueType) -> str:
+    """Return the reason's name, or its number where a newer server knows more reasons."""
+    known = face_pb2.Quality.Reason
+    return known.Name(value) if value in known.values() else str(value)
 
 
 def _landmarks(message: face_pb2.Landmarks) -> Landmarks:

@@ -28,14 +28,14 @@ class Faces:
 
     def largest_first(self, limit: int) -> "Faces":
         """Return the `limit` faces of largest area, largest first; equal ones keep their order."""
-        return self.chosen(np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit])
+        return self.take(np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit])
 
-    def chosen(self, rows: NDArray[np.intp]) -> "Faces":
-        """Return the faces of these rows, in their order."""
+    def take(self, places: NDArray[np.intp]) -> "Faces":
+        """Return the faces at the given places (M,), in that order."""
         return Faces(
-            boxes=self.boxes[rows],
-            points=None if self.points is None else self.points[rows],
-            scores=None if self.scores is None else self.scores[rows],
+            boxes=self.boxes[places],
+            points=None if self.points is None else self.points[places],
+            scores=None if self.scores is None else self.scores[places],
         )
 
     def moved(self, right: float, down: float) -> "Faces":
@@ -43,10 +43,7 @@ class Faces:
         shift = np.array([right, down, 0, 0], np.float32)
         return Faces(self.boxes + shift, None if self.points is None else self.points + shift[:2], self.scores)
 
-    def scaled(self, factor: NDArray[np.float32]) -> "Faces":
-        """Return the faces with coordinates times `factor`, (2,) for x and y."""
-        return Faces(
-            boxes=self.boxes * np.tile(factor, 2),
-            points=None if self.points is None else self.points * factor,
-            scores=self.scores,
-        )
+    def scaled(self, factor: float | NDArray[np.float32]) -> "Faces":
+        """Return the faces as they lie in the image scaled by `factor`: one number, or (2,) for x and y."""
+        both = np.broadcast_to(np.asarray(factor, np.float32), 2)
+        return Faces(self.boxes * np.tile(both, 2), None if self.points is None else self.points * both, self.scores)

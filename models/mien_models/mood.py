@@ -2,7 +2,7 @@
 
 Valence and arousal of an emotion word come from Russell and Mehrabian, Evidence for a Three-Factor Theory of
 Emotions, Journal of Research in Personality 11 (1977), table 1: mean ratings of terms, on scales from -1 to 1.
-A face's mood is the mean of those points, weighted by the calibrated probabilities.
+A face's mood is the mean of those points, weighted by the calibrated probabilities. `docs/mood.md` explains it.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ CIRCUMPLEX: dict[str, tuple[float, float]] = {
 neutral is the origin by definition."""
 
 _NEUTRAL_RADIUS = 0.2
+"""Distance from the origin below which a mood has no direction worth a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,10 @@ class Mood:
     arousal: float
     """Calm to aroused, -1 to 1."""
     label: str
-    """`excited`, `content`, `tense`, `gloomy`, or `neutral` close to the origin."""
+    """`excited`, `content`, `tense`, `gloomy`, or `neutral` close to the origin.
+
+    `content` names its quadrant, but no mixture of the seven emotions lies there.
+    """
 
 
 def mood(emotions: Mapping[str, float]) -> Mood:

@@ -3,6 +3,8 @@
 Every function leaves out what the labels cannot tell, so that a zip without a column costs only that column's figures.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +17,17 @@ BINS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 GROWN = 13
 """Years from which the figures named `age_13_up` count, since a small child's face tells little of its gender."""
 
+WORST_FACES = 30
+"""A group of fewer faces is not named the worst: its figure is mostly chance."""
+
 _CALIBRATION_BINS = 15
 _DIGITS = 4
 
 Figures = dict[str, object]
 _Floats = NDArray[np.float32]
 _Bools = NDArray[np.bool_]
+_Measure = Callable[[_Bools], dict[str, float]]
+"""The figures of the chosen faces, with their number `n`; the last one ranks groups."""
 
 
 def emotion(probabilities: _Floats, faces: FaceData) -> Figures:
@@ -66,26 +73,23 @@ def calibration_error(confidence: _Floats, right: _Bools) -> float:
 
 
 def gender(p_male: _Floats, faces: FaceData) -> Figures:
-    """Compare (N,) probabilities of male with the labels: overall, by gender, by race group, from 13 years on."""
+    """Compare (N,) probabilities of male with the labels: overall, by gender, race group and age, from 13 years on."""
     known = faces.male >= 0
     if not known.any():
         return {}
     says_male = p_male >= 0.5
     right = says_male == (faces.male == 1)
+    of_truth = np.where(faces.male == 1, p_male, 1 - p_male)[known].clip(min=1e-9)
     figures: Figures = {
         **_accuracy(right, known),
-        "by_gender": {
-            name: _accuracy(right, faces.male == code)
-            for code, name in enumerate(("female", "male"))
-            if (faces.male == code).any()
-        },
+        "nll": _short(-np.log(of_truth).mean()),
         "ece": calibration_error(np.where(says_male, p_male, 1 - p_male)[known], right[known]),
+        **_by_group(lambda chosen: _accuracy(right, chosen), known, faces),
     }
-    names = np.array(faces.race)
-    groups = {name: _accuracy(right, known & (names == name)) for name in sorted(set(names[known].tolist()) - {""})}
-    if groups:
-        worst = min(groups, key=lambda name: groups[name]["accuracy"])
-        figures |= {"by_race": groups, "worst_race": {"race": worst, **groups[worst]}}
+    races: dict[str, dict[str, float]] = figures.get("by_race", {})  # type: ignore[assignment]
+    if races:
+        worst = min(races, key=lambda name: races[name]["accuracy"])
+        figures["worst_race"] = {"race": worst, **races[worst]}
     grown = known & _exact(faces) & (faces.age[:, 0] >= GROWN)
     if grown.any():
         figures[f"age_{GROWN}_up"] = _accuracy(right, grown)
@@ -103,16 +107,62 @@ def age(years: _Floats, low: _Floats, high: _Floats, faces: FaceData) -> Figures
         grown = exact & (truth >= GROWN)
         figures["exact"] = {
             **_mae(error, exact),
-            "by_decade": _decades(error, truth, exact),
+            **_by_group(lambda chosen: _mae(error, chosen), exact, faces, worst=max),
             "coverage": _short(inside[exact].mean()),
             "mean_width": _short((high - low)[exact].mean()),
             **({f"age_{GROWN}_up": _mae(error, grown)} if grown.any() else {}),
         }
     binned = faces.age[:, 0] < faces.age[:, 1]
     if binned.any():
-        hit, near = _hits(years[binned], faces.age[binned])
-        figures["bins"] = {"n": int(binned.sum()), "hit": _short(hit.mean()), "hit_within_one": _short(near.mean())}
+        hit, near = (np.zeros(len(faces), bool) for _ in range(2))
+        hit[binned], near[binned] = _hits(years[binned], faces.age[binned])
+
+        def shares(chosen: _Bools) -> dict[str, float]:
+            return {
+                "n": int(chosen.sum()),
+                "hit_within_one": _short(near[chosen].mean()),
+                "hit": _short(hit[chosen].mean()),
+            }
+
+        figures["bins"] = {**shares(binned), **_by_group(shares, binned, faces)}
     return figures
+
+
+def _by_group(
+    measure: _Measure, known: _Bools, faces: FaceData, *, worst: Callable[..., tuple[str, str]] = min
+) -> Figures:
+    """Return the figures of each gender, race group and age that the faces' labels tell, and which group is worst."""
+    groups = {
+        kind: {name: measure(known & chosen) for name, chosen in masks.items() if (known & chosen).any()}
+        for kind, masks in _groups(faces).items()
+    }
+    figures: Figures = {f"by_{kind}": named for kind, named in groups.items() if named}
+    ranked = [
+        (kind, name) for kind, named in groups.items() for name, told in named.items() if told["n"] >= WORST_FACES
+    ]
+    if ranked:
+        kind, name = worst(ranked, key=lambda group: list(groups[group[0]][group[1]].values())[-1])
+        figures["worst"] = {"by": kind, "group": name, **groups[kind][name]}
+    return figures
+
+
+def _groups(faces: FaceData) -> Mapping[str, Mapping[str, _Bools]]:
+    """Return (N,) masks by kind of group and name: decades where ages are exact, else the data set's own bins."""
+    races, ages = np.array(faces.race), np.array([_age_name(low, high) for low, high in faces.age.tolist()])
+    youngest = {name: low for name, low in zip(ages.tolist(), faces.age[:, 0].tolist(), strict=True) if name}
+    return {
+        "gender": {name: faces.male == code for code, name in enumerate(("female", "male"))},
+        "race": {name: races == name for name in sorted(set(faces.race) - {""})},
+        "decade": {name: ages == name for name in sorted(youngest, key=lambda name: youngest[name])},
+    }
+
+
+def _age_name(low: int, high: int) -> str:
+    if low < 0:
+        return ""
+    if low == high:
+        return f"{low // 10 * 10}-{low // 10 * 10 + 9}"
+    return f"{low}+" if low >= BINS[-1] else f"{low}-{high}"
 
 
 def _hits(years: _Floats, bins: NDArray[np.int64]) -> tuple[_Bools, _Bools]:
@@ -122,11 +172,6 @@ def _hits(years: _Floats, bins: NDArray[np.int64]) -> tuple[_Bools, _Bools]:
     inside = (rounded >= youngest) & ((rounded <= oldest) | (youngest >= BINS[-1]))
     place, first, last = (np.searchsorted(BINS, ages, side="right") for ages in (rounded, youngest, oldest))
     return inside, inside | ((place >= first - 1) & (place <= last + 1))
-
-
-def _decades(error: _Floats, truth: NDArray[np.int64], exact: _Bools) -> Figures:
-    decades = truth // 10
-    return {f"{d * 10}-{d * 10 + 9}": _mae(error, exact & (decades == d)) for d in np.unique(decades[exact]).tolist()}
 
 
 def _exact(faces: FaceData) -> _Bools:

@@ -212,7 +212,7 @@ _SPECS = (
             heads={"gender": GenderHead(count=2, source="classes")},
         ),
         _AGED,
-        epochs=10,
+        epochs=5,
         augmentation=Augmentation(soften=0.1, noise=0.1, erase=0),
     ),
     Recipe(

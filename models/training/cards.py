@@ -1,26 +1,21 @@
-"""Write the model cards and the README's tables from the committed result files.
+"""Write the model cards and the README's table from the committed result files.
 
 python models/training/cards.py
 """
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import record
+import results
 from mien_models.registry import DEFAULTS, Entry, Registry
+from mien_training.recipes import RECIPES
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "models" / "results"
-CARDS = ROOT / "models" / "cards"
-README = ROOT / "README.md"
+CARDS = record.ROOT / "models" / "cards"
+README = record.ROOT / "README.md"
 
 _BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
-
-_DATA = {
-    "fer2013": "FER2013 (ICML 2013 challenge, research use) with the FER+ votes (MIT)",
-    "fairface": "FairFace (Karkkainen & Joo, arXiv 1908.04913, CC BY 4.0)",
-    "utkface": "UTKFace (non-commercial research)",
-}
 
 _LIMITS = """## Use it for, and not for
 
@@ -38,98 +33,194 @@ not a person's inner state; an age is a guess with a range.
 
 Trained on the faces of a few data sets, with their biases; the tables above show where it is worse. Not measured, and
 likely worse: faces under about 30 pixels, faces seen from the side, sunglasses, masks, heavy make-up, extreme light,
-drawings. The terms of the data sets above bind whoever trains on them again.
-"""
+drawings. The terms of the data sets above bind whoever trains on them again."""
 
-
-def results(name: str) -> list[dict[str, Any]]:
-    """Return a model's result files, by data set."""
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}.*.json"))]
+_KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
 
 
 def card(entry: Entry) -> str:
     """Return a model's card."""
-    spec, found = entry.spec, results(entry.spec.name)
+    spec, found = entry.spec, results.figures(entry.spec.name)
     default = [task for task, name in DEFAULTS.items() if name == spec.name]
     served = f"The default for {' and '.join(default)}." if default else "Not a default: named in the settings."
-    lines = [
-        f"# {spec.name} {spec.version}",
-        "",
-        f"{spec.summary} {served}",
-        "",
-        f"- Tasks: {', '.join(spec.heads)}. Network: {spec.architecture}, {spec.parameters:,} parameters.",
-        f"- Input: {spec.crop.size}x{spec.crop.size} {spec.input.colour}, {spec.crop.scale} x the face's height.",
-        f"- Weights: `{entry.path.name}`, {spec.weights.bytes if spec.weights else 0:,} bytes, `{entry.digest}`.",
-        f"- Trained on the `train` part, chosen and calibrated on the `val` part of: {_data_sets(found)}.",
-        f"- Calibration: {', '.join(f'{task}: {_calibration(head)}' for task, head in spec.heads.items())}.",
-        "",
-        "Figures are of the `val` parts, through the shipped ONNX file. They were seen when the model was chosen and",
-        "calibrated, so expect slightly worse on faces from elsewhere.",
+    parts = [
+        [f"# {spec.name} {spec.version}"],
+        [f"{spec.summary} {served}"],
+        [
+            f"- Tasks: {', '.join(spec.heads)}. Network: {spec.architecture}, {spec.parameters:,} parameters.",
+            f"- Input: {spec.crop.size}x{spec.crop.size} {spec.input.colour}, {spec.crop.scale} x the face's height.",
+            f"- Weights: `{entry.path.name}`, {spec.weights.bytes if spec.weights else 0:,} bytes, `{entry.digest}`.",
+        ],
+        [
+            "Figures are of the `val` parts, through the shipped ONNX file. They were seen when the model was chosen",
+            "and calibrated, so expect slightly worse on faces from elsewhere.",
+        ],
     ]
-    for result in found:
-        lines += ["", f"## On {result['data']['file'].removesuffix('.zip')} ({result['n']:,} faces)", ""]
+    for data, result in found.items():
+        parts.append([f"## On {data} ({result['n']:,} faces)"])
         for task, figures in result["metrics"].items():
-            if task != "cost" and figures:
-                lines += [*_SECTIONS[task](figures), ""]
-        lines += [f"Command: `{result['command']}`"]
-    costs = [result["metrics"]["cost"] for result in found if "cost" in result["metrics"]]
-    if costs:
-        lines += ["", "## Cost", "", "Milliseconds of one call through ONNX Runtime on one thread:", ""]
-        lines += ["| task | 1 face | 8 faces | 32 faces |", "| --- | --- | --- | --- |"]
-        for task, times in costs[0]["milliseconds"].items():
-            lines.append(f"| {task} | {times['1']:.2f} | {times['8']:.2f} | {times['32']:.2f} |")
-    return "\n".join([*lines, "", _LIMITS])
+            parts += _SECTIONS[task](figures) if task in _SECTIONS and figures else []
+    parts += [*_calibration(entry, found), *_stability(spec.name), *_cost(spec.name), *_data(spec.name, found)]
+    return "\n\n".join([*("\n".join(lines) for lines in parts), _LIMITS, *_commands(spec.name, found)]) + "\n"
 
 
-def _data_sets(found: list[dict[str, Any]]) -> str:
-    return "; ".join(_DATA[result["data"]["file"].removesuffix(".zip")] for result in found)
+def _table(*rows: tuple[object, ...]) -> list[str]:
+    lines = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
 
 
-def _calibration(head: Any) -> str:
+def _emotion(figures: dict[str, Any]) -> Iterator[list[str]]:
+    fer, plus = figures["fer"], figures.get("ferplus")
+    lines = [f"Emotion: {fer['accuracy']:.1%} of FER2013's labels."]
+    if plus:
+        lines.append(f"{plus['accuracy']:.1%} of the FER+ majority labels ({plus['n']:,} faces).")
+    yield lines
+    rows = [
+        (name, _percent(recall), _percent(plus["recall"][name] if plus else None))
+        for name, recall in fer["recall"].items()
+    ]
+    yield _table(("emotion", "recall, FER2013", "recall, FER+"), *rows)
+    yield ["FER2013 says nothing of its people, so figures by gender, race group or age cannot be told."]
+
+
+def _gender(figures: dict[str, Any]) -> Iterator[list[str]]:
+    lines = [f"Gender: {figures['accuracy']:.1%} right.{_worst(figures, 'accuracy')}"]
+    if "age_13_up" in figures:
+        lines.append(f"From 13 years on: {figures['age_13_up']['accuracy']:.1%}.")
+    yield lines
+    yield _groups(figures, ("right", "accuracy"))
+
+
+def _age(figures: dict[str, Any]) -> Iterator[list[str]]:
+    if "exact" in figures:
+        exact = figures["exact"]
+        yield [f"Age: {exact['mae']:.2f} years mean error.{_worst(exact, 'mae')}"]
+        yield _groups(exact, ("mean error, years", "mae"))
+    if "bins" in figures:
+        bins = figures["bins"]
+        told = f"{bins['hit']:.1%} hit, {bins['hit_within_one']:.1%} hit within one bin."
+        yield [f"Age bins: {told}{_worst(bins, 'hit')}"]
+        yield _groups(bins, ("hit", "hit"), ("within one bin", "hit_within_one"))
+
+
+_SECTIONS = {"age": _age, "gender": _gender, "emotion": _emotion}
+
+
+def _groups(figures: dict[str, Any], *columns: tuple[str, str]) -> list[str]:
+    """Return one row a group: gender, race group, age."""
+    rows = [
+        (_KINDS[kind], name, f"{group['n']:,}", *(_figure(key, group[key]) for _, key in columns))
+        for kind in _KINDS
+        for name, group in figures.get(f"by_{kind}", {}).items()
+    ]
+    return _table(("group by", "group", "faces", *(title for title, _ in columns)), *rows)
+
+
+def _worst(figures: dict[str, Any], key: str) -> str:
+    worst = figures.get("worst")
+    if not worst:
+        return ""
+    unit = " years" if key == "mae" else ""
+    told = f"{_figure(key, worst[key])}{unit} ({worst['n']:,} faces)"
+    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {told}."
+
+
+def _figure(key: str, value: float) -> str:
+    return f"{value:.2f}" if key == "mae" else f"{value:.1%}"
+
+
+def _calibration(entry: Entry, found: dict[str, results.Result]) -> Iterator[list[str]]:
+    rows = []
+    for data, result in found.items():
+        for task, told in result["metrics"].items():
+            part = told.get("fer", told.get("exact", told))
+            before = part.get("uncalibrated", {})
+            rows += [
+                (f"{task}, {data}", title, f"{before[key]:.3f}" if key in before else "-", f"{part[key]:.3f}")
+                for key, title in _CALIBRATED.items()
+                if key in part
+            ]
+    yield ["## Calibration"]
+    fitted = ", ".join(f"{task}: {_fitted(head)}" for task, head in entry.spec.heads.items())
+    yield [
+        f"Fitted on `val`: {fitted}. Before means temperature 1; a range that has no temperature has no before.",
+        *(["A range is meant to hold the age of 80 % of the faces."] if "age" in entry.spec.heads else []),
+    ]
+    yield _table(("task, data", "figure", "before", "after"), *rows)
+
+
+_CALIBRATED = {
+    "ece": "expected calibration error",
+    "nll": "negative log-likelihood",
+    "coverage": "share of ages in their range",
+    "mean_width": "width of the range, years",
+}
+
+
+def _fitted(head: Any) -> str:
     names = ("temperature", "mix", "lower", "upper", "margin", "slope")
     return " ".join(f"{name} {getattr(head, name)}" for name in names if hasattr(head, name))
 
 
-def _emotion(figures: dict[str, Any]) -> list[str]:
-    fer, plus = figures["fer"], figures.get("ferplus")
-    lines = [f"Emotion: {fer['accuracy']:.1%} of FER2013's labels, calibration error {fer['ece']:.3f}."]
-    if plus:
-        lines.append(f"{plus['accuracy']:.1%} of the FER+ majority labels ({plus['n']:,} faces).")
-    lines += ["", "| emotion | recall, FER2013 | recall, FER+ |", "| --- | --- | --- |"]
-    for name in fer["recall"]:
-        other = plus["recall"][name] if plus else None
-        lines.append(f"| {name} | {_percent(fer['recall'][name])} | {_percent(other)} |")
-    return lines
+def _stability(name: str) -> Iterator[list[str]]:
+    told = results.stability(name)
+    if not told:
+        return
+    yield ["## When the same face comes a little differently"]
+    yield [f"{told['n']:,} faces of {told['data']['file'].removesuffix('.zip')}, cut again with one thing changed:"]
+    titles = {
+        ("age", "mean_absolute_years"): "age moves, years",
+        ("age", "mean_years"): "of it in one direction",
+        ("gender", "changed"): "other gender",
+        ("emotion", "changed"): "other emotion",
+    }
+    columns = [key for key in titles if key[0] in told["tasks"]]
+    rows = [(change, *(_change(key, by[task][key]) for task, key in columns)) for change, by in told["changes"].items()]
+    yield _table(("change", *(titles[key] for key in columns)), *rows)
 
 
-def _gender(figures: dict[str, Any]) -> list[str]:
-    lines = [f"Gender: {figures['accuracy']:.1%} right, calibration error {figures['ece']:.3f}."]
-    if "age_13_up" in figures:
-        lines.append(f"From 13 years on: {figures['age_13_up']['accuracy']:.1%}.")
-    lines += ["", "| group | faces | right |", "| --- | --- | --- |"]
-    groups = sorted(figures.get("by_race", {}).items(), key=lambda item: item[1]["accuracy"])
-    for name, group in [*groups, *figures["by_gender"].items()]:
-        lines.append(f"| {name} | {group['n']:,} | {group['accuracy']:.1%} |")
-    return lines
+def _change(key: str, value: float) -> str:
+    return {"changed": f"{value:.1%}", "mean_years": f"{value:+.2f}"}.get(key, f"{value:.2f}")
 
 
-def _age(figures: dict[str, Any]) -> list[str]:
-    lines = []
-    if "exact" in figures:
-        exact = figures["exact"]
-        lines.append(
-            f"Age: {exact['mae']:.2f} years mean error; the range holds the truth for {exact['coverage']:.1%} "
-            f"of the faces and is {exact['mean_width']:.1f} years wide on average."
-        )
-        lines += ["", "| age | faces | mean error, years |", "| --- | --- | --- |"]
-        lines += [f"| {name} | {group['n']:,} | {group['mae']:.2f} |" for name, group in exact["by_decade"].items()]
-    if "bins" in figures:
-        bins = figures["bins"]
-        lines.append(f"Age bins: {bins['hit']:.1%} hit, {bins['hit_within_one']:.1%} hit within one bin.")
-    return lines
+def _cost(name: str) -> Iterator[list[str]]:
+    told = results.cost(name)
+    if told:
+        machine = told["machine"]
+        yield ["## Cost"]
+        yield [
+            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of processor time of one call,",
+            f"on one thread, all models in turns ({machine['processor']}, ONNX Runtime {machine['onnxruntime']}):",
+        ]
+        rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in told["milliseconds"].items()]
+        yield _table(("task", "1 face", "8 faces", "32 faces"), *rows)
+    variants = results.precision(name)
+    if variants:
+        yield ["In other precision, one face, in turns with the file that ships (float32):"]
+        rows = [
+            (kind, task, f"{variant['milliseconds'][task]:.2f}", _of_val(figure))
+            for kind, variant in variants["variants"].items()
+            for task, figure in variant["val"].items()
+        ]
+        yield _table(("precision", "task", "milliseconds", "on `val`"), *rows)
 
 
-_SECTIONS = {"age": _age, "gender": _gender, "emotion": _emotion}
+def _of_val(figure: dict[str, float]) -> str:
+    ((key, value),) = figure.items()
+    return f"{value:.2f} years mean error" if key == "mae" else f"{value:.1%} right"
+
+
+def _data(name: str, found: dict[str, results.Result]) -> Iterator[list[str]]:
+    trained = RECIPES[name].data if name in RECIPES else tuple(found)
+    yield ["## Data and terms"]
+    yield ["Trained on the `train` parts, chosen and calibrated on the `val` parts of:"]
+    yield _table(("data", "terms"), *(results.DATA_SETS[data] for data in trained))
+
+
+def _commands(name: str, found: dict[str, results.Result]) -> Iterator[str]:
+    told = results.stability(name)
+    commands = [result["command"] for result in (*found.values(), *([told] if told else []))]
+    yield "## How the figures are made\n\n```\n" + "\n".join(commands) + "\n```"
 
 
 def _percent(value: float | None) -> str:
@@ -138,30 +229,25 @@ def _percent(value: float | None) -> str:
 
 def overview() -> str:
     """Return the README's table of all models."""
-    rows = ["| model | for | figure on `val` | parameters |", "| --- | --- | --- | --- |"]
+    rows = []
     for entry in Registry().entries():
         name = entry.spec.name
-        said = [text for result in results(name) for text in _headline(result)]
+        said = [text for data, result in results.figures(name).items() for text in _headline(data, result["metrics"])]
         default = ", default" if name in DEFAULTS.values() else ""
         link = f"[{name}](models/cards/{name}.md)"
-        rows.append(
-            f"| {link} | {', '.join(entry.spec.heads)}{default} | {'; '.join(said)} | {entry.spec.parameters:,} |"
-        )
-    return "\n".join(rows)
+        rows.append((link, f"{', '.join(entry.spec.heads)}{default}", "; ".join(said), f"{entry.spec.parameters:,}"))
+    return "\n".join(_table(("model", "for", "figure on `val`", "parameters"), *rows))
 
 
-def _headline(result: dict[str, Any]) -> list[str]:
-    said, name = [], {"fer2013": "FER2013", "fairface": "FairFace", "utkface": "UTKFace"}
-    where = name[result["data"]["file"].removesuffix(".zip")]
-    measured = result["metrics"]
+def _headline(data: str, measured: dict[str, Any]) -> Iterator[str]:
+    where = {"fer2013": "FER2013", "fairface": "FairFace", "utkface": "UTKFace"}[data]
     if measured.get("emotion"):
-        said.append(f"emotion {measured['emotion']['fer']['accuracy']:.1%} {where}")
-        said.append(f"{measured['emotion']['ferplus']['accuracy']:.1%} FER+")
+        yield f"emotion {measured['emotion']['fer']['accuracy']:.1%} {where}"
+        yield f"{measured['emotion']['ferplus']['accuracy']:.1%} FER+"
     if measured.get("gender"):
-        said.append(f"gender {measured['gender']['accuracy']:.1%} {where}")
+        yield f"gender {measured['gender']['accuracy']:.1%} {where}"
     if measured.get("age", {}).get("exact"):
-        said.append(f"age {measured['age']['exact']['mae']:.2f} years {where}")
-    return said
+        yield f"age {measured['age']['exact']['mae']:.2f} years {where}"
 
 
 def filled(document: str) -> str:
@@ -171,11 +257,15 @@ def filled(document: str) -> str:
     return f"{before}{_BEGIN}\n{overview()}\n{_END}{after}"
 
 
+def documents() -> dict[Path, str]:
+    """Return every document that is made from result files: cards, and the README with its table."""
+    cards = {CARDS / f"{entry.spec.name}.md": card(entry) for entry in Registry().entries()}
+    return cards | {README: filled(README.read_text(encoding="utf-8"))}
+
+
 def main() -> None:
     """Write every card and the README's table."""
-    for entry in Registry().entries():
-        (CARDS / f"{entry.spec.name}.md").write_text(card(entry), encoding="utf-8")
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    record.write(documents())
 
 
 if __name__ == "__main__":

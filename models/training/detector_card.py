@@ -3,16 +3,15 @@
 python models/training/detector_card.py
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
+import record
+import results
+from cards import CARDS
 from mien_models.detect import DETECTORS
 
-ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "models" / "results" / "mien.detector.json"
-CARD = ROOT / "models" / "cards" / "mien-detector.md"
-DOCUMENT = ROOT / "docs" / "detectors.md"
+CARD = CARDS / "mien-detector.md"
+DOCUMENT = record.ROOT / "docs" / "detectors.md"
 
 _BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -27,7 +26,7 @@ they are not part of the project; their collections are named in `models/trainin
 """
 
 
-def card(result: dict[str, Any]) -> str:
+def card(result: results.Result) -> str:
     """Return the detector's card."""
     crops = result["crops"]
     lines = [
@@ -75,7 +74,7 @@ def card(result: dict[str, Any]) -> str:
     return "\n".join([*lines, _LIMITS])
 
 
-def overview(result: dict[str, Any]) -> list[str]:
+def overview(result: results.Result) -> list[str]:
     """Return the table that says which detector to take."""
     rows = [
         "| detector | recall, faces > 24 px | false boxes | average precision | ms at 640x480 | ms at 320x320 |",
@@ -91,7 +90,7 @@ def overview(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _sizes(result: dict[str, Any]) -> list[str]:
+def _sizes(result: results.Result) -> list[str]:
     rows = ["| longer side | faces | " + " | ".join(f"{name}: recall, AP" for name in DETECTORS) + " |"]
     rows.append("| --- " * (2 + len(DETECTORS)) + "|")
     for size, first in result["val"][DETECTORS[0]]["by_size"].items():
@@ -101,7 +100,7 @@ def _sizes(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _poses(result: dict[str, Any]) -> list[str]:
+def _poses(result: results.Result) -> list[str]:
     rows = ["| pose | faces | " + " | ".join(DETECTORS) + " |", "| --- " * (2 + len(DETECTORS)) + "|"]
     for pose, first in result["val"][DETECTORS[0]]["by_pose"].items():
         told = [_percent(result["val"][name]["by_pose"][pose]["recall"]) for name in DETECTORS]
@@ -109,20 +108,20 @@ def _poses(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _drawn(result: dict[str, Any]) -> str:
+def _drawn(result: results.Result) -> str:
     drawn = {name: result["val"][name]["drawn_by_people"] for name in DETECTORS}
     count = drawn[DETECTORS[0]]["faces"]
     return ", ".join(f"{name} {figures['recall']:.1%}" for name, figures in drawn.items()) + f" of {count}"
 
 
-def _points(result: dict[str, Any]) -> list[str]:
+def _points(result: results.Result) -> list[str]:
     rows = ["| detector | faces | mean error | median error |", "| --- | --- | --- | --- |"]
     for name, figures in result["points"].items():
         rows.append(f"| {name} | {figures['faces']} | {_percent(figures['mean'])} | {_percent(figures['median'])} |")
     return [*rows, "", "Mean distance of the five points from those that people set, as a share of the box's size."]
 
 
-def _counted(result: dict[str, Any]) -> list[str]:
+def _counted(result: results.Result) -> list[str]:
     rows = ["| detector | faces found | boxes too many | boxes where there is no face |", "| --- | --- | --- | --- |"]
     for name, figures in result["counted"].items():
         rows.append(
@@ -136,19 +135,18 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def filled(document: str, result: dict[str, Any]) -> str:
+def filled(document: str, result: results.Result) -> str:
     """Return a document with the overview between its marks."""
     before, _, rest = document.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return "\n".join([f"{before}{_BEGIN}", *overview(result), f"{_END}{after}"])
 
 
-def main() -> None:
-    """Write the card and the table."""
-    result = json.loads(RESULT.read_text(encoding="utf-8"))
-    CARD.write_text(card(result), encoding="utf-8")
-    DOCUMENT.write_text(filled(DOCUMENT.read_text(encoding="utf-8"), result), encoding="utf-8")
+def documents() -> dict[Path, str]:
+    """Return the card, and the document with its table; nothing where the detectors were not judged."""
+    told = results.detector()
+    return {CARD: card(told), DOCUMENT: filled(DOCUMENT.read_text(encoding="utf-8"), told)} if told else {}
 
 
 if __name__ == "__main__":
-    main()
+    record.write(documents())

@@ -1,4 +1,4 @@
-"""Judge a shipped model as it is served: a labelled zip in, a result file and one line of answers a face out.
+"""Judge a model as it is served: a labelled zip in, a result file and one line of answers a face out.
 
 Run from the repository's root, for example:
 
@@ -6,14 +6,7 @@ Run from the repository's root, for example:
 """
 
 import csv
-import hashlib
 import io
-import json
-import os
-import shlex
-import statistics
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -22,15 +15,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+import chips
+import cost as costs
+import record
+import uncalibrated
 from mien_models import runtime
 from mien_models.registry import ANSWERS, TASKS, Entry, ModelError, Registry
 from mien_models.spec import EMOTIONS, Task
+from mien_orchestrator.assembly import make_registry
+from mien_orchestrator.settings import Settings, SettingsError
 from mien_training import metrics
 from mien_training.dataset import DatasetError, FaceData, load
 
 _BATCH = 64
-_COST_BATCHES = (1, 8, 32)
-_COST_REPEATS = 51
 
 Answers = Mapping[str, NDArray[np.float32]]
 
@@ -42,45 +39,69 @@ def main(
     split: Annotated[str, typer.Option(help="Rows to judge on; 'all' takes every row.")] = "all",
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
     predictions: Annotated[Path | None, typer.Option(dir_okay=False, help="CSV file of the answers.")] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Cut the chips anew, this many heights of the face box wide, edges repeated."),
+    ] = None,
     cost: Annotated[bool, typer.Option("--cost", help="Measure size and time too; slow.")] = False,
 ) -> None:
-    """Evaluate a shipped model through ONNX Runtime; name exactly one of --model and --task."""
+    """Evaluate a model of the package or of the model store; name exactly one of --model and --task."""
     if (model is None) == (task is None):
         raise typer.BadParameter("name exactly one of --model and --task")
     _check_paths(data, [path for path in (out, predictions) if path])
-    options = {
+    options: record.Options = {
         "--model": model,
         "--task": task,
         "--data": data,
         "--split": split,
         "--out": out,
         "--predictions": predictions,
+        "--scale": scale,
+        "--cost": cost,
     }
     try:
         entry, tasks = _choose(model, task)
-        faces = load(data, split=split, size=entry.spec.crop.size)
-        answers = predict(entry, tasks, faces.images)
+        faces, crops = read(data, split, entry, scale)
+        answers = predict(entry, tasks, crops)
+        plain = {
+            name: measure([name], told, faces)[name]
+            for name, told in uncalibrated.answers(entry, tasks, answers, crops).items()
+        }
+        figures = uncalibrated.compared(measure(tasks, answers, faces), plain)
         result = {
-            "model": entry.spec.name,
-            "version": entry.spec.version,
-            "digest": entry.digest,
+            **record.of_model(entry),
             "tasks": tasks,
-            "data": {"file": data.name, "sha256": _sha256(data)},
             "split": split,
             "n": len(faces),
-            "command": _command(options, cost=cost),
-            "commit": _commit(),
-            "metrics": measure(tasks, answers, faces) | ({"cost": measure_cost(entry, tasks)} if cost else {}),
+            **({"scale": scale} if scale else {}),
+            **record.of_run("evaluate.py", options, [data]),
+            "metrics": figures | ({"cost": costs.measure(entry, tasks)} if cost else {}),
         }
-        report = json.dumps(result, indent=2) + "\n"
-        _write(
+        report = record.text(result)
+        record.write(
             ({out: report} if out else {}) | ({predictions: table(faces.files, answers)} if predictions else {}),
         )
-    except (DatasetError, ModelError, OSError) as error:
+    except (DatasetError, ModelError, SettingsError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     if not out:
         typer.echo(report, nl=False)
+
+
+def registry() -> Registry:
+    """Return the models of the package and of the user's store; raises `ModelError` and `SettingsError`."""
+    return make_registry(Settings.load())
+
+
+def read(data: Path, split: str, entry: Entry, scale: float | None) -> tuple[FaceData, NDArray[np.uint8]]:
+    """Return the faces and the model's crops of them: the chips resized, or cut anew at `scale`."""
+    wanted = entry.spec.crop
+    if scale is None:
+        faces = load(data, split=split, size=wanted.size)
+        return faces, faces.images
+    framed = chips.frame(data)
+    faces = load(data, split=split, size=framed.size)
+    return faces, chips.cut_again(faces.images, framed, wanted.model_copy(update={"scale": scale}))
 
 
 def predict(entry: Entry, tasks: Sequence[Task], crops: NDArray[np.uint8]) -> Answers:
@@ -102,31 +123,6 @@ def measure(tasks: Sequence[Task], answers: Answers, faces: FaceData) -> dict[st
         "emotion": lambda: metrics.emotion(answers["probabilities"], faces),
     }
     return {task: measures[task]() for task in tasks}
-
-
-def measure_cost(entry: Entry, tasks: Sequence[Task]) -> metrics.Figures:
-    """Return parameters, bytes, and for each task the median milliseconds a call takes at each batch size."""
-    return {
-        "parameters": entry.spec.parameters,
-        "bytes": entry.spec.weights.bytes if entry.spec.weights else None,
-        "threads": 1,
-        "milliseconds": {
-            task: {str(batch): _milliseconds(runtime.load(entry, task), batch) for batch in _COST_BATCHES}
-            for task in tasks
-        },
-    }
-
-
-def _milliseconds(served: runtime.Model, batch: int) -> float:
-    size = served.entry.spec.crop.size
-    crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-    served.predict(crops)
-    seconds = []
-    for _ in range(_COST_REPEATS):
-        started = time.perf_counter()
-        served.predict(crops)
-        seconds.append(time.perf_counter() - started)
-    return round(statistics.median(seconds) * 1000, 3)
 
 
 def table(files: Sequence[str], answers: Answers) -> str:
@@ -152,10 +148,10 @@ def _text(values: NDArray[np.float32], digits: int) -> list[str]:
 
 
 def _choose(model: str | None, task: Task | None) -> tuple[Entry, list[Task]]:
-    registry = Registry()
+    models = registry()
     if task:
-        return registry.for_task(task), [task]
-    entry = registry.get(model or "")
+        return models.for_task(task), [task]
+    entry = models.get(model or "")
     return entry, [task for task in TASKS if task in entry.spec.heads]
 
 
@@ -165,43 +161,6 @@ def _check_paths(data: Path, outputs: Sequence[Path]) -> None:
     for path in outputs:
         if not path.parent.is_dir():
             raise typer.BadParameter(f"folder {path.parent} does not exist")
-
-
-def _command(options: Mapping[str, str | Path | None], *, cost: bool) -> str:
-    """Return the command to repeat; an absolute path shrinks to its last part, so that no machine's folders show."""
-    words = ["python", "models/training/evaluate.py"]
-    for option, value in options.items():
-        if value is not None:
-            words += [option, value.name if isinstance(value, Path) and value.is_absolute() else str(value)]
-    return shlex.join([*words, "--cost"] if cost else words)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _commit() -> str | None:
-    """Return the commit that this file belongs to, or None outside a repository or without git."""
-    try:
-        command = ["git", "rev-parse", "HEAD"]
-        told = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return told.stdout.strip()
-
-
-def _write(texts: Mapping[Path, str]) -> None:
-    """Write all files or none: each beside its place first, then moved there in one step."""
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in texts}
-    try:
-        for path, text in texts.items():
-            partial[path].write_text(text, encoding="utf-8")
-        for path, part in partial.items():
-            part.replace(path)
-    finally:
-        for part in partial.values():
-            part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

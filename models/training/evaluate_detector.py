@@ -6,7 +6,6 @@ Run from the repository's root, for example:
 """
 
 import csv
-import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+import record
 from mien_models.detect import DETECTORS, Detector, DetectorError, create
 from mien_models.faces import Faces
 from mien_models.image import ImageError, decode
@@ -57,6 +57,16 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
     """Count found faces and false boxes, and measure the time on one thread."""
+    options: record.Options = {
+        "--photos": photos,
+        "--boxes": boxes,
+        "--detector": detector,
+        "--long-side": long_side,
+        "--min-score": min_score,
+        "--tiles": tiles,
+        "--repeats": repeats,
+        "--json": as_json,
+    }
     try:
         truth = read_boxes(boxes)
         images = [decode((photos / name).read_bytes()).pixels for name in truth]
@@ -71,14 +81,21 @@ def main(
     turns = look(detectors, images, repeats=repeats)
     figures = {name: measure(turn, list(truth.values())) for name, turn in turns.items()}
     if as_json:
-        typer.echo(json.dumps({"photographs": len(images), "long_side": long_side, "detectors": figures}, indent=2))
+        result = {
+            "photographs": len(images),
+            "long_side": long_side,
+            **record.of_run("evaluate_detector.py", options, [boxes]),
+            "machine": record.machine(),
+            "detectors": figures,
+        }
+        typer.echo(record.text(result), nl=False)
     else:
         Console(width=110).print(_table(figures))
 
 
 def read_boxes(path: Path) -> dict[str, NDArray[np.float32]]:
     """Return each file's boxes (N, 4), in the order of the CSV file; raises `BoxesError`."""
-    rows = defaultdict(list)
+    rows: defaultdict[str, list[list[float]]] = defaultdict(list)
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)

@@ -7,9 +7,7 @@ Run from the repository's root, for example:
 
 import csv
 import itertools
-import json
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+import record
 from evaluate_detector import look
 from mien_models import runtime
 from mien_models.crop import cut
@@ -42,7 +41,7 @@ from mien_training.detection_metrics import (
 )
 from mien_training.photographs import Photograph, load_photographs
 
-KNOWN = Path(__file__).parents[2] / "benchmarks" / "known_photographs.csv"
+KNOWN = record.ROOT / "benchmarks" / "known_photographs.csv"
 """Photographs with the faces counted by eye."""
 
 SIZES: dict[str, Sizes] = {"all": ALL, "<24": (0, 24), "24-64": (24, 64), ">64": (64, math.inf), ">24": COMMON}
@@ -68,7 +67,9 @@ def main(
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
 ) -> None:
     """Judge all detectors."""
-    val = load_photographs(data / "detect.zip", split="val")
+    options: record.Options = {"--data": data, "--photographs": photographs, "--out": out}
+    labelled = data / "detect.zip"
+    val = load_photographs(labelled, split="val")
     detectors = {name: _detector(name) for name in DETECTORS}
     turns = look(detectors, [item.image for item in val])
     found = {name: turn.faces for name, turn in turns.items()}
@@ -80,16 +81,17 @@ def main(
         "parameters": spec.parameters,
         "bytes": spec.weights.bytes if spec.weights else None,
         "min_score": spec.min_score,
-        "command": " ".join(["python", *(_short(word) for word in sys.argv)]),
+        **record.of_run("judge_detector.py", options, [labelled]),
+        "machine": record.machine(),
         "val": {name: _labelled(name, faces, val) for name, faces in found.items()},
         "counted": {name: _counted(detector, photographs) for name, detector in detectors.items()},
         "points": {name: _point_error(found[name], val) for name in ("mien", "yunet")},
         "crops": _changed_answers(found["mien"], found["yunet"], val),
         "time": _times(detectors, val),
     }
-    report = json.dumps(result, indent=2) + "\n"
+    report = record.text(result)
     if out:
-        out.write_text(report, encoding="utf-8")
+        record.write({out: report})
     else:
         typer.echo(report, nl=False)
 
@@ -97,11 +99,6 @@ def main(
 def _detector(name: str, min_score: float | None = None) -> Detector:
     path = None if name == "mien" else Settings.load(detector=name).detector_file
     return create(name, model_path=path, long_side=_LONG_SIDE, min_score=min_score)
-
-
-def _short(word: str) -> str:
-    """Return an absolute path's last part, so that no machine's folders show."""
-    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _labelled(name: str, found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
@@ -187,16 +184,18 @@ def _point_error(found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
 
 def _changed_answers(ours: Sequence[Faces], theirs: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
     """Share of faces whose answer differs between our crop and YuNet's, task by task."""
-    pairs = list(_both(ours, theirs, val))
+    images, left, right = zip(*_both(ours, theirs, val), strict=True)
     registry = Registry()
-    changed: Figures = {"faces": sum(len(mine) for _, mine, _ in pairs)}
+    changed: Figures = {"faces": sum(map(len, left))}
     tasks: tuple[Task, ...] = ("age", "gender", "emotion")
     for task in tasks:
         entry = registry.for_task(task)
         model = runtime.load(entry, task)
         mine, other = (
-            model.predict(np.concatenate([cut(pair[0], pair[which], entry.spec.crop) for pair in pairs]))
-            for which in (1, 2)
+            model.predict(
+                np.concatenate([cut(image, face, entry.spec.crop) for image, face in zip(images, faces, strict=True)])
+            )
+            for faces in (left, right)
         )
         if task == "age":
             changed["age_years"] = _rounded(float(np.abs(mine["years"] - other["years"]).mean()))
@@ -216,13 +215,13 @@ def _both(
         pairs = match(mine, other.boxes, item.ignored).pairs
         pairs = pairs[other.boxes[pairs[:, 1], 3] >= LEAST_CROP]
         if len(pairs):
-            yield item.image, mine.chosen(pairs[:, 0]), other.chosen(pairs[:, 1])
+            yield item.image, mine.take(pairs[:, 0]), other.take(pairs[:, 1])
 
 
 def _times(detectors: Mapping[str, Detector], val: Sequence[Photograph]) -> Figures:
     """Median milliseconds of processor time of a whole look, by turns, and their ratio to YuNet's."""
     cv2.setNumThreads(1)
-    figures: Figures = {"threads": 1, "looks": _LOOKS}
+    figures: Figures = {"looks": _LOOKS}
     pictures = [item.image for item in val if len(item.boxes)]
     for label, (height, width) in _TIMED.items():
         spent: dict[str, list[float]] = {name: [] for name in detectors}

@@ -4,6 +4,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from mien_models.detect import Detector, create
 from mien_models.image import ImageLimits
+from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
 from mien_models.runtime import load
 from mien_models.spec import Task
@@ -54,6 +55,7 @@ def make_service(settings: Settings, backend: Backend, executor: Executor, shape
         models=served_models(settings, registry),
         limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
         max_faces=settings.max_faces,
+        quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
         executor=executor,
     )
     return FaceAnalysis(ensemble, registry, settings, shape)

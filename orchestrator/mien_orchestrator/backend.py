@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.v1.face_pb2 import ModelInfo
 from mien_models.runtime import Model
 from mien_models.spec import Task
 
@@ -26,6 +27,8 @@ class Prediction:
     """Time waiting for the model."""
     transport_ms: float
     """Time on the way there and back."""
+    model: ModelInfo | None = None
+    """The model that answered, where it may be another than the settings name: a worker's changes while it serves."""
 
 
 class Backend(Protocol):

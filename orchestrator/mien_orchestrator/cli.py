@@ -1,7 +1,6 @@
 """The command `mien`: the server's side."""
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ from mien.errors import MienError
 from mien.version import __version__
 from mien_models.detect import DETECTORS, DetectorError
 from mien_models.registry import ModelError
-from mien_orchestrator import models_cli
+from mien_orchestrator import logs, models_cli
 from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.tokens import make_token, token_line
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Serve Mien's models."
@@ -38,15 +38,15 @@ def _main(
 @app.command()
 def serve(
     inline: Annotated[bool, typer.Option("--inline", help="One process with all models, without Ray.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings file (YAML).")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file or Ray Serve config (YAML).")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="50051")] = None,
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.load(config=config, host=host, port=port, detector=detector)
+        logs.configure(settings)
         if inline:
             from mien_orchestrator.single import serve as serve_single
 
@@ -56,6 +56,37 @@ def serve(
     except (MienError, SettingsError, ModelError, DetectorError) as error:
         typer.echo(f"mien: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Whose token it is, as the log tells.")] = "client",
+) -> None:
+    """Make a token: standard output gets its line for the token file, standard error the token, shown this once."""
+    made = make_token()
+    try:
+        typer.echo(token_line(name, made))
+    except SettingsError as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"token of {name}, which nobody can show again: {made}", err=True)
+
+
+@app.command()
+def health(
+    server: Annotated[str, typer.Option(help="Address of the server.")] = "127.0.0.1:50051",
+    service: Annotated[str, typer.Option(help="A task, or a gRPC service; without it, the server.")] = "",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3,
+) -> None:
+    """Ask a server whether it serves: ends with status 0 if it does, with 1 if not."""
+    from mien_orchestrator.probe import check
+
+    try:
+        check(server, service=service, timeout=timeout)
+    except MienError as error:
+        typer.echo(f"mien: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("SERVING")
 
 
 def _serve_cluster(settings: Settings) -> None:

@@ -67,6 +67,10 @@ class EmbeddedEngine:
         """List the models of this installation."""
         return self._local.check().list_models()
 
+    def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Return a model's card."""
+        return self._local.check().model_card(name)
+
     def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Say what this installation is and takes."""
         return self._local.check().server_info()
@@ -101,6 +105,10 @@ class AsyncEmbeddedEngine:
     async def list_models(self, timeout: float) -> pb.ListModelsResponse:
         """List the models of this installation."""
         return self._local.check().list_models()
+
+    async def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
+        """Return a model's card."""
+        return self._local.check().model_card(name)
 
     async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
         """Say what this installation is and takes."""

@@ -5,7 +5,7 @@ Pure asyncio: knows neither gRPC nor Ray. What is heavy leaves the event loop; O
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from mien_models.detect import Detector
 from mien_models.faces import Faces
 from mien_models.image import DecodedImage, ImageLimits, decode
 from mien_models.image import ImageError as UnreadableImage
+from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.registry import Entry
 from mien_models.spec import CropSpec, Task
 from mien_orchestrator.backend import Backend, Prediction
@@ -42,9 +43,10 @@ class Seen:
 
     image: face_pb2.ImageInfo
     faces: Faces
+    quality: Quality
     truncated: bool
     crops: Mapping[CropSpec, NDArray[np.uint8]]
-    """(N, S, S, 3) uint8 RGB, once for every kind of crop that the tasks want."""
+    """(M, S, S, 3) uint8 RGB of the faces that get answers, once for every kind of crop that the tasks want."""
 
 
 class Ensemble:
@@ -58,6 +60,7 @@ class Ensemble:
         models: Mapping[Task, Entry],
         limits: ImageLimits,
         max_faces: int,
+        quality_limits: QualityLimits,
         executor: Executor,
     ) -> None:
         self.models = models
@@ -65,6 +68,7 @@ class Ensemble:
         self._backend = backend
         self._limits = limits
         self._max_faces = max_faces
+        self._quality_limits = quality_limits
         self._executor = executor
 
     async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
@@ -79,7 +83,7 @@ class Ensemble:
         deadline = asyncio.get_running_loop().time() + budget - _MERGE_MARGIN
         seen = await self._see(request, tasks, deadline, watch, steps)
         outcomes: list[Outcome] = []
-        if len(seen.faces):
+        if len(seen.quality.answerable):
             with watch.step("tasks", steps) as span:
                 outcomes = await asyncio.gather(*(self._run(task, seen, deadline, watch) for task in tasks))
                 span.children.extend(outcome.span for outcome in outcomes if outcome.span)
@@ -118,8 +122,8 @@ class Ensemble:
                 found = self.detector.detect(image.pixels)
             with watch.step("cut", steps):
                 faces = found.largest_first(limit)
-                crops = {spec: cut(image.pixels, faces, spec) for spec in specs}
-            return Seen(_image_info(image), faces, len(found) > limit, crops)
+                quality, crops = self._cut_answerable(image.pixels, faces, specs)
+            return Seen(_image_info(image), faces, quality, len(found) > limit, crops)
 
         try:
             async with asyncio.timeout_at(deadline):
@@ -131,6 +135,14 @@ class Ensemble:
                 "the faces were not found in time; send a smaller image or wait longer"
             ) from error
 
+    def _cut_answerable(
+        self, pixels: NDArray[np.uint8], faces: Faces, specs: Collection[CropSpec]
+    ) -> tuple[Quality, dict[CropSpec, NDArray[np.uint8]]]:
+        """Return the quality of all faces, and the crops of those that are good enough for an answer."""
+        quality = judge(pixels, faces, self._quality_limits)
+        answerable = faces.take(quality.answerable)
+        return quality, {spec: cut(pixels, answerable, spec) for spec in specs}
+
     async def _run(self, task: Task, seen: Seen, deadline: float, watch: Stopwatch) -> Outcome:
         """Run one task; whatever goes wrong is its outcome, never an exception."""
         start = watch.now_ms()
@@ -139,7 +151,7 @@ class Ensemble:
                 crops = seen.crops[self.models[task].spec.crop]
                 budget = deadline - asyncio.get_running_loop().time()
                 prediction = await self._backend.predict(task, crops, budget)
-            _check(task, prediction, len(seen.faces))
+            _check(task, prediction, len(crops))
         except TimeoutError:
             return _failed(task, DeadlineExceededError(f"task {task} gave no answer in time"), start, watch)
         except MienError as error:

@@ -12,6 +12,7 @@ from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.faces import Faces
 from mien_models.mood import mood
+from mien_models.quality import Quality
 from mien_models.registry import DEFAULTS, Entry
 from mien_models.spec import EmotionHead, Task
 from mien_orchestrator.backend import Prediction
@@ -31,7 +32,7 @@ class Outcome:
     code: int
     message: str = ""
     prediction: Prediction | None = None
-    """None where the task failed, and where there was no face to predict for."""
+    """One answer for each answerable face; None where the task failed, and where there was no such face."""
     span: face_pb2.Span | None = None
 
 
@@ -45,12 +46,12 @@ def merge(
 ) -> pb.AnalyzeResponse:
     """Build the reply; the timing tree ends with it."""
     with watch.step("merge", steps):
-        faces = _faces(seen.faces, seen.image.width, seen.image.height)
+        faces = _faces(seen.faces, seen.quality, seen.image.width, seen.image.height)
         for outcome in outcomes:
             if outcome.prediction:
-                labels = emotion_labels(models[outcome.task])
-                for index, face in enumerate(faces):
-                    _FILL[outcome.task](face, outcome.prediction.answers, index, labels)
+                labels = _model(outcome, models[outcome.task]).labels
+                for index, place in enumerate(seen.quality.answerable):
+                    _FILL[outcome.task](faces[place], outcome.prediction.answers, index, labels)
         reply = pb.AnalyzeResponse(
             faces=faces,
             faces_truncated=seen.truncated,
@@ -84,12 +85,13 @@ def emotion_labels(entry: Entry) -> tuple[str, ...]:
     return head.labels if isinstance(head, EmotionHead) else ()
 
 
-def _faces(faces: Faces, width: int, height: int) -> list[face_pb2.Face]:
+def _faces(faces: Faces, quality: Quality, width: int, height: int) -> list[face_pb2.Face]:
     messages = []
     for index, (x, y, w, h) in enumerate(faces.boxes.tolist()):
         face = face_pb2.Face(
             box=face_pb2.PixelBox(x=x, y=y, width=w, height=h),
             ratio_box=face_pb2.RatioBox(left=x / width, top=y / height, width=w / width, height=h / height),
+            quality=_quality(quality, index),
         )
         if faces.points is not None:
             face.landmarks.CopyFrom(_landmarks(faces.points[index].tolist()))
@@ -97,6 +99,15 @@ def _faces(faces: Faces, width: int, height: int) -> list[face_pb2.Face]:
             face.detection_score = float(faces.scores[index])
         messages.append(face)
     return messages
+
+
+def _quality(quality: Quality, index: int) -> face_pb2.Quality:
+    message = face_pb2.Quality(size_px=float(quality.size_px[index]), sharpness=float(quality.sharpness[index]))
+    if quality.too_small[index]:
+        message.abstained.append(face_pb2.Quality.FACE_TOO_SMALL)
+    if quality.too_blurred[index]:
+        message.abstained.append(face_pb2.Quality.FACE_TOO_BLURRED)
+    return message
 
 
 def _landmarks(points: Sequence[tuple[float, float]]) -> face_pb2.Landmarks:
@@ -141,5 +152,11 @@ def _task_result(outcome: Outcome, entry: Entry) -> face_pb2.TaskResult:
         task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message)
     )
     if outcome.code == code_pb2.OK:
-        result.model.CopyFrom(model_info(entry))
+        result.model.CopyFrom(_model(outcome, entry))
     return result
+
+
+def _model(outcome: Outcome, entry: Entry) -> face_pb2.ModelInfo:
+    """Return the model that answered; where nothing was asked, the one of the settings."""
+    answered = outcome.prediction.model if outcome.prediction else None
+    return answered or model_info(entry)

@@ -1,21 +1,32 @@
 """The gRPC edge: converts, delegates to the service, and turns errors into rich statuses."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError
+from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError, UnsupportedError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+from mien_orchestrator.authenticate import TokenInterceptor
+from mien_orchestrator.credentials import server_credentials
+from mien_orchestrator.details import details_of, metadata_of
+from mien_orchestrator.logs import CallLog
+from mien_orchestrator.metrics import Metrics
+from mien_orchestrator.observe import Context, Handler, ObserveInterceptor
 from mien_orchestrator.service import FaceAnalysis
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.tokens import TokenFile
+
+if TYPE_CHECKING:
+    from mien_orchestrator.tracing import Traces  # imported only where traces are sent
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,8 +39,12 @@ _LONGEST = 60.0
 _MESSAGE_OVERHEAD = 64 * 1024
 """Bytes that a request may be larger than its image."""
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_KEEPALIVE = [
+    ("grpc.keepalive_time_ms", 60_000),  # a caller that vanished without a word is noticed, and its call ended
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers may ping as often as the SDK does
+    ("grpc.keepalive_permit_without_calls", 1),
+]
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -49,6 +64,10 @@ class Servicer(FaceAnalysisServiceServicer):
         """List the models."""
         return self._service.list_models()
 
+    async def GetModelCard(self, request: pb.GetModelCardRequest, context: Context) -> pb.GetModelCardResponse:
+        """Return a model's card."""
+        return self._service.model_card(request.name)
+
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Say what the server is and takes."""
         return self._service.server_info()
@@ -64,7 +83,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Wrap the handler of a unary call."""
         handler = await continuation(details)
-        if handler is None or handler.unary_unary is None or handler.request_deserializer is None:
+        if handler is None:
+            return refuse(UnsupportedError("this server has no such call; is it older than the caller?"))
+        if handler.unary_unary is None or handler.request_deserializer is None:
             return handler
         inner, deserialize = handler.unary_unary, handler.request_deserializer
 
@@ -79,14 +100,28 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 _LOG.exception("%s failed", details.method)
                 failure = ServerError("the server failed; its log says why")
-            status = rpc_status.to_status(rich_status(failure))
-            return await context.abort(_CODES[failure.code], failure.message, status.trailing_metadata)
+            return await _abort(context, failure)
 
         return grpc.unary_unary_rpc_method_handler(
             guarded,
             request_deserializer=None,  # parsed above, where an error gets its status
             response_serializer=handler.response_serializer,
         )
+
+
+async def _abort(context: Context, error: MienError) -> NoReturn:
+    status = rich_status(error)
+    metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
+    await context.abort(_CODES[error.code], error.message, metadata)
+
+
+def refuse(error: MienError) -> "Handler":
+    """Return a handler that ends any call, unary or streamed, with an error, before a message is read."""
+
+    async def refused(requests: Any, context: Context) -> None:
+        await _abort(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(refused)
 
 
 def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
@@ -97,18 +132,35 @@ def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
 
 
 def rich_status(error: MienError) -> status_pb2.Status:
-    """Return an error as a `google.rpc.Status` with its `ErrorInfo`."""
-    detail = any_pb2.Any()
-    reason = error.reason or code_pb2.Code.Name(error.code)
-    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="mien"))
-    return status_pb2.Status(code=error.code, message=error.message, details=[detail])
+    """Return an error as a `google.rpc.Status` with its details."""
+    status = status_pb2.Status(code=error.code, message=error.message)
+    for detail in details_of(error):
+        status.details.add().Pack(detail)
+    return status
+
+
+def make_traces(settings: Settings) -> "Traces | None":
+    """Return what sends traces, None where the settings name no collector; raises `SettingsError`."""
+    if not settings.otlp_endpoint:
+        return None
+    try:
+        from mien_orchestrator.tracing import Traces
+    except ImportError as error:
+        raise SettingsError(
+            f"traces need the package {error.name!r}: pip install 'mien[otel]', or leave otlp_endpoint out"
+        ) from error
+    return Traces(settings.otlp_endpoint)
 
 
 class Server:
     """A grpc.aio server over a service, with `grpc.health.v1` for itself and for each task."""
 
-    def __init__(self, service: FaceAnalysis, settings: Settings, *, shared_port: bool = False) -> None:
+    def __init__(
+        self, service: FaceAnalysis, settings: Settings, *, metrics: Metrics | None = None, shared_port: bool = False
+    ) -> None:
         """`shared_port` lets several processes of one machine listen on the same port."""
+        self._metrics = metrics
+        self._traces = make_traces(settings)
         self._settings = settings
         self._shared_port = shared_port
         self._service = service
@@ -117,24 +169,43 @@ class Server:
         """`host:port`, once started."""
 
     async def start(self) -> None:
-        """Listen, and report SERVING; raises `ServerUnavailableError` where the address cannot be had."""
+        """Listen, and report SERVING.
+
+        Raises `ServerUnavailableError` where the address cannot be had, `SettingsError` for a wrong TLS or token file.
+        """
+        credentials = server_credentials(self._settings)
+        observers = [observer for observer in (CallLog(), self._metrics, self._traces) if observer]
+        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor()]
+        if self._settings.token_file:
+            interceptors.append(TokenInterceptor(TokenFile(self._settings.token_file), refuse))
+        _warn_if_open(self._settings)
         limit = self._settings.max_image_bytes + _MESSAGE_OVERHEAD
         options = [
             ("grpc.so_reuseport", int(self._shared_port)),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
+            *_KEEPALIVE,
         ]
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=options)
+        self._server = grpc.aio.server(interceptors=interceptors, options=options)
         add_FaceAnalysisServiceServicer_to_server(Servicer(self._service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._settings.reflection:
+            reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         wanted = f"{self._settings.host}:{self._settings.port}"
         try:
-            port = self._server.add_insecure_port(wanted)
+            if credentials:
+                port = self._server.add_secure_port(wanted, credentials)
+            else:
+                port = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
             raise ServerUnavailableError(
                 f"cannot listen on {wanted}: is the port taken, is the address this machine's?"
             ) from error
         self.address = f"{self._settings.host}:{port}"
+        if self._metrics:
+            replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1
+            first = self._settings.metrics_port
+            self._metrics.serve(self._settings.host, range(first, first + replicas))
         await self._server.start()
         for name in ("", SERVICE, *self._service.server_info().tasks):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -143,7 +214,20 @@ class Server:
         """Report NOT_SERVING, let calls in flight end for the drain time, then stop."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.drain_seconds)
+        for observer in (self._metrics, self._traces):
+            if observer:
+                await asyncio.to_thread(observer.stop)
 
     async def wait(self) -> None:
         """Wait until the server has stopped."""
         await self._server.wait_for_termination()
+
+
+def _warn_if_open(settings: Settings) -> None:
+    """Say so where other machines can reach a server that does not ask who calls, or that can be listened to."""
+    if settings.host == "localhost" or settings.host.startswith("127.") or settings.host.strip("[]") == "::1":
+        return
+    if not settings.tls_certificate:
+        _LOG.warning("other machines reach %s without TLS; set tls_certificate and tls_key", settings.host)
+    if not settings.token_file and not settings.tls_client_ca:
+        _LOG.warning("anybody who reaches %s may call; set token_file or tls_client_ca", settings.host)

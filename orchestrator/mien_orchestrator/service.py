@@ -1,13 +1,16 @@
-"""What the server answers, whatever carries it: the three calls of `FaceAnalysisService`, without a transport."""
+"""What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
 
-from mien.errors import OverloadedError
+from mien.errors import InvalidRequestError, NotFoundError, OverloadedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
+from mien_models.card import card
 from mien_models.image import FORMATS
 from mien_models.registry import Registry
 from mien_orchestrator.ensemble import Ensemble
 from mien_orchestrator.reply import model_info
 from mien_orchestrator.settings import Settings
+
+_LONGEST_NAME = 80
 
 
 class FaceAnalysis:
@@ -20,11 +23,17 @@ class FaceAnalysis:
         self._shape = shape
         self._in_flight = 0
 
+    @property
+    def in_flight(self) -> int:
+        """Images being analyzed now."""
+        return self._in_flight
+
     async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
         """Analyze one image within `budget` seconds; see `Ensemble.analyze`.
 
         Raises `OverloadedError` at once where too many are being analyzed already, so that memory stays bounded.
         """
+        _check(request)
         if self._in_flight >= self._settings.max_concurrent_requests:
             raise OverloadedError("too many images are being analyzed at once; try again later", reason="SERVER_BUSY")
         self._in_flight += 1
@@ -39,6 +48,15 @@ class FaceAnalysis:
         entries = sorted(self._registry.entries(), key=lambda entry: (entry.spec.name not in used, entry.spec.name))
         return pb.ListModelsResponse(models=[model_info(entry) for entry in entries])
 
+    def model_card(self, name: str) -> pb.GetModelCardResponse:
+        """Return a model's card; raises `NotFoundError`."""
+        entries = {entry.spec.name: entry for entry in self._registry.entries()}
+        if name not in entries:
+            raise NotFoundError(
+                f"unknown model {name[:_LONGEST_NAME]!r}; there are: {', '.join(entries)}", reason="MODEL_UNKNOWN"
+            )
+        return pb.GetModelCardResponse(model=model_info(entries[name]), markdown=card(entries[name]))
+
     def server_info(self) -> pb.GetServerInfoResponse:
         """Say what the server is and takes."""
         settings = self._settings
@@ -51,4 +69,14 @@ class FaceAnalysis:
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
             max_faces=settings.max_faces,
+            min_face=settings.min_face,
+            min_sharpness=settings.min_sharpness,
+        )
+
+
+def _check(request: pb.AnalyzeRequest) -> None:
+    if request.failure_policy not in pb.FailurePolicy.values():
+        names = ", ".join(pb.FailurePolicy.keys())
+        raise InvalidRequestError(
+            f"unknown failure_policy {request.failure_policy}; there are: {names}", reason="FAILURE_POLICY_UNKNOWN"
         )

@@ -1,22 +1,26 @@
 """Every setting of the server and of the embedded engine, in one place.
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
-settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below.
-Nothing else reads the environment, but for the SDK's `MIEN_SERVER`; `XDG_CACHE_HOME` moves the default model store.
+settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below. The file holds the
+settings themselves, or is a Ray Serve config of the cluster (`mien_orchestrator.serve_config`).
+Nothing else reads the environment, but for the SDK's `MIEN_SERVER` and `MIEN_TOKEN`. `XDG_CACHE_HOME` moves the default
+model store, `OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from mien_models.published import YUNET
 from mien_models.registry import TASKS
 from mien_models.spec import Task
+from mien_orchestrator.serve_config import is_serve_config, settings_of
 
 DETECTORS = "detectors"
 """Folder, in the model store, of the detectors trained here: the registry reads only models of faces."""
@@ -47,6 +51,18 @@ class ScalingSettings(_Frozen):
     """Calls in flight that one replica is meant to have; more of them start another replica."""
     upscale_delay_s: float = Field(default=5, ge=0)
     downscale_delay_s: float = Field(default=60, ge=0)
+    metrics_interval_s: float = Field(default=1, gt=0)
+    """Seconds between two reports of the calls in flight."""
+    look_back_period_s: float = Field(default=3, gt=0)
+    """Seconds over which reports are averaged; more than `metrics_interval_s`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas ({self.min_replicas}) is above max_replicas ({self.max_replicas})")
+        if self.look_back_period_s <= self.metrics_interval_s:
+            raise ValueError("look_back_period_s must be above metrics_interval_s")
+        return self
 
 
 class TaskSettings(_Frozen):
@@ -77,6 +93,13 @@ class OrchestratorSettings(_Frozen):
     num_cpus: float = Field(default=1, ge=0)
     scaling: ScalingSettings = ScalingSettings()
 
+    @field_validator("scaling")
+    @classmethod
+    def _never_none(cls, scaling: ScalingSettings) -> ScalingSettings:
+        if scaling.min_replicas < 1:
+            raise ValueError("min_replicas must be 1 or more: only a running orchestrator can be called")
+        return scaling
+
 
 class Settings(BaseSettings):
     """All settings. Frozen: a changed setting is a new server."""
@@ -87,6 +110,24 @@ class Settings(BaseSettings):
     """Address that the server listens on; 0.0.0.0 for all."""
     port: int = Field(default=50051, ge=0, le=65535)
     """0 takes a free one (not for the cluster, whose orchestrators share it)."""
+    tls_certificate: Path | None = None
+    """PEM file of the server's certificate chain; with it and `tls_key`, callers must speak TLS. All files of TLS and
+    tokens are read again when they change."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's key."""
+    tls_client_ca: Path | None = None
+    """PEM file of authorities; with it, callers need a certificate that one of them signed."""
+    token_file: Path | None = None
+    """File with a line `name:sha256` for each token that may call, as `mien token` prints; None lets everybody call."""
+    reflection: bool = True
+    """Whether callers such as grpcurl may ask which services and messages there are."""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """From which level on Mien's own lines are logged; "info" has one a call."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the metrics for Prometheus; 0 for none. Orchestrators that share a machine take this one and the next."""
+    otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
+    """OpenTelemetry collector that gets a trace of each call, such as http://localhost:4317; None sends none."""
     detector: Literal["mien", "yunet", "haar"] = "haar"
     detector_path: Path | None = None
     """YuNet's ONNX file, or the JSON specification of a detector trained here.
@@ -104,6 +145,10 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31 - 2**20)
     max_image_pixels: int = Field(default=50_000_000, gt=0)
     max_faces: int = Field(default=100, gt=0)
+    min_face: float = Field(default=16, ge=0)
+    """Faces whose box is lower than this many pixels of the photograph get no answers; 0 answers all."""
+    min_sharpness: float = Field(default=0.111, ge=0, le=1)
+    """Faces less sharp than this get no answers (`docs/quality.md` says what it measures); 0 answers all."""
     model_store: Path = Field(default_factory=_default_store)
     """Folder of the models that `mien models` brought in; it may be missing."""
     model_folders: tuple[Path, ...] = ()
@@ -127,6 +172,14 @@ class Settings(BaseSettings):
         if not any(task.enabled for task in complete.values()):
             raise ValueError("every task is switched off; leave at least one enabled")
         return complete
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; name both files")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        return self
 
     @property
     def served(self) -> dict[Task, TaskSettings]:
@@ -169,10 +222,22 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in arguments.items() if value is not None})
         except ValidationError as error:
-            lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-            raise SettingsError("wrong settings: " + "; ".join(lines)) from error
+            raise _wrong(error) from error
         except SourceError as error:
             raise SettingsError(f"wrong settings: {error}") from error
+
+
+def task_settings(base: TaskSettings, changes: Mapping[str, object]) -> TaskSettings:
+    """Return a task's settings with some of them changed; raises `SettingsError`."""
+    try:
+        return TaskSettings.model_validate({**base.model_dump(), **changes})
+    except ValidationError as error:
+        raise _wrong(error) from error
+
+
+def _wrong(error: ValidationError) -> SettingsError:
+    lines = [": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()]
+    return SettingsError("wrong settings: " + "; ".join(lines))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -184,4 +249,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {path} is not YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise SettingsError(f"settings file {path} holds no settings (a mapping of names to values)")
-    return content
+    if not is_serve_config(content):
+        return content
+    try:
+        return settings_of(content)
+    except ValueError as error:
+        raise SettingsError(f"settings file {path}: {error}") from error

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import cv2
 
-from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
+from mien_orchestrator.metrics import make_metrics, metered
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import Settings
 
@@ -19,10 +20,11 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     cv2.setNumThreads(1)  # requests run beside each other
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        service = await loop.run_in_executor(seeing, make_inline_service, settings, seeing, computing, "single")
+        metrics = make_metrics(settings)
+        backend = metered(await loop.run_in_executor(seeing, make_inline_backend, settings, computing), metrics)
         if stop.is_set():
             return
-        server = Server(service, settings)
+        server = Server(make_service(settings, backend, seeing, "single"), settings, metrics=metrics)
         await server.start()
         ready(server.address)
         await stop.wait()

@@ -15,16 +15,27 @@ BIN = Path(sys.executable).parent
 SCALING = {"min_replicas": 1, "max_replicas": 2, "upscale_delay_s": 600}
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster: one orchestrator, two emotion workers, one worker of each other task."""
-    folder = tmp_path_factory.mktemp("cluster")
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def metrics_port() -> int:
+    """The port of the cluster's metrics."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[str]:
+    """The address of a cluster: one orchestrator, two emotion workers, one worker of each other task."""
+    folder = tmp_path_factory.mktemp("cluster")
     tasks = {"emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}}, "age": {"scaling": SCALING}}
     config = folder / "mien.yaml"
-    config.write_text(yaml.safe_dump({"port": port, "drain_seconds": 2, "tasks": tasks}))
+    settings = {"port": free_port(), "metrics_port": metrics_port, "drain_seconds": 2, "tasks": tasks}
+    config.write_text(yaml.safe_dump(settings))
     log = folder / "serve.log"
     with log.open("w") as errors:
         command = [BIN / "mien", "serve", "--config", config]

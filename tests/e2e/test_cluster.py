@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 import mien
 from mien.v1 import face_service_pb2 as pb
@@ -55,6 +57,17 @@ def test_photographs_are_the_same_in_all_three_shapes(cluster: str, single: str,
     assert_congruent(paths, cluster, single)
 
 
+def test_a_face_too_blurred_for_an_answer_is_the_same_in_all_three_shapes(
+    cluster: str, single: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "blurred.png"
+    with Image.open(EXAMPLE) as picture:
+        picture.filter(ImageFilter.GaussianBlur(8)).save(path)
+    assert_congruent([path], cluster, single)
+    with mien.Client(cluster) as client:
+        assert [face.abstained for face in client.analyze(path).faces] == [("FACE_TOO_BLURRED",)]
+
+
 def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:
     with mien.Client() as embedded, mien.Client(single) as one, mien.Client(cluster) as many:
         for path in paths:
@@ -82,6 +95,15 @@ def test_the_cluster_tells_its_shape_and_where_time_went(cluster: str) -> None:
     for task in tasks.children:
         assert {part.name for part in task.children} >= {"compute", "transport"}
     assert tasks.elapsed_ms < sum(task.elapsed_ms for task in tasks.children) + 1
+
+
+def test_an_orchestrator_counts_its_model_calls(cluster: str, metrics_port: int) -> None:
+    with mien.Client(cluster) as client:
+        client.analyze(EXAMPLE)
+    text = urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).read().decode()
+    for task in ("age", "gender", "emotion"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f'mien_batch_size_count{{task="{task}"}}')]
+        assert float(line.split()[-1]) > 0
 
 
 def test_concurrent_callers_of_the_cluster_get_their_own_answers(cluster: str) -> None:

@@ -43,7 +43,7 @@ def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
 
 
-@pytest.mark.parametrize("block", blocks(ROOT / "README.md", "yaml"))
+@pytest.mark.parametrize("block", [block for document in DOCUMENTS for block in blocks(document, "yaml")])
 def test_settings_blocks_are_settings_of_models_that_ship(block: str, tmp_path: Path) -> None:
     path = tmp_path / "mien.yaml"
     path.write_text(block)

@@ -40,6 +40,20 @@ def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
     assert [task["task"] for task in said["tasks"]] == ["age", "gender", "emotion"]
 
 
+def test_a_face_too_small_for_an_answer_is_told_in_words_and_in_json(tmp_path: Path) -> None:
+    said = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
+    assert said.returncode == 0
+    assert b"too small to say" in said.stdout
+    assert b"female" not in said.stdout
+    assert said.stderr == b""
+    assert (tmp_path / "small.png").exists()
+    (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_MIN_FACE="400").stdout)["faces"]
+    assert face["quality"]["abstained"] == ["FACE_TOO_SMALL"]
+    assert face["quality"]["size_px"] > 50
+    assert face["emotions"] == []
+    assert not face.keys() & {"age", "gender", "mood"}
+
+
 def test_one_bad_image_fails_alone(single: str, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
     names = [tmp_path / "text.jpg", tmp_path / "missing.jpg", EXAMPLE]
@@ -99,6 +113,8 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
         (["analyze", str(EXAMPLE), "--server", "127.0.0.1:1"], 3, "no server answers at 127.0.0.1:1"),
         (["info", "--server", "127.0.0.1:1"], 3, "no server answers"),
         (["models", "--server", "not an address"], 2, "host:port"),
+        (["models", "nobody"], 2, "unknown model 'nobody'; there are: mien-age-gender"),
+        (["models", ""], 2, "unknown model ''; there are: mien-age-gender"),
         (["analyze", "{empty}/missing.jpg"], 1, "no such file"),
     ],
 )
@@ -148,6 +164,24 @@ def test_serve_says_when_it_is_ready_and_ends_cleanly(number: signal.Signals) ->
         assert client("analyze", EXAMPLE, "--server", address).returncode == 0
         server.send_signal(number)
         assert server.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ([], 0, "SERVING"),
+        (["--service", "emotion"], 0, "SERVING"),
+        (["--service", "nose"], 1, "does not know 'nose'"),
+        (["--server", "127.0.0.1:1", "--timeout", "0.2"], 1, "nobody answers at 127.0.0.1:1"),
+    ],
+    ids=["server", "task", "unknown", "nobody"],
+)
+def test_a_health_check_says_whether_a_server_serves(single: str, words: list[str], status: int, said: str) -> None:
+    command = [BIN / "mien", "health", "--server", single, *words]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == status
+    assert said in checked.stdout + checked.stderr
+    assert "Traceback" not in checked.stderr
 
 
 def test_a_taken_port_is_told(single: str) -> None:

@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 import mien
 from mien.v1 import face_service_pb2 as pb
@@ -43,6 +44,24 @@ async def test_the_async_client_says_the_same(single: str) -> None:
     with mien.Client(single) as plain:
         assert plain.analyze(EXAMPLE).faces == analysis.faces
         assert (plain.models(), plain.server_info()) == (models, info)
+
+
+def test_a_blurred_face_gets_no_answer_from_a_server_or_from_this_process(single: str, tmp_path: Path) -> None:
+    path = tmp_path / "blurred.png"
+    with Image.open(EXAMPLE) as picture:
+        picture.filter(ImageFilter.GaussianBlur(8)).save(path)
+    with mien.Client(single) as remote, mien.Client() as embedded:
+        told, here = remote.analyze(path), embedded.analyze(path)
+        info = remote.server_info()
+        assert info.min_face == embedded.server_info().min_face
+    (face,) = told.faces
+    assert told.faces == here.faces
+    assert face.abstained == ("FACE_TOO_BLURRED",)
+    assert 0 < face.quality.sharpness < info.min_sharpness
+    assert face.quality.size_px == face.box.height
+    assert (face.age, face.gender, face.emotion, face.mood) == (None,) * 4
+    assert all(task.ok for task in told.tasks)
+    assert str(face).endswith("too blurred to say")
 
 
 def test_server_info_and_models_tell_what_is_served(single: str) -> None:

@@ -1,4 +1,4 @@
-"""Cards and the README's table are those that the result files make."""
+"""Cards, the README's table and the comparison are those that the result files make."""
 
 import json
 from hashlib import sha256
@@ -6,33 +6,74 @@ from hashlib import sha256
 import pytest
 
 import cards
+import compare
 import detector_card
+import record
+import results
 from mien_models.detect.spec import SHIPPED
-from mien_models.registry import Registry
+from mien_models.registry import DEFAULTS, Registry
 
 ENTRIES = Registry().entries()
+DOCUMENTS = cards.documents() | compare.documents() | detector_card.documents()
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
-def test_a_card_is_current(entry) -> None:
-    assert (cards.CARDS / f"{entry.spec.name}.md").read_text() == cards.card(entry), "run models/training/cards.py"
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_is_current(path) -> None:
+    assert path.read_text() == DOCUMENTS[path], "run cards.py, compare.py and detector_card.py of models/training"
+
+
+def test_there_is_no_card_of_a_model_that_does_not_ship() -> None:
+    assert set(cards.CARDS.iterdir()) == DOCUMENTS.keys() - {cards.README, compare.DOCUMENT, detector_card.DOCUMENT}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
 def test_results_are_of_the_weights_that_ship(entry) -> None:
-    found = cards.results(entry.spec.name)
+    name = entry.spec.name
+    found = results.figures(name)
+    told = [*found.values(), results.stability(name), results.cost(name)]
+    if name in DEFAULTS.values():
+        told.append(results.precision(name))
+
     assert found
-    assert {result["digest"] for result in found} == {entry.digest}
+    assert None not in told, "run models/training/judge.py (and quantization.py for a default)"
+    assert {result["digest"] for result in told if result} == {entry.digest}
 
 
-def test_the_readme_is_current() -> None:
-    document = cards.README.read_text()
-    assert cards.filled(document) == document, "run models/training/cards.py"
+def test_the_detectors_result_is_of_the_weights_that_ship() -> None:
+    told = results.detector()
+
+    assert told, "run models/training/judge_detector.py"
+    assert told["digest"] == f"sha256:{sha256((SHIPPED.parent / 'mien.onnx').read_bytes()).hexdigest()}"
 
 
-def test_the_detectors_card_and_table_are_those_of_its_result() -> None:
-    result = json.loads(detector_card.RESULT.read_text())
-    assert detector_card.CARD.read_text() == detector_card.card(result), "run models/training/detector_card.py"
-    document = detector_card.DOCUMENT.read_text()
-    assert document == detector_card.filled(document, result), "run models/training/detector_card.py"
-    assert result["digest"] == f"sha256:{sha256((SHIPPED.parent / 'mien.onnx').read_bytes()).hexdigest()}"
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
+def test_a_card_names_groups_worst_group_calibration_cost_terms_and_uses(entry) -> None:
+    card = cards.card(entry)
+    told = ["## Calibration", "## When the same face", "## Cost", "## Data and terms", "## Use it for, and not for"]
+    if entry.spec.heads.keys() & {"age", "gender"}:
+        told += ["| gender | female |", "| race group | ", "| age | 20-29 |", "Worst group: "]
+
+    assert [text for text in told if text not in card] == []
+
+
+def test_every_published_network_that_was_measured_is_in_the_comparison() -> None:
+    document = compare.comparison()
+    names = {path.name.partition(".")[0] for path in record.RESULTS.glob("*-published.*.json")}
+
+    assert len(names) == 8
+    assert [name for name in names if f"| {name} |" not in document] == []
+
+
+def test_a_verdict_wants_every_figure_at_least_as_good() -> None:
+    bins = next(measure for measure in compare.MEASURES if len(measure.at) == 2)
+    age = next(measure for measure in compare.MEASURES if measure.least)
+
+    assert bins.reached((0.48, 0.87), bins.floor)
+    assert not bins.reached((0.49, 0.86), bins.floor)
+    assert age.reached((5.8,), age.floor)
+    assert not age.reached((5.81,), age.floor)
+
+
+def test_no_result_names_a_folder_of_a_machine() -> None:
+    for path in record.RESULTS.glob("*.json"):
+        assert " /" not in json.loads(path.read_text())["command"], path.name

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -89,6 +90,70 @@ async def test_only_the_tasks_asked_for_are_run(service: FaceAnalysis) -> None:
     assert not face.HasField("age")
     assert not face.emotions
     assert not face.HasField("mood")
+
+
+class CountingBackend:
+    """A real backend that remembers how many crops each task got."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self.crops: dict[Task, int] = {}
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+        self.crops[task] = len(crops)
+        return await self._inner.predict(task, crops, budget)
+
+
+def three_faces() -> bytes:
+    """The photograph three times, left to right and largest first: blurred, as it is, and half as large."""
+    plain = np.asarray(mien.draw(PHOTO, mien.Analysis.from_message(pb.AnalyzeResponse())))
+    large = cv2.resize(plain, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR)
+    half = cv2.resize(plain, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    pictures = [cv2.GaussianBlur(large, (0, 0), 9), plain, half]
+    heights = [(0, len(large) - len(picture)) for picture in pictures]
+    return mien.request.image_bytes(
+        np.hstack([np.pad(image, (pad, (0, 0), (0, 0)), "edge") for image, pad in zip(pictures, heights, strict=True)])
+    )
+
+
+async def test_faces_that_are_too_poor_get_no_answers_and_the_others_keep_theirs(
+    backend: Backend, executor: ThreadPoolExecutor
+) -> None:
+    photo = pb.AnalyzeRequest(image=three_faces())
+    everything = Settings.load(min_face=0, min_sharpness=0, detector_long_side=2000)
+    lenient = await make_service(everything, backend, executor, "embedded").analyze(photo, 30)
+    sizes = [face.quality.size_px for face in lenient.faces]
+    strict = Settings.load(min_face=(sizes[1] + sizes[2]) / 2, min_sharpness=0.12, detector_long_side=2000)
+    counting = CountingBackend(backend)
+    reply = await make_service(strict, counting, executor, "embedded").analyze(photo, 30)
+    reasons = face_pb2.Quality
+    assert [list(face.quality.abstained) for face in reply.faces] == [
+        [reasons.FACE_TOO_BLURRED],
+        [],
+        [reasons.FACE_TOO_SMALL],
+    ]
+    assert counting.crops == {"age": 1, "gender": 1, "emotion": 1}
+    assert reply.faces[1].age.years == pytest.approx(lenient.faces[1].age.years, abs=1e-3)
+    assert reply.faces[1].emotions[0].label == lenient.faces[1].emotions[0].label
+    for poor in (reply.faces[0], reply.faces[2]):
+        assert poor.box.width > 0
+        assert not poor.HasField("age")
+        assert not poor.HasField("gender")
+        assert not poor.HasField("mood")
+        assert not poor.emotions
+
+
+async def test_a_photograph_whose_faces_are_all_too_poor_is_no_error(
+    backend: Backend, executor: ThreadPoolExecutor
+) -> None:
+    counting = CountingBackend(backend)
+    service = make_service(Settings.load(min_face=5000), counting, executor, "embedded")
+    reply = await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), 30)
+    (face,) = mien.Analysis.from_message(reply).faces
+    assert face.abstained == ("FACE_TOO_SMALL",)
+    assert (face.age, face.gender, face.emotion, face.mood) == (None,) * 4
+    assert [task.status.code for task in reply.tasks] == [0, 0, 0]
+    assert counting.crops == {}
 
 
 async def test_no_face_is_no_error(service: FaceAnalysis) -> None:

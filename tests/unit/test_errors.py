@@ -4,11 +4,15 @@ import pytest
 from google.rpc import code_pb2
 
 import mien
-from mien.errors import from_status
+from mien.errors import _BY_CODE, from_status
 
 CLASSES = [
     mien.InvalidRequestError,
+    mien.NotFoundError,
     mien.AuthenticationError,
+    mien.PermissionDeniedError,
+    mien.CallCancelledError,
+    mien.UnsupportedError,
     mien.OverloadedError,
     mien.DeadlineExceededError,
     mien.ServerUnavailableError,
@@ -30,4 +34,6 @@ def test_the_reason_tells_an_image_from_an_option() -> None:
 
 @pytest.mark.parametrize("code", [number for number in code_pb2.Code.values() if number])
 def test_every_code_has_an_error(code: int) -> None:
-    assert isinstance(from_status(code, "said"), mien.MienError)
+    error = from_status(code, "said")
+    assert code in _BY_CODE
+    assert (type(error), error.code) == (_BY_CODE[code], code)

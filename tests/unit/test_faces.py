@@ -26,6 +26,18 @@ def test_faces_of_equal_size_keep_their_order() -> None:
     assert np.array_equal(Faces(boxes).largest_first(20).boxes, boxes)
 
 
+def test_faces_are_taken_by_place_and_scaled_with_their_image() -> None:
+    boxes = np.array([[0, 0, 10, 10], [4, 6, 20, 30]], np.float32)
+    points = np.arange(20, dtype=np.float32).reshape(2, 5, 2)
+    half = Faces(boxes, points, np.array([0.5, 0.9], np.float32)).take(np.array([1])).scaled(0.5)
+    assert half.boxes.tolist() == [[2, 3, 10, 15]]
+    assert half.points is not None
+    assert np.array_equal(half.points[0], points[1] / 2)
+    assert half.boxes.dtype == half.points.dtype == np.float32
+    assert half.scores is not None
+    assert half.scores.tolist() == [np.float32(0.9)]
+
+
 def test_largest_first_of_no_faces_is_no_faces() -> None:
     faces = Faces(np.zeros((0, 4), np.float32)).largest_first(5)
 

@@ -1,11 +1,21 @@
 """Mood on plain cases, and its bounds on any distribution."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mien_models.mood import CIRCUMPLEX, mood
 from mien_models.spec import EMOTIONS
+from tests.conftest import ROOT
+
+DOCUMENT = (ROOT / "docs" / "mood.md").read_text()
+EXAMPLES = re.findall(r"^\| ([a-z]+ \d+%.*?) \| (\S+) \| (\S+) \| (\w+) \|$", DOCUMENT, re.MULTILINE)
+
+DISTRIBUTIONS = st.lists(st.floats(0.001, 1), min_size=7, max_size=7).map(
+    lambda weights: {name: weight / sum(weights) for name, weight in zip(EMOTIONS, weights, strict=True)}
+)
 
 
 def test_the_table_holds_every_emotion() -> None:
@@ -28,8 +38,40 @@ def test_a_faint_smile_is_less_pleasant_than_a_broad_one() -> None:
     assert 0 < faint.valence < broad.valence
 
 
-@given(st.lists(st.floats(0.001, 1), min_size=7, max_size=7))
-def test_mood_stays_in_bounds(weights: list[float]) -> None:
-    said = mood({name: weight / sum(weights) for name, weight in zip(EMOTIONS, weights, strict=True)})
+def test_the_document_has_the_table() -> None:
+    rows = re.findall(r"^\| (\w+) \| (-?\d\.\d\d) \| (-?\d\.\d\d) \| .*? \|$", DOCUMENT, re.MULTILINE)
+    assert {name: (float(valence), float(arousal)) for name, valence, arousal in rows} == CIRCUMPLEX
+
+
+@pytest.mark.parametrize(("emotions", "valence", "arousal", "label"), EXAMPLES)
+def test_the_documents_examples_are_right(emotions: str, valence: str, arousal: str, label: str) -> None:
+    shares = [part.split() for part in emotions.split(", ")]
+    said = mood({name: float(share.rstrip("%")) / 100 for name, share in shares})
+    assert (said.valence, said.arousal) == pytest.approx((float(valence), float(arousal)), abs=0.0051)
+    assert said.label == label
+
+
+def test_the_document_has_examples() -> None:
+    assert len(EXAMPLES) == 5
+
+
+def test_opposite_emotions_cancel() -> None:
+    assert mood({"happy": 0.43, "sad": 0.57}).label == "neutral"
+
+
+def test_an_even_distribution_has_no_strong_mood() -> None:
+    said = mood(dict.fromkeys(EMOTIONS, 1 / 7))
+    assert abs(said.valence) < 0.2
+    assert said.arousal == pytest.approx(0.35)
+
+
+@given(DISTRIBUTIONS)
+def test_no_mixture_is_pleasant_and_calm(emotions: dict[str, float]) -> None:
+    assert mood(emotions).label != "content"
+
+
+@given(DISTRIBUTIONS)
+def test_mood_stays_in_bounds(emotions: dict[str, float]) -> None:
+    said = mood(emotions)
     assert -1 <= said.valence <= 1
     assert -1 <= said.arousal <= 1

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import mien
+from mien import tables
 from mien.annotate import Annotator
 from mien.request import analyze_request, image_bytes
 from mien.sources import Source, find
@@ -84,6 +85,40 @@ def test_a_reply_reads_well() -> None:
     bare = analysis.faces[1]
     assert (bare.age, bare.gender, bare.emotion, bare.mood, bare.landmarks, bare.detection_score) == (None,) * 6
     assert "AnalyzeResponse" not in repr(analysis)
+
+
+POOR = face_pb2.Face(
+    box=face_pb2.PixelBox(x=50, y=5, width=10, height=12),
+    quality=face_pb2.Quality(size_px=12, sharpness=0.05, abstained=["FACE_TOO_SMALL", "FACE_TOO_BLURRED"]),
+)
+
+
+def test_a_face_too_poor_for_an_answer_says_so_everywhere() -> None:
+    analysis = mien.Analysis.from_message(pb.AnalyzeResponse(faces=[a_face(10), POOR]))
+    good, poor = analysis.faces
+    assert (good.abstained, good.abstention) == ((), "")
+    assert poor.quality == mien.Quality(12, pytest.approx(0.05))
+    assert poor.abstained == ("FACE_TOO_SMALL", "FACE_TOO_BLURRED")
+    assert str(poor) == "(50, 5) 10x12, too small and too blurred to say"
+    table = tables.analyses([("photo.jpg", analysis)])
+    assert list(table.columns[2].cells)[1] == "too small and too blurred to say"
+    assert analysis.to_dict()["faces"][1]["quality"]["abstained"] == ["FACE_TOO_SMALL", "FACE_TOO_BLURRED"]  # type: ignore[index]
+
+
+def test_the_reason_is_drawn_at_the_face() -> None:
+    wide = np.full((120, 300, 3), 100, np.uint8)
+    mute = face_pb2.Face(box=POOR.box)
+    said, silent = (
+        mien.draw(wide, mien.Analysis.from_message(pb.AnalyzeResponse(faces=[face]))) for face in (POOR, mute)
+    )
+    assert (said != silent).any(2).sum() > 200
+
+
+def test_a_reason_of_a_newer_server_is_still_a_reason() -> None:
+    newer = face_pb2.Face.FromString(face_pb2.Face(quality=face_pb2.Quality(abstained=[7])).SerializeToString())  # type: ignore[list-item]
+    (face,) = mien.Analysis.from_message(pb.AnalyzeResponse(faces=[newer])).faces
+    assert face.abstained == ("7",)
+    assert face.abstention == "too poor to say"
 
 
 def test_a_reply_as_dict_has_every_field() -> None:

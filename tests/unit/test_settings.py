@@ -92,3 +92,15 @@ def test_a_wrong_file_is_told_plainly(tmp_path: Path, content: str, said: str) -
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.yaml: No such file"):
         Settings.load(config=tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tls_certificate": "server.pem"}, "tls_certificate and tls_key belong together"),
+        ({"tls_client_ca": "ca.pem"}, "tls_client_ca needs tls_certificate and tls_key"),
+    ],
+)
+def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Settings.load(**given)

@@ -1,19 +1,26 @@
 """The evaluate command, through the models that ship."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+import chips
+import cost
 import evaluate
-from mien_models.registry import Registry
+import uncalibrated
+from mien_models.registry import TASKS, Registry
+from mien_models.runtime_torch import TorchModel
+from mien_models.spec import CropSpec
 
 from .conftest import ZipMaker
 
@@ -81,14 +88,65 @@ def test_a_task_of_a_model_with_two_leaves_the_other_out(make_zip: ZipMaker) -> 
     assert result["n"] == 3
 
 
-def test_cost_is_measured_on_demand(make_zip: ZipMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "_COST_REPEATS", 2)
-    result = json.loads(_run("--task", "gender", "--cost", "--data", make_zip("aged.zip", AGED)).stdout)
-    cost = result["metrics"]["cost"]
+def test_calibration_is_told_before_and_after(make_zip: ZipMaker) -> None:
+    """At temperature 1 the served graph itself gives what untempering says."""
+    figures = json.loads(_run("--model", "mien-age-gender", "--data", make_zip("aged.zip", AGED)).stdout)["metrics"]
 
-    assert cost["parameters"] > 0
-    assert cost["bytes"] > 0
-    assert list(cost["milliseconds"]["gender"]) == ["1", "8", "32"]
+    assert set(figures["gender"]["uncalibrated"]) == {"ece", "nll"}
+    assert figures["gender"]["uncalibrated"]["nll"] != figures["gender"]["nll"]
+    assert set(figures["age"]["exact"]["uncalibrated"]) == {"coverage", "mean_width"}
+    valued = _run("--model", "ssrnet-age", "--data", make_zip("aged.zip", AGED)).stdout
+    assert "uncalibrated" not in valued
+
+
+@pytest.mark.parametrize("name", ["mien-age-gender", "mien-emotion"])
+def test_untempered_answers_are_those_of_the_graph_at_temperature_one(name: str) -> None:
+    entry = Registry().get(name)
+    tasks, side = [task for task in TASKS if task in entry.spec.heads], entry.spec.crop.size
+    crops = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8)
+    heads = {task: head.model_copy(update={"temperature": 1.0}) for task, head in entry.spec.heads.items()}
+    cold = dataclasses.replace(entry, spec=entry.spec.model_copy(update={"heads": heads}))
+    told = uncalibrated.answers(entry, tasks, evaluate.predict(entry, tasks, crops), crops)
+
+    for task in tasks:
+        wanted = TorchModel(cold, task).predict(crops)
+        for key, values in told[task].items():
+            np.testing.assert_allclose(values, wanted[key], rtol=1e-3, atol=1e-5)
+
+
+def test_wider_crops_repeat_the_edge_and_shrink_the_face() -> None:
+    chip = np.zeros((1, 80, 80, 3), np.uint8)
+    chip[:, 20:60, 20:60] = 255
+    wanted = CropSpec(size=80, scale=2.1, center_y=0.475)
+    (wide,) = chips.cut_again(chip, chips.FRAMES["utkface"], wanted)
+
+    assert chips.cut_again(chip, chips.FRAMES["utkface"], chips.FRAMES["utkface"]).tolist() == chip.tolist()
+    assert wide[:, :, 0].astype(float).sum() / 255 == pytest.approx(20 * 20, rel=0.1)
+
+
+def test_a_model_of_the_store_is_judged_too(make_zip: ZipMaker, model_store: Path) -> None:
+    entry = Registry().get("ssrnet-age")
+    spec = entry.spec.model_copy(update={"name": "my-age"})
+    spec.write(model_store / "my-age.json")
+    (model_store / entry.path.name).write_bytes(entry.read())
+    try:
+        result = json.loads(_run("--model", "my-age", "--data", make_zip("aged.zip", AGED), "--scale", "1.8").stdout)
+    finally:
+        for path in model_store.iterdir():
+            path.unlink()
+
+    assert (result["model"], result["scale"]) == ("my-age", 1.8)
+    assert result["command"].endswith(" --scale 1.8")
+
+
+def test_cost_is_measured_on_demand(make_zip: ZipMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "_ROUNDS", 2)
+    result = json.loads(_run("--task", "gender", "--cost", "--data", make_zip("aged.zip", AGED)).stdout)
+    measured = result["metrics"]["cost"]
+
+    assert measured["parameters"] > 0
+    assert measured["bytes"] > 0
+    assert list(measured["milliseconds"]["gender"]) == ["1", "8", "32"]
     assert result["command"].endswith(" --cost")
 
 

@@ -102,13 +102,26 @@ def test_age_bins_count_hits_and_neighbours_of_the_rounded_age(make_faces: FaceM
     years = _floats(*(case[0] for case in cases))
     figures = metrics.age(years, years, years, make_faces(len(cases), age=np.array([case[1] for case in cases])))
 
-    assert figures == {
-        "bins": {
-            "n": len(cases),
-            "hit": sum(case[2] for case in cases) / len(cases),
-            "hit_within_one": sum(case[3] for case in cases) / len(cases),
-        }
-    }
+    assert list(figures) == ["bins"]
+    assert figures["bins"]["n"] == len(cases)
+    assert figures["bins"]["hit"] == sum(case[2] for case in cases) / len(cases)
+    assert figures["bins"]["hit_within_one"] == sum(case[3] for case in cases) / len(cases)
+    assert list(figures["bins"]["by_decade"]) == ["0-2", "20-29", "30-39", "70+"]
+
+
+def test_the_worst_group_is_the_worst_of_those_with_enough_faces(make_faces: FaceMaker) -> None:
+    count = 2 * metrics.WORST_FACES + 5
+    race = ("A",) * metrics.WORST_FACES + ("B",) * metrics.WORST_FACES + ("C",) * 5
+    faces = make_faces(count, male=np.ones(count, int), age=np.full((count, 2), 30), race=race)
+    says = np.full(count, 0.9, np.float32)
+    says[metrics.WORST_FACES : metrics.WORST_FACES + 3] = 0.2
+    says[-2:] = 0.1
+    years = np.full(count, 30, np.float32)
+    years[:2] = 60
+
+    worst = metrics.gender(says, faces)["worst"]
+    assert worst == {"by": "race", "group": "B", "n": metrics.WORST_FACES, "accuracy": 0.9}
+    assert metrics.age(years, years, years, faces)["exact"]["worst"]["group"] == "A"
 
 
 def test_faces_without_labels_give_no_figures(make_faces: FaceMaker) -> None:

@@ -1,13 +1,20 @@
 """A worker's contract: a stack of crops in, arrays out."""
 
+import asyncio
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import mien
 from mien.array import from_message, to_message
 from mien.v1 import task_service_pb2 as pb
-from mien_models.registry import Registry
+from mien_models.registry import ModelError, Registry
 from mien_models.runtime import load
+from mien_orchestrator.settings import SettingsError
+from mien_workers.app import Worker
 from mien_workers.worker import TaskWorker
 
 
@@ -49,3 +56,50 @@ def test_arrays_survive_the_wire(shape: tuple[int, ...], dtype: type) -> None:
     back = from_message(pb.Array.FromString(to_message(array).SerializeToString()))
     assert back.dtype == dtype
     assert np.array_equal(back, array)
+
+
+def answer(worker: Worker, size: int) -> str:
+    """Return the name of the model that answers."""
+    stack = to_message(np.zeros((1, size, size, 3), np.uint8))
+    request = pb.PredictRequest(task="gender", crops=stack).SerializeToString()
+    return pb.PredictResponse.FromString(asyncio.run(worker.predict(request))).model.name
+
+
+def test_a_replica_changes_over_to_another_model(tmp_path: Path) -> None:
+    copy_model("mien-age-gender", "next", tmp_path)
+    worker = Worker({"model_folders": [str(tmp_path)]}, "gender")
+    asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
+    assert answer(worker, 64) == "mien-age-gender"
+    asyncio.run(worker.reconfigure({"model": "next"}))
+    assert answer(worker, 64) == "next"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "nose-net"}, "unknown model 'nose-net'"),
+        ({"model": "mien-emotion"}, "does not serve task 'gender'"),
+        ({"modle": "mien-age-gender"}, "modle: Extra inputs are not permitted"),
+    ],
+    ids=["unknown", "task", "field"],
+)
+def test_a_replica_goes_on_with_its_model_where_the_next_cannot_be_had(change: dict[str, str], said: str) -> None:
+    worker = Worker({}, "gender")
+    with pytest.raises((ModelError, SettingsError), match=re.escape(said)):
+        asyncio.run(worker.reconfigure(change))
+    asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
+    asyncio.run(worker.reconfigure(change))
+    assert answer(worker, 64) == "mien-age-gender"
+
+
+def test_a_model_that_takes_other_crops_is_refused() -> None:
+    with pytest.raises(ModelError, match="takes other crops than the orchestrators cut"):
+        asyncio.run(Worker({}, "emotion").reconfigure({"model": "mini-xception-emotion"}))
+
+
+def copy_model(name: str, new: str, folder: Path) -> None:
+    """Put a model that ships into a folder, under another name."""
+    entry = Registry().get(name)
+    spec = json.loads(entry.path.with_suffix(".json").read_text())
+    (folder / f"{new}.json").write_text(json.dumps({**spec, "name": new}))
+    (folder / entry.path.name).write_bytes(entry.read())

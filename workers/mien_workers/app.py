@@ -1,6 +1,8 @@
 """The Serve application: one `orchestrator` deployment with our own gRPC server, one deployment a task.
 
-`mien_workers.app:build` is the import path for a Serve config; its arguments are the settings.
+`mien_workers.app:build` is the import path for a Serve config; its arguments are the settings. A change of them
+replaces every replica. What a config says of one deployment (`autoscaling_config`, `user_config` with the task's model)
+changes that deployment alone.
 """
 
 import asyncio
@@ -14,16 +16,20 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from mien.v1 import task_service_pb2 as pb
+from mien_models.registry import ModelError
 from mien_models.runtime import load
 from mien_models.spec import Task
+from mien_orchestrator import logs
 from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
+from mien_orchestrator.metrics import make_metrics, metered
+from mien_orchestrator.serve_config import ORCHESTRATOR
 from mien_orchestrator.server import Server
-from mien_orchestrator.settings import ScalingSettings, Settings
+from mien_orchestrator.settings import ScalingSettings, Settings, SettingsError, task_settings
 from mien_workers.backend import ServeBackend
+from mien_workers.scaling import IN_FLIGHT, POLICY
 from mien_workers.worker import TaskWorker
 
-ORCHESTRATOR = "orchestrator"
-"""Name of the deployment that answers callers; the others are named as their tasks."""
+_LOG = logging.getLogger(__name__)
 
 _LOGGING = {"enable_access_log": False}  # the access log was 45 % of a worker's time in Python
 
@@ -34,19 +40,42 @@ class Worker:
     """A replica of one task."""
 
     def __init__(self, settings: dict[str, Any], task: Task) -> None:
-        loaded = Settings.load(**settings)
-        choice = loaded.served[task]
-        entry = served_models(loaded, make_registry(loaded))[task]
-        model = load(entry, task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
-        self._worker = TaskWorker(model)
+        self._settings = Settings.load(**settings)
+        self._task = task
+        self._crop = served_models(self._settings, make_registry(self._settings))[task].spec.crop
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"mien-{task}")
+        self._worker: TaskWorker | None = None
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Change over to the model that `user_config` (fields of `TaskSettings`) says; calls go on meanwhile.
+
+        Serve calls it before the first request too. A later model that cannot be had is logged, and the one that
+        answers goes on answering: Serve would end the replica otherwise, and the task with it.
+        """
+        try:
+            self._worker = await asyncio.get_running_loop().run_in_executor(None, self._load, user_config)
+        except (SettingsError, ModelError):
+            if self._worker is None:
+                raise
+            _LOG.exception("task %s goes on with %s", self._task, self._worker.entry.spec.name)
+
+    def _load(self, user_config: dict[str, Any]) -> TaskWorker:
+        choice = task_settings(self._settings.served[self._task], user_config)
+        entry = make_registry(self._settings).for_task(self._task, choice.model)
+        if entry.spec.crop != self._crop:
+            raise ModelError(
+                f"model {entry.spec.name!r} takes other crops than the orchestrators cut; name it in the settings"
+            )
+        return TaskWorker(load(entry, self._task, runtime=choice.runtime, device=choice.device, threads=choice.threads))
 
     async def predict(self, request: bytes) -> bytes:
         """Answer a serialized `PredictRequest`; the model runs beside the event loop, one call at a time."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, request)
+        assert self._worker, "Serve calls reconfigure first"
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _predict, self._worker, request)
 
-    def _predict(self, request: bytes) -> bytes:
-        return self._worker.predict(pb.PredictRequest.FromString(request)).SerializeToString()
+
+def _predict(worker: TaskWorker, request: bytes) -> bytes:
+    return worker.predict(pb.PredictRequest.FromString(request)).SerializeToString()
 
 
 class Orchestrator:
@@ -55,13 +84,18 @@ class Orchestrator:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]]
     ) -> None:
-        logging.getLogger("mien_orchestrator").setLevel(logging.INFO)
         loaded = Settings.load(**settings)
+        logs.configure(loaded)
         cv2.setNumThreads(1)  # requests run beside each other
         self._executor = make_executor(loaded)
-        service = make_service(loaded, ServeBackend(handles), self._executor, "cluster")
-        self._server = Server(service, loaded, shared_port=True)
+        metrics = make_metrics(loaded)
+        self._service = make_service(loaded, metered(ServeBackend(handles), metrics), self._executor, "cluster")
+        self._server = Server(self._service, loaded, metrics=metrics, shared_port=True)
         await self._server.start()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Report the calls in flight to Serve's autoscaler."""
+        return {IN_FLIGHT: float(self._service.in_flight)}
 
     async def __del__(self) -> None:
         """Drain: Serve calls and awaits this when the replica is stopped."""
@@ -83,6 +117,7 @@ def build(arguments: dict[str, Any]) -> Application:
             autoscaling_config=_autoscaling(choice.scaling),
             max_ongoing_requests=choice.max_ongoing_requests,
             max_queued_requests=choice.max_queued_requests,
+            user_config={"model": choice.model},
             graceful_shutdown_wait_loop_s=_DRAIN_CHECK_SECONDS,
             logging_config=_LOGGING,
         ).bind(plain, task)
@@ -90,7 +125,11 @@ def build(arguments: dict[str, Any]) -> Application:
         Orchestrator,
         name=ORCHESTRATOR,
         ray_actor_options={"num_cpus": settings.orchestrator.num_cpus},
-        autoscaling_config=_autoscaling(settings.orchestrator.scaling),
+        autoscaling_config={
+            **_autoscaling(settings.orchestrator.scaling),
+            "policy": {"policy_function": POLICY},
+        },
+        max_ongoing_requests=settings.max_concurrent_requests,
         graceful_shutdown_timeout_s=settings.drain_seconds + 5,
         graceful_shutdown_wait_loop_s=_DRAIN_CHECK_SECONDS,
         logging_config=_LOGGING,

@@ -42,7 +42,7 @@ class ServeBackend:
                 raise ServerError(f"the {task} worker failed; its log says why") from error
         elapsed = (time.perf_counter() - started) * 1e3
         answers = {name: from_message(array).astype(np.float32, copy=False) for name, array in reply.answers.items()}
-        return Prediction(answers, reply.compute_ms, 0.0, max(0.0, elapsed - reply.compute_ms))
+        return Prediction(answers, reply.compute_ms, 0.0, max(0.0, elapsed - reply.compute_ms), reply.model)
 
     async def _call(self, task: Task, request: bytes) -> bytes:
         response = self._handles[task].predict.remote(request)

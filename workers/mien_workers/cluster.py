@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from mien.errors import ServerUnavailableError
+from mien_orchestrator import probe
 from mien_orchestrator.assembly import make_detector, make_registry, served_models
+from mien_orchestrator.credentials import server_credentials
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.tokens import TokenFile
 
 SWITCHES = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # gRPC between replicas, user code in the router's loop
@@ -69,6 +69,9 @@ class Cluster:
         self._check_port()
         served_models(self._settings, make_registry(self._settings))
         make_detector(self._settings)
+        server_credentials(self._settings)
+        if self._settings.token_file:
+            TokenFile(self._settings.token_file)
 
     def start_ray(self) -> None:
         """Start Ray on this machine."""
@@ -115,14 +118,23 @@ class Cluster:
             ray_serve.run(app, name="mien", route_prefix=None)
         except RuntimeError as error:
             raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
-        with grpc.insecure_channel(self.address) as channel:
-            request = health_pb2.HealthCheckRequest()
-            try:
-                reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_SECONDS, wait_for_ready=True)
-            except grpc.RpcError as error:
-                raise ServerUnavailableError(f"the cluster started, but nobody answers at {self.address}") from error
-        if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailableError(f"the cluster started, but does not serve; {_LOGS}")
+        if self._settings.tls_certificate:
+            self._check_listening()
+        else:
+            self._check_health()
+
+    def _check_listening(self) -> None:
+        """Connect only: a handshake would need the certificate's name, and perhaps a caller's certificate."""
+        try:
+            socket.create_connection((self._settings.host, self._settings.port), _HEALTH_SECONDS).close()
+        except OSError as error:
+            raise ServerUnavailableError(f"the cluster started, but nobody listens at {self.address}") from error
+
+    def _check_health(self) -> None:
+        try:
+            probe.check(self.address, timeout=_HEALTH_SECONDS)
+        except ServerUnavailableError as error:
+            raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 
     def shutdown(self) -> None:
         """End the application and Ray, where they were started."""

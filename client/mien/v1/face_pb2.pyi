@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
@@ -274,8 +275,63 @@ class Mood(_message.Message):
 Global___Mood: _TypeAlias = Mood  # noqa: Y015
 
 @_typing.final
+class Quality(_message.Message):
+    """How much the picture of a face shows, and whether that is enough for the tasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Quality._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: Quality._Reason.ValueType  # 0
+        """Not a reason."""
+        FACE_TOO_SMALL: Quality._Reason.ValueType  # 1
+        """`size_px` is below the server's limit."""
+        FACE_TOO_BLURRED: Quality._Reason.ValueType  # 2
+        """`sharpness` is below the server's limit."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Why the tasks abstain for a face."""
+
+    REASON_UNSPECIFIED: Quality.Reason.ValueType  # 0
+    """Not a reason."""
+    FACE_TOO_SMALL: Quality.Reason.ValueType  # 1
+    """`size_px` is below the server's limit."""
+    FACE_TOO_BLURRED: Quality.Reason.ValueType  # 2
+    """`sharpness` is below the server's limit."""
+
+    SIZE_PX_FIELD_NUMBER: _builtins.int
+    SHARPNESS_FIELD_NUMBER: _builtins.int
+    ABSTAINED_FIELD_NUMBER: _builtins.int
+    size_px: _builtins.float
+    """Height of the face's box, in pixels of the upright image."""
+    sharpness: _builtins.float
+    """Mean squared frequency of the face's edges on a grid of 16 x 16, 0 to 1; brightness and contrast do not matter."""
+    @_builtins.property
+    def abstained(self) -> _containers.RepeatedScalarFieldContainer[Global___Quality.Reason.ValueType]:
+        """Not empty: the face is too poor for an answer, and the fields of all tasks are absent."""
+
+    def __init__(
+        self,
+        *,
+        size_px: _builtins.float = ...,
+        sharpness: _builtins.float = ...,
+        abstained: _abc.Iterable[Global___Quality.Reason.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstained", b"abstained", "sharpness", b"sharpness", "size_px", b"size_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quality: _TypeAlias = Quality  # noqa: Y015
+
+@_typing.final
 class Face(_message.Message):
-    """One face. A field of a task that was not asked for, or that failed, is absent."""
+    """One face. A field of a task that was not asked for, that failed or that abstained (see `quality`), is absent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -287,6 +343,7 @@ class Face(_message.Message):
     GENDER_FIELD_NUMBER: _builtins.int
     EMOTIONS_FIELD_NUMBER: _builtins.int
     MOOD_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     detection_score: _builtins.float
     """How sure the detector is, 0 to 1; absent where the detector has no such number."""
     @_builtins.property
@@ -317,6 +374,10 @@ class Face(_message.Message):
     def mood(self) -> Global___Mood:
         """Derived from `emotions`."""
 
+    @_builtins.property
+    def quality(self) -> Global___Quality:
+        """How much the picture shows of the face."""
+
     def __init__(
         self,
         *,
@@ -328,10 +389,11 @@ class Face(_message.Message):
         gender: Global___Gender | None = ...,
         emotions: _abc.Iterable[Global___Emotion] | None = ...,
         mood: Global___Mood | None = ...,
+        quality: Global___Quality | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_detection_score", b"_detection_score", "_gender", b"_gender", "_landmarks", b"_landmarks", "_mood", b"_mood", "age", b"age", "box", b"box", "detection_score", b"detection_score", "gender", b"gender", "landmarks", b"landmarks", "mood", b"mood", "ratio_box", b"ratio_box"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_detection_score", b"_detection_score", "_gender", b"_gender", "_landmarks", b"_landmarks", "_mood", b"_mood", "age", b"age", "box", b"box", "detection_score", b"detection_score", "gender", b"gender", "landmarks", b"landmarks", "mood", b"mood", "quality", b"quality", "ratio_box", b"ratio_box"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_detection_score", b"_detection_score", "_gender", b"_gender", "_landmarks", b"_landmarks", "_mood", b"_mood", "age", b"age", "box", b"box", "detection_score", b"detection_score", "emotions", b"emotions", "gender", b"gender", "landmarks", b"landmarks", "mood", b"mood", "ratio_box", b"ratio_box"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_detection_score", b"_detection_score", "_gender", b"_gender", "_landmarks", b"_landmarks", "_mood", b"_mood", "age", b"age", "box", b"box", "detection_score", b"detection_score", "emotions", b"emotions", "gender", b"gender", "landmarks", b"landmarks", "mood", b"mood", "quality", b"quality", "ratio_box", b"ratio_box"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__age: _TypeAlias = _typing.Literal["age"]  # noqa: Y015
     _WhichOneofArgType__age: _TypeAlias = _typing.Literal["_age", b"_age"]  # noqa: Y015

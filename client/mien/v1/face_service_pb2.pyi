@@ -172,6 +172,58 @@ class ListModelsResponse(_message.Message):
 Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
+class GetModelCardRequest(_message.Message):
+    """Asks for one model's card."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The model's name, as `ListModels` tells it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelCardRequest: _TypeAlias = GetModelCardRequest  # noqa: Y015
+
+@_typing.final
+class GetModelCardResponse(_message.Message):
+    """A model and its card."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MARKDOWN_FIELD_NUMBER: _builtins.int
+    markdown: _builtins.str
+    """The card, in Markdown: figures by group, calibration, cost, data and terms, uses. Plain facts alone where the
+    weights are not those of a release.
+    """
+    @_builtins.property
+    def model(self) -> _face_pb2.ModelInfo:
+        """The model that the card is of."""
+
+    def __init__(
+        self,
+        *,
+        model: _face_pb2.ModelInfo | None = ...,
+        markdown: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markdown", b"markdown", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelCardResponse: _TypeAlias = GetModelCardResponse  # noqa: Y015
+
+@_typing.final
 class GetServerInfoRequest(_message.Message):
     """Asks what the server is."""
 
@@ -202,6 +254,8 @@ class GetServerInfoResponse(_message.Message):
     MAX_IMAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _builtins.int
     MAX_FACES_FIELD_NUMBER: _builtins.int
+    MIN_FACE_FIELD_NUMBER: _builtins.int
+    MIN_SHARPNESS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Mien."""
     shape: _builtins.str
@@ -214,6 +268,10 @@ class GetServerInfoResponse(_message.Message):
     """Largest image, in pixels (width x height)."""
     max_faces: _builtins.int
     """Most faces reported for one image."""
+    min_face: _builtins.float
+    """Faces whose box is lower than this many pixels get no answers."""
+    min_sharpness: _builtins.float
+    """Faces whose `Quality.sharpness` is lower get no answers."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks that it runs."""
@@ -233,10 +291,12 @@ class GetServerInfoResponse(_message.Message):
         max_image_bytes: _builtins.int = ...,
         max_image_pixels: _builtins.int = ...,
         max_faces: _builtins.int = ...,
+        min_face: _builtins.float = ...,
+        min_sharpness: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "shape", b"shape", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face", b"min_face", "min_sharpness", b"min_sharpness", "shape", b"shape", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

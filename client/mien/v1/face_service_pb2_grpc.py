@@ -45,6 +45,11 @@ class FaceAnalysisServiceStub(object):
                 request_serializer=mien_dot_v1_dot_face__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=mien_dot_v1_dot_face__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetModelCard = channel.unary_unary(
+                '/mien.v1.FaceAnalysisService/GetModelCard',
+                request_serializer=mien_dot_v1_dot_face__service__pb2.GetModelCardRequest.SerializeToString,
+                response_deserializer=mien_dot_v1_dot_face__service__pb2.GetModelCardResponse.FromString,
+                _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/mien.v1.FaceAnalysisService/GetServerInfo',
                 request_serializer=mien_dot_v1_dot_face__service__pb2.GetServerInfoRequest.SerializeToString,
@@ -74,6 +79,14 @@ class FaceAnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetModelCard(self, request, context):
+        """Return a model's card: what it is good at and for whom, what it is for and not for.
+        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names those that it has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerInfo(self, request, context):
         """Say what the server is and takes.
         """
@@ -93,6 +106,11 @@ def add_FaceAnalysisServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=mien_dot_v1_dot_face__service__pb2.ListModelsRequest.FromString,
                     response_serializer=mien_dot_v1_dot_face__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetModelCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelCard,
+                    request_deserializer=mien_dot_v1_dot_face__service__pb2.GetModelCardRequest.FromString,
+                    response_serializer=mien_dot_v1_dot_face__service__pb2.GetModelCardResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -155,6 +173,33 @@ class FaceAnalysisService(object):
             '/mien.v1.FaceAnalysisService/ListModels',
             mien_dot_v1_dot_face__service__pb2.ListModelsRequest.SerializeToString,
             mien_dot_v1_dot_face__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mien.v1.FaceAnalysisService/GetModelCard',
+            mien_dot_v1_dot_face__service__pb2.GetModelCardRequest.SerializeToString,
+            mien_dot_v1_dot_face__service__pb2.GetModelCardResponse.FromString,
             options,
             channel_credentials,
             insecure,

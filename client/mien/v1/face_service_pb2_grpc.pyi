@@ -42,6 +42,10 @@ class FaceAnalysisServiceStub:
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]
     """List the models that the server has, those in use first."""
+    GetModelCard: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.GetModelCardRequest, _face_service_pb2.GetModelCardResponse]
+    """Return a model's card: what it is good at and for whom, what it is for and not for.
+    NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names those that it has.
+    """
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.GetServerInfoRequest, _face_service_pb2.GetServerInfoResponse]
     """Say what the server is and takes."""
 
@@ -59,6 +63,10 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """List the models that the server has, those in use first."""
+    GetModelCard: _aio.UnaryUnaryMultiCallable[_face_service_pb2.GetModelCardRequest, _face_service_pb2.GetModelCardResponse]  # type: ignore[assignment]
+    """Return a model's card: what it is good at and for whom, what it is for and not for.
+    NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names those that it has.
+    """
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_face_service_pb2.GetServerInfoRequest, _face_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Say what the server is and takes."""
 
@@ -85,6 +93,16 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_face_service_pb2.ListModelsResponse, _abc.Awaitable[_face_service_pb2.ListModelsResponse]]:
         """List the models that the server has, those in use first."""
+
+    @_abc_1.abstractmethod
+    def GetModelCard(
+        self,
+        request: _face_service_pb2.GetModelCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_face_service_pb2.GetModelCardResponse, _abc.Awaitable[_face_service_pb2.GetModelCardResponse]]:
+        """Return a model's card: what it is good at and for whom, what it is for and not for.
+        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names those that it has.
+        """
 
     @_abc_1.abstractmethod
     def GetServerInfo(

@@ -71,7 +71,7 @@ def _uncut(faces: Faces, start: tuple[int, int], tile: tuple[int, ...], image: t
     inner_low = np.array(start) > 0
     inner_high = np.array(start) + size < (image[1], image[0])
     cut = ((low < 1) & inner_low) | ((high > size - 1) & inner_high)
-    return faces.chosen(np.flatnonzero(~cut.any(1)))
+    return faces.take(np.flatnonzero(~cut.any(1)))
 
 
 def _joined(parts: Sequence[Faces]) -> Faces:
@@ -81,4 +81,4 @@ def _joined(parts: Sequence[Faces]) -> Faces:
     scores = np.concatenate([part.scores for part in parts if part.scores is not None])
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, MAX_OVERLAP)
     faces = Faces(boxes, np.concatenate(points) if points else None, scores)
-    return faces.chosen(np.asarray(kept, np.intp).reshape(-1))
+    return faces.take(np.asarray(kept, np.intp).reshape(-1))

@@ -1,0 +1,238 @@
+"""Image bytes in, a reply out, over each system's own protocol: what the load generator calls.
+
+A caller prepares requests before the clock starts and reads replies after it has stopped, so that what is measured is
+the system and as little of the client as can be.
+"""
+
+import asyncio
+import json
+import os
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import aiohttp
+import cv2
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+import mien
+from mien.channel import OPTIONS
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_orchestrator.embedded import EmbeddedEngine
+from mien_orchestrator.settings import Settings
+from pipeline import Pipeline, Reply
+
+TIMEOUT = 120.0
+"""Seconds that a call may take."""
+
+MOST_IN_FLIGHT = 256
+"""Calls that an engine of this process is given at once; more wait, their time running."""
+
+_BOUNDARY = b"photograph-4f0c2d7b"  # 19 bytes that no image file is likely to hold
+_HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+class CallError(Exception):
+    """A call without an answer; the message is the error's name."""
+
+
+class Caller(Protocol):
+    """Calls one system; used on one event loop."""
+
+    def prepare(self, image: bytes) -> object:
+        """Return the request for an image file."""
+
+    async def call(self, request: object) -> object:
+        """Send a prepared request and return what came back; raises `CallError`."""
+
+    def read(self, answer: object) -> Reply:
+        """Return the reply in what came back; raises `CallError` where a task failed."""
+
+    async def close(self) -> None:
+        """Free what the caller holds."""
+
+
+class FloorCaller:
+    """The bare models in this process, on as many threads as there are cores."""
+
+    def __init__(self, address: str) -> None:
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._pipeline = Pipeline()
+
+    def prepare(self, image: bytes) -> object:
+        """Return the bytes as they are."""
+        return image
+
+    async def call(self, request: object) -> object:
+        """Analyze on one of the threads."""
+        assert isinstance(request, bytes)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._pipeline.analyze, request)
+
+    def read(self, answer: object) -> Reply:
+        """Return the reply as it is."""
+        assert isinstance(answer, dict)
+        return answer
+
+    async def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown()
+
+
+class EmbeddedCaller:
+    """Mien's engine of this process."""
+
+    def __init__(self, address: str) -> None:
+        # As the servers do: requests run beside each other, and Haar's boxes depend on the number of OpenCV's threads.
+        cv2.setNumThreads(1)
+        self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT)
+        self._engine = EmbeddedEngine(Settings.load())
+
+    def prepare(self, image: bytes) -> object:
+        """Return the message."""
+        return pb.AnalyzeRequest(image=image)
+
+    async def call(self, request: object) -> object:
+        """Analyze, with a thread that waits."""
+        assert isinstance(request, pb.AnalyzeRequest)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.analyze, request, TIMEOUT)
+        except mien.MienError as error:
+            raise CallError(type(error).__name__) from error
+
+    def read(self, answer: object) -> Reply:
+        """Return the message as a dictionary."""
+        return _read(answer)
+
+    async def close(self) -> None:
+        """Stop the engine."""
+        self._engine.close()
+        self._pool.shutdown()
+
+
+class GrpcCaller:
+    """Mien's servers."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, [*OPTIONS, ("grpc.max_reconnect_backoff_ms", 100)])
+        self._stub = FaceAnalysisServiceStub(self._channel)
+
+    def prepare(self, image: bytes) -> object:
+        """Return the message."""
+        return pb.AnalyzeRequest(image=image)
+
+    async def call(self, request: object) -> object:
+        """Call `Analyze`."""
+        assert isinstance(request, pb.AnalyzeRequest)
+        try:
+            return await self._stub.Analyze(request, timeout=TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            raise CallError(error.code().name) from error
+
+    def read(self, answer: object) -> Reply:
+        """Return the message as a dictionary."""
+        return _read(answer)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+
+class HttpCaller:
+    """Servers that take an image file as the body of a POST and answer with JSON."""
+
+    path = "/analyze"
+
+    def __init__(self, address: str) -> None:
+        self._session = aiohttp.ClientSession(
+            f"http://{address}", timeout=aiohttp.ClientTimeout(TIMEOUT), connector=aiohttp.TCPConnector(limit=0)
+        )
+
+    def prepare(self, image: bytes) -> object:
+        """Return body and headers."""
+        return image, {"Content-Type": "application/octet-stream"}
+
+    async def call(self, request: object) -> object:
+        """Post the body; return the answer's body and headers."""
+        assert isinstance(request, tuple)
+        body, headers = request
+        try:
+            async with self._session.post(self.path, data=body, headers=headers) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise CallError(type(error).__name__) from error
+        if response.status != 200:
+            raise CallError(f"HTTP {response.status}: {answer[:200].decode(errors='replace')}")
+        return answer, response.headers
+
+    def read(self, answer: object) -> Reply:
+        """Return the JSON."""
+        assert isinstance(answer, tuple)
+        return _json(answer[0])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+class FormCaller(HttpCaller):
+    """Servers that take an image file as the field `request` of a form."""
+
+    def prepare(self, image: bytes) -> object:
+        """Return body and headers: a form (RFC 7578) with one file."""
+        field = b'Content-Disposition: form-data; name="request"; filename="photograph"\r\n\r\n'
+        body = b"--%b\r\n%b%b\r\n--%b--\r\n" % (_BOUNDARY, field, image, _BOUNDARY)
+        return body, {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY.decode()}"}
+
+
+class TritonCaller(HttpCaller):
+    """Triton's protocol with its binary data extension: a JSON header, then the tensor's bytes.
+
+    docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/protocol/extension_binary_data.html
+    """
+
+    path = "/v2/models/mien/infer"
+
+    def prepare(self, image: bytes) -> object:
+        """Return body and headers: one string, its length before it."""
+        size = {"binary_data_size": len(image) + 4}
+        header = {
+            "inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "parameters": size}],
+            "outputs": [{"name": "reply", "parameters": {"binary_data": True}}],
+        }
+        text = json.dumps(header).encode()
+        headers = {"Content-Type": "application/octet-stream", _HEADER_LENGTH: str(len(text))}
+        return text + struct.pack("<I", len(image)) + image, headers
+
+    def read(self, answer: object) -> Reply:
+        """Return the JSON that is the one string of the output, after Triton's own header."""
+        assert isinstance(answer, tuple)
+        body, headers = answer
+        return _json(body[int(headers[_HEADER_LENGTH]) + 4 :])
+
+
+def _json(body: bytes) -> Reply:
+    reply = json.loads(body)
+    assert isinstance(reply, dict)
+    return reply
+
+
+def _read(answer: object) -> Reply:
+    assert isinstance(answer, pb.AnalyzeResponse)
+    for task in answer.tasks:
+        if task.status.code:
+            raise CallError(f"{task.task}: {task.status.message}")
+    return MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+CALLERS: dict[str, Callable[[str], Caller]] = {
+    "floor": FloorCaller,
+    "embedded": EmbeddedCaller,
+    "grpc": GrpcCaller,
+    "http": HttpCaller,
+    "form": FormCaller,
+    "triton": TritonCaller,
+}
+"""By the name of the protocol; made with the server's `host:port`, which those of this process do without."""

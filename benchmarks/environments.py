@@ -1,0 +1,34 @@
+"""A peer's file of pins in, its own virtual environment out, so that pins do not clash."""
+
+import shutil
+import subprocess
+import sys
+
+from systems import System
+
+_REASON_LINES = 3
+
+
+class InstallError(Exception):
+    """A peer that cannot be installed here; the message is the installer's reason."""
+
+
+def install(system: System) -> None:
+    """Make the peer's environment, unless it is there and made from the same pins; raises `InstallError`."""
+    wanted = system.pins.read_text(encoding="utf-8")
+    stamp = system.environment / "pins.txt"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    shutil.rmtree(system.environment, ignore_errors=True)
+    python = str(system.environment / "bin" / "python")
+    _run(sys.executable, "-m", "venv", str(system.environment))
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]  # the pins are all
+    _run(*pip, "--requirement", str(system.pins))
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise InstallError(" ".join(lines[-_REASON_LINES:]) or f"{command[0]} failed")

@@ -1,0 +1,134 @@
+"""The deployment names what the code has: versions, switches, import paths, metrics, secrets that the guide makes."""
+
+import re
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+import promql_parser
+import pytest
+import ray.serve
+from dockerfile_parse import DockerfileParser
+
+from mien.version import __version__
+from mien_orchestrator.serve_config import IMPORT_PATH
+from mien_orchestrator.settings import Settings
+from mien_workers.cluster import SWITCHES
+from mien_workers.scaling import POLICY
+from tests.deploy.manifests import K8S, ROOT, Manifest, all_pods, cluster, containers, deployments, named
+from tests.deploy.queries import expressions, metric_names
+
+METRIC = re.compile(r"metrics\.(Counter|Gauge|Histogram)\(\s*(?:name=)?\"(\w+)\"")
+
+NODE_METRICS = {"ray_node_mem_used", "ray_node_mem_total"}
+"""Those of Ray's own node agent, which `tests/clusters` sees."""
+
+
+@pytest.fixture(scope="module")
+def dockerfile(tmp_path_factory: pytest.TempPathFactory) -> DockerfileParser:
+    parser = DockerfileParser(path=str(tmp_path_factory.mktemp("image")))
+    parser.content = (ROOT / "deploy" / "Dockerfile").read_text()
+    return parser
+
+
+def final_stage(dockerfile: DockerfileParser) -> list[dict[str, str]]:
+    steps = dockerfile.structure
+    last = max(index for index, step in enumerate(steps) if step["instruction"] == "FROM")
+    return steps[last:]
+
+
+def test_the_image_has_the_switches_of_the_code(dockerfile: DockerfileParser) -> None:
+    assert dockerfile.envs.items() >= SWITCHES.items()
+
+
+def test_no_manifest_sets_a_switch_to_something_else(documents: list[Manifest]) -> None:
+    for _, container in containers(documents):
+        for variable in container.get("env", []):
+            assert variable["name"] not in SWITCHES
+
+
+def test_the_image_ends_without_privileges_and_build_tools(dockerfile: DockerfileParser) -> None:
+    steps = final_stage(dockerfile)
+    (user,) = (step["value"] for step in steps if step["instruction"] == "USER")
+    assert user == "10001:10001"
+    (check,) = (step["value"] for step in steps if step["instruction"] == "HEALTHCHECK")
+    assert "mien" in check
+    assert "health" in check
+    assert not any("pip" in step["value"] or "apt" in step["value"] for step in steps if step["instruction"] == "RUN")
+    assert dockerfile.labels["org.opencontainers.image.version"] == __version__
+
+
+def test_the_image_is_installed_with_the_pins(dockerfile: DockerfileParser) -> None:
+    installs = [
+        step["value"] for step in dockerfile.structure if step["instruction"] == "RUN" and " install " in step["value"]
+    ]
+    assert installs
+    assert all("--constraint" in install for install in installs)
+
+
+def test_versions_are_those_of_the_code(documents: list[Manifest]) -> None:
+    assert cluster(documents)["rayVersion"] == version("ray") == pinned("ray")
+    for name, container in containers(documents):
+        if name != "mien-redis":
+            assert container["image"].rpartition(":")[2].startswith(f"{__version__}-")
+
+
+def pinned(package: str) -> str:
+    (line,) = (line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith(f"{package}=="))
+    return line.partition("==")[2]
+
+
+@pytest.mark.parametrize("path", [IMPORT_PATH, POLICY])
+def test_import_paths_import(path: str) -> None:
+    module, _, name = path.partition(":")
+    assert callable(getattr(import_module(module), name))
+
+
+def test_the_port_is_the_codes_default(documents: list[Manifest]) -> None:
+    (port,) = named(documents, "Service", "mien-grpc")["spec"]["ports"]
+    assert port["port"] == Settings.model_fields["port"].default
+
+
+@pytest.mark.parametrize("path", sorted(K8S.rglob("serve.yaml")), ids=lambda path: path.parent.name)
+def test_every_serve_config_is_one_that_mien_serve_takes(path: Path) -> None:
+    settings = Settings.load(config=path)
+    assert list(settings.served) == ["age", "gender", "emotion"]
+
+
+def test_models_named_are_models_that_ship(documents: list[Manifest]) -> None:
+    weights = ROOT / "models" / "mien_models" / "weights"
+    for name, deployment in deployments(documents).items():
+        if name != "orchestrator":
+            assert (weights / f"{deployment['user_config']['model']}.json").is_file()
+
+
+def existing() -> set[str]:
+    """Return the names under which Ray Serve exports its metrics."""
+    names = set(NODE_METRICS)
+    for path in Path(ray.serve.__file__).parent.rglob("*.py"):
+        for kind, name in METRIC.findall(path.read_text()):
+            suffixes = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}[kind]
+            names |= {f"ray_{name}{suffix}" for suffix in suffixes}
+    return names
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
+    assert len(metric_names()) >= 8
+    assert metric_names() <= existing()
+
+
+@pytest.mark.parametrize("query", list(expressions()))
+def test_queries_are_promql(query: str) -> None:
+    promql_parser.parse(query)
+
+
+def test_the_guide_makes_every_secret_that_is_not_deployed(rendered: dict[str, list[Manifest]]) -> None:
+    guide = (ROOT / "docs" / "deploy.md").read_text()
+    asked = set()
+    for documents in rendered.values():
+        for pod in all_pods(documents).values():
+            for container in pod["containers"]:
+                for variable in container.get("env", []):
+                    asked |= {variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name")}
+    assert asked - {None} == {"mien-redis"}
+    assert "create secret generic mien-redis" in guide

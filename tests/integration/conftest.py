@@ -1,0 +1,23 @@
+"""What the tests of the edge share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+from tests.certificates import Authority
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[FaceAnalysis]:
+    """A service with all models, for servers whose edge is what is tested."""
+    settings = Settings.load()
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        yield make_inline_service(settings, seeing, computing, "single")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -1,0 +1,214 @@
+"""What the edge tells of each call: details of errors, request ids, log lines; and reflection, limits, draining."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import yaml
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from numpy.typing import NDArray
+from PIL import Image
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_models.spec import Task
+from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
+from mien_orchestrator.backend import Backend, Prediction
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+from mien_orchestrator.tokens import token_line
+from tests.servers import Running
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+def refused(stub: FaceAnalysisServiceStub, request: pb.AnalyzeRequest, **options: object) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Analyze(request, timeout=10, **options)  # type: ignore[arg-type]
+    return caught.value
+
+
+def detail(error: grpc.RpcError, kind: type[Message]) -> Message:
+    """Return the detail of one kind that an error carries."""
+    status, found = rpc_status.from_call(error), kind()  # type: ignore[arg-type]
+    assert status is not None
+    assert any(item.Unpack(found) for item in status.details), status
+    return found
+
+
+def trailing(call: object) -> dict[str, str | bytes]:
+    return {item.key: item.value for item in call.trailing_metadata()}  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def stub(single: str) -> Iterator[FaceAnalysisServiceStub]:
+    with grpc.insecure_channel(single) as channel:
+        yield FaceAnalysisServiceStub(channel)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"image": b"x"}, "image", "IMAGE_UNDECODABLE"),
+        ({"image": b"x", "tasks": ["nose"]}, "tasks", "TASK_UNKNOWN"),
+        ({"image": b"x", "failure_policy": 99}, "failure_policy", "FAILURE_POLICY_UNKNOWN"),
+    ],
+)
+def test_a_wrong_field_is_named(
+    stub: FaceAnalysisServiceStub, fields: dict[str, object], field: str, reason: str
+) -> None:
+    error = refused(stub, pb.AnalyzeRequest(**fields))  # type: ignore[arg-type]
+    info, bad = detail(error, error_details_pb2.ErrorInfo), detail(error, error_details_pb2.BadRequest)
+    assert (info.reason, info.domain) == (reason, "mien")  # type: ignore[attr-defined]
+    (violation,) = bad.field_violations  # type: ignore[attr-defined]
+    assert (violation.field, violation.reason) == (field, reason)
+
+
+def test_a_call_that_is_none_has_error_info_too(single: str) -> None:
+    with grpc.insecure_channel(single) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/mien.v1.FaceAnalysisService/Nose")(b"", timeout=10)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+    info = detail(caught.value, error_details_pb2.ErrorInfo)
+    assert info.reason == "UNIMPLEMENTED"  # type: ignore[attr-defined]
+
+
+def test_the_callers_request_id_comes_back_and_one_is_made_where_it_has_none(stub: FaceAnalysisServiceStub) -> None:
+    def told(*given: tuple[str, str]) -> str | bytes:
+        _, call = stub.GetServerInfo.with_call(pb.GetServerInfoRequest(), timeout=10, metadata=given)
+        return trailing(call)["x-request-id"]
+
+    assert told(("x-request-id", "mine-1")) == "mine-1"
+    assert told() != told()
+    assert " " not in str(told(("x-request-id", "two words")))
+    assert len(told(("x-request-id", "long" * 99))) < 128
+
+
+def test_an_error_has_the_request_id_twice(stub: FaceAnalysisServiceStub) -> None:
+    error = refused(stub, pb.AnalyzeRequest(), metadata=[("x-request-id", "mine-2")])
+    assert trailing(error)["x-request-id"] == "mine-2"
+    assert detail(error, error_details_pb2.RequestInfo).request_id == "mine-2"  # type: ignore[attr-defined]
+
+
+def services(address: str) -> set[str]:
+    with grpc.insecure_channel(address) as channel:
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        replies = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=10)
+        return {service.name for service in next(replies).list_services_response.service}
+
+
+def test_reflection_tells_the_services_unless_it_is_off(single: str, running: Running, service: FaceAnalysis) -> None:
+    assert {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health"} <= services(single)
+    with running(service, Settings.load(port=0, drain_seconds=0, reflection=False)) as address:
+        with pytest.raises(grpc.RpcError) as caught:
+            services(address)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_a_jpeg_of_12_mb_passes(running: Running, service: FaceAnalysis) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3100, 3100, 3), np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=97)
+    image = buffer.getvalue()
+    assert 12_000_000 < len(image) < 20 * 2**20, len(image)
+    with running(service, Settings.load(port=0, drain_seconds=0)) as address, mien.Client(address) as client:
+        assert client.analyze(image, timeout=60).image.width == 3100
+
+
+class HeldBackend:
+    """A real backend that answers only once it is let go."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self.started, self.go = threading.Event(), threading.Event()
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+        self.started.set()
+        await asyncio.to_thread(self.go.wait, 30)
+        return await self._inner.predict(task, crops, budget)
+
+
+def test_draining_is_told_first_and_calls_in_flight_end_well(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=20)
+    with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
+        backend = HeldBackend(make_inline_backend(settings, computing))
+        with running(make_service(settings, backend, seeing, "single"), settings) as address:
+            channel = grpc.insecure_channel(address)
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+
+            def let_go_once_draining() -> None:
+                assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+                watch.cancel()  # type: ignore[attr-defined]
+                backend.go.set()
+
+            client = mien.Client(address)
+            answer = pool.submit(client.analyze, EXAMPLE)
+            assert backend.started.wait(30)
+            watching = threading.Thread(target=let_go_once_draining)
+            watching.start()
+        watching.join()
+        assert [task.code for task in answer.result().tasks] == ["OK", "OK", "OK"]
+        client.close()
+        channel.close()
+
+
+def test_more_than_can_be_done_is_refused_with_advice_for_grpcs_own_retries(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=5, max_concurrent_requests=1)
+    with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
+        backend = HeldBackend(make_inline_backend(settings, computing))
+        with (
+            running(make_service(settings, backend, seeing, "single"), settings) as address,
+            mien.Client(address) as client,
+            grpc.insecure_channel(address) as channel,
+        ):
+            first = pool.submit(client.analyze, EXAMPLE)
+            assert backend.started.wait(30)
+            error = refused(FaceAnalysisServiceStub(channel), pb.AnalyzeRequest(image=EXAMPLE.read_bytes()))
+            backend.go.set()
+            assert first.result().faces
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+    assert "grpc-retry-pushback-ms" in trailing(error)
+
+
+def test_json_lines_tell_each_call_and_nothing_of_the_image(tmp_path: Path) -> None:
+    tokens, log = tmp_path / "tokens", tmp_path / "log"
+    tokens.write_text(token_line("phone", "secret-token") + "\n")
+    settings = {"port": 0, "log_format": "json", "log_level": "info", "token_file": str(tokens)}
+    config = tmp_path / "mien.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--config", config]
+    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server:
+        assert server.stdout
+        address = server.stdout.readline().removeprefix("mien is ready at ").strip()
+        metadata = [("authorization", "Bearer secret-token"), ("x-request-id", "mine-3")]
+        with grpc.insecure_channel(address) as channel:
+            stub = FaceAnalysisServiceStub(channel)
+            stub.Analyze(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()), timeout=30, metadata=metadata)
+            refused(stub, pb.AnalyzeRequest(image=b"not-an-image"), metadata=metadata)
+            refused(stub, pb.AnalyzeRequest(image=b"not-an-image"))
+        server.terminate()
+        assert server.wait(30) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    calls = [line for line in lines if line["logger"] == "mien_orchestrator.logs"]
+    assert [line["code"] for line in calls] == ["OK", "INVALID_ARGUMENT", "UNAUTHENTICATED"]
+    assert calls[0]["method"] == "/mien.v1.FaceAnalysisService/Analyze"
+    assert (calls[0]["request_id"], calls[0]["caller"]) == ("mine-3", "phone")
+    assert calls[0]["elapsed_ms"] > 0
+    assert "caller" not in calls[2]
+    assert "not-an-image" not in log.read_text()
+    assert "secret-token" not in log.read_text()

@@ -1,0 +1,96 @@
+"""Model cards, over a channel and in this process, and as the command shows them."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mien
+from mien_models.card import CARDS, card
+from mien_models.registry import Registry
+
+CLIENT = Path(sys.executable).parent / "client"
+NAMES = [entry.spec.name for entry in Registry().entries()]
+
+
+def test_every_model_has_the_same_card_in_this_process_over_a_channel_and_from_asyncio(single: str) -> None:
+    async def ask() -> list[mien.ModelCard]:
+        async with mien.AsyncClient(single) as remote, mien.AsyncClient() as embedded:
+            return [await client.model_card(name) for name in NAMES for client in (remote, embedded)]
+
+    with mien.Client(single) as remote, mien.Client() as embedded:
+        for name in NAMES:
+            told = remote.model_card(name)
+            assert told == embedded.model_card(name)
+            assert told.model in remote.models()
+            assert str(told) == (CARDS / f"{name}.md").read_text()
+        assert asyncio.run(ask()) == [remote.model_card(name) for name in NAMES for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "x" * 100_000, "../mien-emotion"])
+def test_an_unknown_model_is_told_with_the_known_ones(single: str, name: str) -> None:
+    said = []
+    with mien.Client(single) as remote, mien.Client() as embedded:
+        for client in (remote, embedded):
+            with pytest.raises(mien.NotFoundError, match="there are: mien-age-gender, mien-emotion") as caught:
+                client.model_card(name)
+            said.append((caught.value.message, caught.value.reason))
+    assert said[0] == said[1]
+    assert said[0][1] == "MODEL_UNKNOWN"
+    assert len(said[0][0]) < 1000
+
+
+@pytest.mark.parametrize("name", [None, b"mien-emotion", "two\nlines", "\ud800"])
+def test_what_is_no_name_is_refused_before_it_is_sent(single: str, name: str) -> None:
+    with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="a model is named by text"):
+        client.model_card(name)
+
+
+def test_weights_that_no_release_knows_get_plain_facts() -> None:
+    entry = Registry().get("ssrnet-age")
+    assert entry.spec.weights is not None
+    other = entry.spec.weights.model_copy(update={"sha256": "0" * 64})
+    changed = dataclasses.replace(entry, spec=entry.spec.model_copy(update={"weights": other}))
+
+    assert card(entry) == (CARDS / "ssrnet-age.md").read_text()
+    assert f"sha256:{'0' * 64}" in card(changed)
+    assert "not weights of a release" in card(changed)
+    assert "mean error" not in card(changed)
+
+
+def test_the_command_prints_markdown_to_a_pipe_and_json_on_request(single: str) -> None:
+    plain = subprocess.check_output([CLIENT, "models", "mien-emotion", "--server", single], text=True)
+    told = json.loads(subprocess.check_output([CLIENT, "models", "mien-emotion", "--json", "--server", single]))
+
+    assert plain == (CARDS / "mien-emotion.md").read_text()
+    assert told["markdown"] == plain
+    assert told["model"]["name"] == "mien-emotion"
+
+
+def test_the_command_lays_the_card_out_on_a_terminal(single: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [CLIENT, "models", "mien-emotion", "--server", single]
+    with subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}) as running:
+        os.close(theirs)
+        told = b""
+        while chunk := _read(ours):
+            told += chunk
+    os.close(ours)
+
+    assert running.returncode == 0
+    assert b"Use it for, and not for" in told
+    assert b"## Use it for" not in told
+    assert b"\x1b[" in told
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how a terminal ends on Linux
+        return b""

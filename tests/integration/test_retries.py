@@ -1,0 +1,150 @@
+"""How often the SDK calls a server that refuses: counted by real servers."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+
+Refuse = Callable[[grpc.ServicerContext], None]
+
+
+class Refusing(FaceAnalysisServiceServicer):
+    """Refuses so many calls, then answers."""
+
+    def __init__(self, times: int, refuse: Refuse) -> None:
+        self.calls, self._times, self._refuse = 0, times, refuse
+
+    def Analyze(self, request: pb.AnalyzeRequest, context: grpc.ServicerContext) -> pb.AnalyzeResponse:  # noqa: N802
+        self.calls += 1
+        if self.calls <= self._times:
+            self._refuse(context)
+        return pb.AnalyzeResponse()
+
+
+@contextmanager
+def serving(servicer: FaceAnalysisServiceServicer) -> Iterator[str]:
+    with ThreadPoolExecutor(4) as pool:
+        server = grpc.server(pool)
+        add_FaceAnalysisServiceServicer_to_server(servicer, server)
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        yield address
+        server.stop(None).wait()
+
+
+def plainly(code: grpc.StatusCode) -> Refuse:
+    return lambda context: context.abort(code, "not now")
+
+
+def with_advice(seconds: float) -> Refuse:
+    status = status_pb2.Status(code=8, message="not now")
+    delay = Duration(nanos=int(seconds % 1 * 1e9), seconds=int(seconds))
+    status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return lambda context: context.abort_with_status(rpc_status.to_status(status))
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000], ids=["small", "larger than gRPC's own retry buffer"])
+def test_a_server_that_is_unavailable_twice_is_called_three_times(size: int) -> None:
+    servicer = Refusing(2, plainly(grpc.StatusCode.UNAVAILABLE))
+    with serving(servicer) as address, mien.Client(address) as client:
+        client.analyze(b"x" * size)
+    assert servicer.calls == 3
+
+
+async def test_the_async_client_retries_as_well() -> None:
+    for refuse in (plainly(grpc.StatusCode.UNAVAILABLE), with_advice(0.05)):
+        servicer = Refusing(2, refuse)
+        with serving(servicer) as address:
+            async with mien.AsyncClient(address) as client:
+                await client.analyze(b"x")
+        assert servicer.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("refuse", "error", "calls"),
+    [
+        (plainly(grpc.StatusCode.UNAVAILABLE), mien.ServerUnavailableError, 4),
+        (with_advice(0.05), mien.OverloadedError, 4),
+        (plainly(grpc.StatusCode.RESOURCE_EXHAUSTED), mien.OverloadedError, 1),
+        (plainly(grpc.StatusCode.INTERNAL), mien.ServerError, 1),
+        (plainly(grpc.StatusCode.INVALID_ARGUMENT), mien.InvalidRequestError, 1),
+        (with_advice(60), mien.OverloadedError, 1),
+    ],
+    ids=["unavailable", "busy", "busy without advice", "internal", "invalid", "busy for longer than the deadline"],
+)
+def test_calls_are_made_again_only_where_that_helps(refuse: Refuse, error: type[mien.MienError], calls: int) -> None:
+    servicer = Refusing(99, refuse)
+    with serving(servicer) as address, mien.Client(address) as client, pytest.raises(error):
+        client.analyze(b"x", timeout=10)
+    assert servicer.calls == calls
+
+
+def test_the_advised_time_is_waited() -> None:
+    servicer = Refusing(1, with_advice(0.5))
+    with serving(servicer) as address, mien.Client(address) as client:
+        with pytest.raises(mien.OverloadedError):
+            client.analyze(b"x", timeout=0.4)
+        servicer.calls = 0
+        client.analyze(b"x", timeout=5)
+    assert servicer.calls == 2
+
+
+def test_a_server_that_keeps_failing_is_not_called_ever_more() -> None:
+    servicer = Refusing(10_000, plainly(grpc.StatusCode.UNAVAILABLE))
+    with serving(servicer) as address, mien.Client(address) as client:
+        counts = []
+        for _ in range(20):
+            before = servicer.calls
+            with pytest.raises(mien.ServerUnavailableError):
+                client.analyze(b"x")
+            counts.append(servicer.calls - before)
+    assert (counts[0], counts[-1]) == (4, 1)
+
+
+def test_calls_are_spread_over_several_servers_and_go_on_without_one() -> None:
+    first, second = Refusing(0, plainly(grpc.StatusCode.INTERNAL)), Refusing(0, plainly(grpc.StatusCode.INTERNAL))
+    with serving(first) as one:
+        with serving(second) as two, mien.Client([one, two.replace("127.0.0.1", "localhost")]) as client:
+            while not (first.calls and second.calls):  # the second connection may take a moment longer
+                client.analyze(b"x")
+            before = first.calls, second.calls
+            for _ in range(10):
+                client.analyze(b"x")
+            assert (first.calls - before[0], second.calls - before[1]) == (5, 5)
+        with mien.Client(f"{one},{two}") as client:
+            for _ in range(5):
+                client.analyze(b"x")
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_code_of_a_server_that_says_no_more_has_an_error_with_advice(code: grpc.StatusCode) -> None:
+    with serving(Refusing(99, plainly(code))) as address, mien.Client(address) as client:
+        with pytest.raises(mien.MienError) as caught:
+            client.analyze(b"x")
+        assert caught.value.code == code.value[0]
+        assert len(caught.value.message) > len("not now")
+        assert not isinstance(caught.value, grpc.RpcError)
+
+
+def test_details_that_a_proxy_left_on_another_code_do_not_count() -> None:
+    details = status_pb2.Status(code=8, message="another").SerializeToString()
+
+    def refuse(context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata((("grpc-status-details-bin", details),))
+        context.abort(grpc.StatusCode.INTERNAL, "told by a proxy")
+
+    with (
+        serving(Refusing(99, refuse)) as address,
+        mien.Client(address) as client,
+        pytest.raises(mien.ServerError, match="told by a proxy"),
+    ):
+        client.analyze(b"x")

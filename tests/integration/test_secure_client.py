@@ -1,0 +1,169 @@
+"""The SDK and the command against servers with TLS and tokens: what works, and what a refusal tells."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mien
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+from mien_orchestrator.tokens import token_line
+from tests.certificates import Authority
+from tests.servers import Running, run_server
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="module")
+def secure(service: FaceAnalysis, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with TLS that wants a token."""
+    certificate, key = authority.issue("server")
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text(token_line("phone", "the-token") + "\n")
+    settings = Settings.load(port=0, drain_seconds=1, tls_certificate=certificate, tls_key=key, token_file=tokens)
+    with run_server(service, settings) as address:
+        yield address
+
+
+def refusal(server: str, *, tls: mien.Tls | None = None, token: str | None = None) -> mien.MienError:
+    with pytest.raises(mien.MienError) as caught, mien.Client(server, tls=tls, token=token, timeout=10) as client:
+        client.server_info()
+    return caught.value
+
+
+async def test_both_clients_speak_tls_and_show_their_token(secure: str, authority: Authority) -> None:
+    tls = mien.Tls(ca=authority.ca)
+    with mien.Client(secure, tls=tls, token="the-token") as client:
+        assert len(client.analyze(EXAMPLE).faces) == 1
+    async with mien.AsyncClient(secure, tls=tls, token="the-token") as twin:
+        assert len((await twin.analyze(EXAMPLE)).faces) == 1
+
+
+def test_the_token_may_come_from_the_environment(
+    secure: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_TOKEN", "the-token")
+    with mien.Client(secure, tls=mien.Tls(ca=authority.ca)) as client:
+        assert client.server_info().shape == "single"
+
+
+def test_a_wrong_key_is_refused(secure: str, authority: Authority) -> None:
+    tls = mien.Tls(ca=authority.ca)
+    wrong, missing = refusal(secure, tls=tls, token="wrong"), refusal(secure, tls=tls)
+    assert (type(wrong), wrong.reason) == (mien.AuthenticationError, "TOKEN_UNKNOWN")
+    assert (type(missing), missing.reason) == (mien.AuthenticationError, "TOKEN_MISSING")
+    assert "MIEN_TOKEN" in missing.message
+
+
+def test_a_plain_text_client_on_a_tls_port_is_told_of_tls(secure: str) -> None:
+    error = refusal(secure)
+    assert isinstance(error, mien.ServerUnavailableError)
+    assert "if it speaks TLS, set tls=mien.Tls()" in error.message
+
+
+def test_a_tls_client_on_a_plain_port_is_told_so(single: str, authority: Authority) -> None:
+    assert "speaks no TLS" in refusal(single, tls=mien.Tls(ca=authority.ca)).message
+
+
+def test_an_authority_unknown_here_is_told(secure: str, tmp_path: Path) -> None:
+    assert "Tls(ca)" in refusal(secure, tls=mien.Tls(ca=Authority(tmp_path).ca)).message
+    assert "Tls(ca)" in refusal(secure, tls=mien.Tls()).message
+
+
+@pytest.mark.parametrize(
+    ("hosts", "days", "said"),
+    [
+        ((), -1, "certificate has expired"),
+        (("other.example",), 1, "has another name"),
+    ],
+)
+def test_a_certificate_that_is_not_good_is_told(
+    running: Running, service: FaceAnalysis, authority: Authority, hosts: tuple[str, ...], days: float, said: str
+) -> None:
+    certificate, key = authority.issue("bad", *hosts, days=days)
+    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
+    with running(service, settings) as address:
+        assert said in refusal(address, tls=mien.Tls(ca=authority.ca)).message
+
+
+def test_the_servers_name_may_be_another_than_its_address(
+    running: Running, service: FaceAnalysis, authority: Authority
+) -> None:
+    certificate, key = authority.issue("named", "mien.example")
+    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
+    tls = mien.Tls(ca=authority.ca, server_name="mien.example")
+    with running(service, settings) as address, mien.Client([address, address], tls=tls) as client:
+        assert client.server_info().shape == "single"
+
+
+def test_mutual_tls_wants_the_callers_certificate(
+    running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path
+) -> None:
+    certificate, key = authority.issue("server")
+    settings = Settings.load(
+        port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key, tls_client_ca=authority.ca
+    )
+    own, stranger = authority.issue("own", "me.example"), Authority(tmp_path).issue("stranger")
+    with running(service, settings) as address:
+        with mien.Client(address, tls=mien.Tls(ca=authority.ca, certificate=own[0], key=own[1])) as client:
+            assert client.server_info().shape == "single"
+        for wrong in (
+            mien.Tls(ca=authority.ca),
+            mien.Tls(ca=authority.ca, certificate=stranger[0], key=stranger[1]),
+        ):
+            assert "Tls(certificate, key)" in refusal(address, tls=wrong).message
+
+
+def test_wrong_files_are_told_before_anything_is_called(authority: Authority, tmp_path: Path) -> None:
+    own, other = authority.issue("own", "me.example"), authority.issue("other", "me.example")
+    for tls, said in (
+        (mien.Tls(ca=tmp_path / "none.pem"), "No such file"),
+        (mien.Tls(ca=own[1]), "PEM"),
+        (mien.Tls(certificate=own[0]), "belong together"),
+        (mien.Tls(certificate=own[0], key=other[1]), "mismatch"),
+    ):
+        error = refusal("127.0.0.1:1", tls=tls)
+        assert (type(error), error.reason) == (mien.InvalidRequestError, "TLS_FILES")
+        assert said in error.message
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (["a:1", "b:2"], "IP addresses of one kind"),
+        (["127.0.0.1:1", "[::1]:1"], "IP addresses of one kind"),
+        ("127.0.0.1:1,nonsense", "host:port"),
+        ([], "name one"),
+    ],
+)
+def test_wrong_addresses_are_told(server: str | list[str], said: str) -> None:
+    assert said in refusal(server, token="x").message  # type: ignore[arg-type]
+
+
+def test_a_token_that_is_none_is_told_and_never_shown() -> None:
+    assert "copied whole" in refusal("127.0.0.1:1", token="two words").message
+    with pytest.raises(mien.InvalidRequestError, match="name one"):
+        mien.Client(token="secret")
+
+
+def test_the_command_takes_the_same(secure: str, authority: Authority, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("the-token\n")
+    command = [Path(sys.executable).parent / "client", "info", "--server", secure]
+
+    def said(*words: object) -> tuple[int, str]:
+        done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=60)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    assert said("--ca", authority.ca, "--token-file", file)[0] == 0
+    code, text = said("--ca", authority.ca)
+    assert (code, "--token-file" in text) == (1, True)
+    code, text = said("--token-file", file)
+    assert (code, "--tls" in text) == (3, True)
+    code, text = said("--tls", "--token-file", tmp_path / "none")
+    assert (code, "none: No such file" in text) == (2, True)
+    assert said("--cert", authority.ca)[0] == 2

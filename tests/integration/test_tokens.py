@@ -1,0 +1,107 @@
+"""API keys, over a real channel and with the command that makes them."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+from mien_orchestrator.tokens import token_line
+from tests.servers import Running
+
+
+def call(address: str, header: str | None) -> str:
+    """Call with an `authorization` header; return the server's shape, or the code and reason of the refusal."""
+    metadata = [("authorization", header)] if header is not None else []
+    with grpc.insecure_channel(address) as channel:
+        try:
+            stub = FaceAnalysisServiceStub(channel)
+            return stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10, metadata=metadata).shape
+        except grpc.RpcError as error:
+            status, info = rpc_status.from_call(error), error_details_pb2.ErrorInfo()  # type: ignore[arg-type]
+            assert status is not None
+            assert status.details[0].Unpack(info)
+            return f"{error.code().name} {info.reason}"  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text("# who may call\n\n" + token_line("phone", "first") + "\n")
+    return path
+
+
+def test_only_known_tokens_are_let_in(running: Running, service: FaceAnalysis, file: Path) -> None:
+    with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
+        assert call(address, "Bearer first") == "single"
+        assert call(address, "bearer  first ") == "single"
+        assert call(address, None) == "UNAUTHENTICATED TOKEN_MISSING"
+        assert call(address, "Basic first") == "UNAUTHENTICATED TOKEN_MISSING"
+        assert call(address, "Bearer") == "UNAUTHENTICATED TOKEN_MISSING"
+        assert call(address, "Bearer second") == "UNAUTHENTICATED TOKEN_UNKNOWN"
+
+
+def test_health_needs_no_token_but_reads_nothing_else(running: Running, service: FaceAnalysis, file: Path) -> None:
+    settings = Settings.load(port=0, drain_seconds=0, token_file=file)
+    with running(service, settings) as address, grpc.insecure_channel(address) as channel:
+        reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert reply.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/mien.v1.FaceAnalysisService/NoSuchMethod")(b"", timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
+
+
+def test_the_file_is_read_again_when_it_changes(
+    running: Running, service: FaceAnalysis, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
+        file.write_text(token_line("tablet", "second") + "\n" + token_line("phone", "third") + "\n")
+        assert call(address, "Bearer second") == call(address, "Bearer third") == "single"
+        assert call(address, "Bearer first") == "UNAUTHENTICATED TOKEN_UNKNOWN"
+        with caplog.at_level(logging.ERROR):
+            file.write_text("a token put here by mistake")
+            assert call(address, "Bearer second") == "single"
+            assert "line 1: not name:sha256" in caplog.text
+            assert "by mistake" not in caplog.text
+        file.write_text("")
+        assert call(address, "Bearer second") == "UNAUTHENTICATED TOKEN_UNKNOWN"
+
+
+def test_the_command_makes_a_token_and_its_line(running: Running, service: FaceAnalysis, tmp_path: Path) -> None:
+    command = [Path(sys.executable).parent / "mien", "token", "phone"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    token = said.stderr.split()[-1]
+    assert said.stdout.startswith("phone:")
+    assert token not in said.stdout
+    (tmp_path / "tokens").write_text(said.stdout)
+    with running(service, Settings.load(port=0, drain_seconds=0, token_file=tmp_path / "tokens")) as address:
+        assert call(address, f"Bearer {token}") == "single"
+
+
+def test_a_token_has_a_plain_name() -> None:
+    command = [Path(sys.executable).parent / "mien", "token", "a:b"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 2
+    assert "a token's name" in said.stderr
+    assert said.stdout == ""
+
+
+def test_a_server_that_is_open_to_others_says_so(
+    running: Running, service: FaceAnalysis, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(service, Settings.load(port=0, drain_seconds=0)):
+        assert caplog.text == ""
+    with running(service, Settings.load(port=0, drain_seconds=0, host="0.0.0.0", token_file=file)):
+        assert "without TLS" in caplog.text
+        assert "anybody" not in caplog.text
+    with running(service, Settings.load(port=0, drain_seconds=0, host="0.0.0.0")):
+        assert "anybody" in caplog.text
