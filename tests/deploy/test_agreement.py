@@ -1,6 +1,7 @@
 """The deployment names what the code has: versions, switches, import paths, metrics, secrets that the guide makes."""
 
 import re
+import tomllib
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_the_image_ends_without_privileges_and_build_tools(dockerfile: Dockerfil
     assert "health" in check
     assert not any("pip" in step["value"] or "apt" in step["value"] for step in steps if step["instruction"] == "RUN")
     assert dockerfile.labels["org.opencontainers.image.version"] == __version__
+
+
+def test_the_image_gets_every_folder_that_the_wheel_is_made_of(dockerfile: DockerfileParser) -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = {step["value"].split()[0] for step in dockerfile.structure if step["instruction"] == "COPY"}
+    sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+
+    for folder in [*wheel["packages"], *wheel["force-include"]]:
+        above = {folder, *map(str, Path(folder).parents)}
+        assert above & copied, f"deploy/Dockerfile does not copy {folder}"
+        assert above & sent, f".dockerignore leaves {folder} out"
 
 
 def test_the_image_is_installed_with_the_pins(dockerfile: DockerfileParser) -> None:
