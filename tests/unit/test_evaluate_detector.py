@@ -35,6 +35,8 @@ def test_detectors_are_judged_in_one_run(tmp_path: Path) -> None:
     told = json.loads(said.stdout)
     assert list(told["detectors"]) == ["haar", "mien"]
     assert (told["photographs"], told["long_side"]) == (1, 320)
+    assert "--detector haar --detector mien --long-side 320" in told["command"]
+    assert told["data"]["file"] == "boxes.csv"
     for figures in told["detectors"].values():
         assert figures["faces"] == figures["found"] == figures["recall"] == 1
         assert 0 < figures["median_ms"] <= figures["p95_ms"]

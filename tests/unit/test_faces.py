@@ -38,6 +38,16 @@ def test_faces_are_taken_by_place_and_scaled_with_their_image() -> None:
     assert half.scores.tolist() == [np.float32(0.9)]
 
 
+def test_faces_are_moved_and_scaled_by_axis_with_their_points() -> None:
+    boxes = np.array([[1, 2, 10, 20]], np.float32)
+    points = np.array([[[3, 4]] * 5], np.float32)
+    faces = Faces(boxes, points).moved(5, 6).scaled(np.array([2, 3], np.float32))
+    assert faces.boxes.tolist() == [[12, 24, 20, 60]]
+    assert faces.points is not None
+    assert faces.points[0, 0].tolist() == [16, 30]
+    assert faces.boxes.dtype == faces.points.dtype == np.float32
+
+
 def test_largest_first_of_no_faces_is_no_faces() -> None:
     faces = Faces(np.zeros((0, 4), np.float32)).largest_first(5)
 
