@@ -6,11 +6,12 @@ from mien_models.detect import Detector, create
 from mien_models.image import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
-from mien_models.runtime import load
+from mien_models.runtime import Model, load
 from mien_models.spec import Task
 from mien_models.store import ModelStore
-from mien_orchestrator.backend import Backend, InlineBackend
+from mien_orchestrator.backend import Backend, InlineModels
 from mien_orchestrator.ensemble import Ensemble
+from mien_orchestrator.fanout import Fanout, shared
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 
@@ -60,14 +61,15 @@ def make_service(settings: Settings, backend: Backend, executor: Executor, shape
     return FaceAnalysis(ensemble, registry, settings, shape)
 
 
-def make_inline_backend(settings: Settings, executor: Executor) -> InlineBackend:
+def make_inline_backend(settings: Settings, executor: Executor) -> Fanout:
     """Return the backend with all models in this process, loaded and run once."""
     entries = served_models(settings, make_registry(settings))
-    models = {
-        task: load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
-        for task, choice in settings.served.items()
-    }
-    return InlineBackend(models, executor)
+    models: dict[Task, Model] = {}
+    for tasks in shared(entries, settings.served):
+        task, choice = tasks[0], settings.served[tasks[0]]
+        model = load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
+        models |= dict.fromkeys(tasks, model)
+    return Fanout(entries, settings.served, InlineModels(models, executor).call, lambda _: settings.cpu_threads)
 
 
 def make_inline_service(settings: Settings, seeing: Executor, computing: Executor, shape: str) -> FaceAnalysis:

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,9 +18,11 @@ from mien.v1 import task_service_pb2 as pb
 from mien_models.runtime import load
 from mien_models.spec import Task
 from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
+from mien_orchestrator.fanout import Fanout
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import ScalingSettings, Settings
-from mien_workers.backend import ServeBackend
+from mien_workers.backend import ServeWorkers
+from mien_workers.replicas import Replicas
 from mien_workers.worker import TaskWorker
 
 ORCHESTRATOR = "orchestrator"
@@ -43,10 +46,11 @@ class Worker:
 
     async def predict(self, request: bytes) -> bytes:
         """Answer a serialized `PredictRequest`; the model runs beside the event loop, one call at a time."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, request)
+        arrived = time.monotonic()
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, request, arrived)
 
-    def _predict(self, request: bytes) -> bytes:
-        return self._worker.predict(pb.PredictRequest.FromString(request)).SerializeToString()
+    def _predict(self, request: bytes, arrived: float) -> bytes:
+        return self._worker.predict(pb.PredictRequest.FromString(request), arrived=arrived).SerializeToString()
 
 
 class Orchestrator:
@@ -59,13 +63,18 @@ class Orchestrator:
         loaded = Settings.load(**settings)
         cv2.setNumThreads(1)  # requests run beside each other
         self._executor = make_executor(loaded)
-        service = make_service(loaded, ServeBackend(handles), self._executor, "cluster")
+        models = served_models(loaded, make_registry(loaded))
+        replicas = Replicas(list(handles))
+        fanout = Fanout(models, loaded.served, ServeWorkers(handles, models).call, replicas.of)
+        service = make_service(loaded, fanout, self._executor, "cluster")
+        self._watching = asyncio.create_task(replicas.watch())
         self._server = Server(service, loaded, shared_port=True)
         await self._server.start()
 
     async def __del__(self) -> None:
         """Drain: Serve calls and awaits this when the replica is stopped."""
         await self._server.stop()
+        self._watching.cancel()
         self._executor.shutdown(wait=False)
 
 

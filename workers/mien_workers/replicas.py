@@ -1,0 +1,40 @@
+"""How many replicas each task has, so that as many calls are in flight as can be worked on."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.schema import ReplicaState
+
+from mien_models.spec import Task
+
+_LOG = logging.getLogger(__name__)
+
+_INTERVAL_SECONDS = 2.0
+"""Time between two looks; scaling takes longer."""
+
+
+class Replicas:
+    """Counts the running replicas of an application's deployments, which are named as their tasks."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._running: dict[Task, int] = dict.fromkeys(tasks, 0)
+
+    def of(self, tasks: Sequence[Task]) -> int:
+        """Return how many replicas the tasks have together."""
+        return sum(self._running[task] for task in tasks)
+
+    async def watch(self) -> None:
+        """Look again and again, until cancelled."""
+        application = serve.get_replica_context().app_name
+        while True:
+            try:
+                status = await asyncio.to_thread(serve.status)
+                deployments = status.applications[application].deployments
+                for task in self._running:
+                    self._running[task] = deployments[task].replica_states.get(ReplicaState.RUNNING, 0)
+            except (RayError, KeyError) as error:
+                _LOG.warning("the replicas could not be counted, their numbers stay as they were: %s", error)
+            await asyncio.sleep(_INTERVAL_SECONDS)
