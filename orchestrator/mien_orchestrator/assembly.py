@@ -14,6 +14,8 @@ from mien_orchestrator.ensemble import Ensemble
 from mien_orchestrator.fanout import Fanout, shared
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.sight import FINENESS, Sight
+from mien_orchestrator.task_health import TaskHealth
 
 
 def make_executor(settings: Settings) -> ThreadPoolExecutor:
@@ -46,22 +48,33 @@ def make_detector(settings: Settings) -> Detector:
     )
 
 
-def make_service(settings: Settings, backend: Backend, executor: Executor, shape: str) -> FaceAnalysis:
-    """Return the service of one process over a backend."""
-    registry = make_registry(settings)
-    ensemble = Ensemble(
+def make_sight(settings: Settings) -> Sight:
+    """Return what sees the faces in a photograph; raises `DetectorError`."""
+    return Sight(
         detector=make_detector(settings),
-        backend=backend,
-        models=served_models(settings, registry),
         limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
         max_faces=settings.max_faces,
         quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
-        executor=executor,
+        enough=FINENESS * settings.detector_long_side if settings.reduced_decoding else None,
     )
-    return FaceAnalysis(ensemble, registry, settings, shape)
 
 
-def make_inline_backend(settings: Settings, executor: Executor) -> Fanout:
+def make_service(
+    settings: Settings, backend: Backend, executor: Executor, shape: str, health: TaskHealth | None = None
+) -> FaceAnalysis:
+    """Return the service of one process over a backend; `health` is what the backend keeps up to date, if it does."""
+    registry = make_registry(settings)
+    ensemble = Ensemble(
+        sight=make_sight(settings),
+        backend=backend,
+        models=served_models(settings, registry),
+        executor=executor,
+        margin=settings.reply_margin_s,
+    )
+    return FaceAnalysis(ensemble, registry, settings, shape, health or TaskHealth())
+
+
+def make_inline_backend(settings: Settings, executor: Executor, health: TaskHealth | None = None) -> Fanout:
     """Return the backend with all models in this process, loaded and run once."""
     entries = served_models(settings, make_registry(settings))
     models: dict[Task, Model] = {}
@@ -69,9 +82,11 @@ def make_inline_backend(settings: Settings, executor: Executor) -> Fanout:
         task, choice = tasks[0], settings.served[tasks[0]]
         model = load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
         models |= dict.fromkeys(tasks, model)
-    return Fanout(entries, settings.served, InlineModels(models, executor).call, lambda _: settings.cpu_threads)
+    call = InlineModels(models, executor).call
+    return Fanout(entries, settings, call, lambda tasks: settings.cpu_threads, health or TaskHealth())
 
 
 def make_inline_service(settings: Settings, seeing: Executor, computing: Executor, shape: str) -> FaceAnalysis:
     """Return the service with all models in this process."""
-    return make_service(settings, make_inline_backend(settings, computing), seeing, shape)
+    health = TaskHealth()
+    return make_service(settings, make_inline_backend(settings, computing, health), seeing, shape, health)

@@ -25,11 +25,15 @@ from mien.errors import (
 from mien_models.registry import ANSWERS
 from mien_models.spec import Task
 from mien_orchestrator.backend import Call, Prediction
+from mien_orchestrator.breaker import Breaker
 
 _LOG = logging.getLogger(__name__)
 
 _NOT_THE_CROPS = (OverloadedError, ServerUnavailableError, DeadlineExceededError)
 """Errors of the model's place, not of what it was given: a smaller call would meet them again."""
+
+_ROUNDING = 0.01
+"""Seconds by which a caller's clock may be ahead of its deadline."""
 
 Answer: TypeAlias = "asyncio.Future[Prediction]"
 
@@ -58,19 +62,22 @@ class _Stack:
 class Coalescer:
     """Joins the calls of one model; used on one event loop."""
 
-    def __init__(self, call: Call, *, best_batch: int, slots: Callable[[], int]) -> None:
+    def __init__(self, call: Call, *, best_batch: int, slots: Callable[[], int], breaker: Breaker) -> None:
         """Call a model with at most `best_batch` crops, or one larger stack; `slots` says how many calls at once."""
         self._call = call
         self._best_batch = best_batch
         self._slots = slots
+        self._breaker = breaker
         self._gathering: deque[_Stack] = deque()
         self._calls: dict[asyncio.Task[None], list[_Stack]] = {}
 
     async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
         """Answer one task; see `Backend`. Tasks that come together with one and the same stack share a call.
 
-        Raises what the call raises. Whoever is cancelled leaves; a call that nobody waits for any more is cancelled.
+        Raises what the call raises, and `ServerUnavailableError` at once while the breaker is open. Whoever is
+        cancelled leaves; a call that nobody waits for any more is cancelled.
         """
+        self._breaker.admit()
         loop = asyncio.get_running_loop()
         stack = self._gathering[-1] if self._gathering else None
         if stack is None or stack.crops is not crops or task in stack.answers:
@@ -125,11 +132,17 @@ class Coalescer:
         tasks = list(dict.fromkeys(task for stack in stacks for task in stack.wanted))
         crops = stacks[0].crops if len(stacks) == 1 else np.concatenate([stack.crops for stack in stacks])
         started = loop.time()
+        deadline = max(stack.deadline for stack in stacks)
         try:
-            prediction = await self._call(tasks, crops, max(stack.deadline for stack in stacks) - started)
+            prediction = await self._call(tasks, crops, deadline - started)
             _check(prediction, tasks, len(crops))
+        except asyncio.CancelledError:
+            if loop.time() > deadline - _ROUNDING:  # all gave up because they were late
+                self._breaker.gave_no_answer(loop.time() - started)
+            raise
         except Exception as error:
             if len(stacks) == 1 or isinstance(error, _NOT_THE_CROPS):
+                self._breaker.failed(error)
                 for stack in stacks:
                     stack.fail(error)
             else:
@@ -137,6 +150,7 @@ class Coalescer:
                 await self._run(stacks[: len(stacks) // 2])
                 await self._run(stacks[len(stacks) // 2 :])
         else:
+            self._breaker.succeeded()
             _hand_out(prediction, stacks, started)
 
 

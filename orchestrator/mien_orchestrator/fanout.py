@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.backend import Call, Prediction
+from mien_orchestrator.breaker import Breaker
 from mien_orchestrator.coalesce import Coalescer
-from mien_orchestrator.settings import TaskSettings
+from mien_orchestrator.settings import Settings, TaskSettings
+from mien_orchestrator.task_health import TaskHealth
 
 Slots = Callable[[Sequence[Task]], int]
 """Says how many calls for these tasks, which share a model, can be worked on at once."""
@@ -20,13 +22,19 @@ class Fanout:
     """Passes each task on to its model's coalescer."""
 
     def __init__(
-        self, models: Mapping[Task, Entry], choices: Mapping[Task, TaskSettings], call: Call, slots: Slots
+        self, models: Mapping[Task, Entry], settings: Settings, call: Call, slots: Slots, health: TaskHealth
     ) -> None:
-        """`choices` are the settings of the tasks, which say what is called for them."""
+        """Keep `health` up to date with which models fail."""
         self._coalescers: dict[Task, Coalescer] = {}
-        for tasks in shared(models, choices):
+        for tasks in shared(models, settings.served):
             best_batch = models[tasks[0]].spec.best_batch
-            coalescer = Coalescer(call, best_batch=best_batch, slots=partial(slots, tasks))
+            breaker = Breaker(
+                " and ".join(tasks),
+                failures=settings.breaker_failures,
+                pause=settings.breaker_pause_s,
+                told=partial(health.mark, tasks, "failing"),
+            )
+            coalescer = Coalescer(call, best_batch=best_batch, slots=partial(slots, tasks), breaker=breaker)
             self._coalescers |= dict.fromkeys(tasks, coalescer)
 
     async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:

@@ -1,19 +1,21 @@
 """The gRPC edge: converts, delegates to the service, and turns errors into rich statuses."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError
+from mien.errors import InvalidRequestError, MienError, OverloadedError, ServerError, ServerUnavailableError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+from mien_models.spec import Task
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 
@@ -27,6 +29,8 @@ _LONGEST = 60.0
 
 _MESSAGE_OVERHEAD = 64 * 1024
 """Bytes that a request may be larger than its image."""
+
+_STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -97,11 +101,15 @@ def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
 
 
 def rich_status(error: MienError) -> status_pb2.Status:
-    """Return an error as a `google.rpc.Status` with its `ErrorInfo`."""
-    detail = any_pb2.Any()
+    """Return an error as a `google.rpc.Status` with its `ErrorInfo`, and its `RetryInfo` where it has one."""
+    status = status_pb2.Status(code=error.code, message=error.message)
     reason = error.reason or code_pb2.Code.Name(error.code)
-    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="mien"))
-    return status_pb2.Status(code=error.code, message=error.message, details=[detail])
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="mien"))
+    if isinstance(error, OverloadedError) and error.retry_after is not None:
+        advice = error_details_pb2.RetryInfo()
+        advice.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+        status.details.add().Pack(advice)
+    return status
 
 
 class Server:
@@ -113,6 +121,7 @@ class Server:
         self._shared_port = shared_port
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._telling: set[asyncio.Task[None]] = set()
         self.address = ""
         """`host:port`, once started."""
 
@@ -136,8 +145,16 @@ class Server:
             ) from error
         self.address = f"{self._settings.host}:{port}"
         await self._server.start()
-        for name in ("", SERVICE, *self._service.server_info().tasks):
+        for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        for task in self._service.tasks:
+            await self._health.set(task, _STATUS[self._service.health.serves(task)])
+        self._service.health.listen(self._tell)
+
+    def _tell(self, task: Task, serves: bool) -> None:
+        telling = asyncio.get_running_loop().create_task(self._health.set(task, _STATUS[serves]))
+        self._telling.add(telling)  # the loop itself does not keep it
+        telling.add_done_callback(self._telling.discard)
 
     async def stop(self) -> None:
         """Report NOT_SERVING, let calls in flight end for the drain time, then stop."""

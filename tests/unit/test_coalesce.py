@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import mien
 from mien_models.spec import Task
 from mien_orchestrator.backend import Prediction
+from mien_orchestrator.breaker import Breaker
 from mien_orchestrator.coalesce import Coalescer
 
 BEST = 6
@@ -71,7 +72,7 @@ def test_each_request_gets_its_own_whatever_comes_together(
 ) -> None:
     async def run() -> None:
         reader = Reader(turns)
-        coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: slots)
+        coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: slots, breaker=breaker())
 
         async def request(values: list[int], tasks: set[Task], wait: int, leave: int | None) -> None:
             for _ in range(wait):
@@ -110,7 +111,7 @@ def test_each_request_gets_its_own_whatever_comes_together(
 
 async def test_an_idle_model_is_called_at_once_and_once_for_both_tasks() -> None:
     reader = Reader()
-    coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: 1)
+    coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: 1, breaker=breaker())
     crops = stack(1, 2)
     await asyncio.gather(coalescer.predict("age", crops, 30), coalescer.predict("gender", crops, 30))
     assert reader.calls == [(("age", "gender"), 2)]
@@ -119,7 +120,7 @@ async def test_an_idle_model_is_called_at_once_and_once_for_both_tasks() -> None
 async def test_what_comes_during_a_call_goes_with_the_next_up_to_the_best_batch() -> None:
     reader = Reader()
     reader.gate.clear()
-    coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: 1)
+    coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: 1, breaker=breaker())
     waiting = [asyncio.ensure_future(coalescer.predict("age", stack(*([i] * 2)), 30)) for i in range(5)]
     await turns()
     reader.gate.set()
@@ -132,7 +133,7 @@ async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
     reader = Reader()
     reader.gate.clear()
     slots = 1
-    coalescer = Coalescer(reader.call, best_batch=1, slots=lambda: slots)
+    coalescer = Coalescer(reader.call, best_batch=1, slots=lambda: slots, breaker=breaker())
     waiting = [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in range(8)]
     await turns()
     assert reader.running == 1
@@ -145,7 +146,7 @@ async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
 async def test_poison_fails_its_own_request_only() -> None:
     reader = Reader()
     reader.gate.clear()
-    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1)
+    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
     first = asyncio.ensure_future(coalescer.predict("age", stack(9), 30))
     await turns()
     waiting = [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in (1, 2, POISON, 4, 5)]
@@ -157,7 +158,7 @@ async def test_poison_fails_its_own_request_only() -> None:
 async def test_who_leaves_while_crops_gather_is_not_called_for() -> None:
     reader = Reader()
     reader.gate.clear()
-    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1)
+    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
     waiting = [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in range(4)]
     await turns()
     extra = asyncio.ensure_future(coalescer.predict("age", stack(7), 30))
@@ -173,7 +174,7 @@ async def test_who_leaves_while_crops_gather_is_not_called_for() -> None:
 async def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
     reader = Reader()
     reader.gate.clear()
-    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1)
+    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
     one = asyncio.ensure_future(coalescer.predict("age", stack(1), 30))
     await turns()
     assert reader.running == 1
@@ -185,7 +186,7 @@ async def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
 async def test_a_late_request_is_dropped() -> None:
     reader = Reader()
     reader.gate.clear()
-    coalescer = Coalescer(reader.call, best_batch=1, slots=lambda: 1)
+    coalescer = Coalescer(reader.call, best_batch=1, slots=lambda: 1, breaker=breaker())
     first = asyncio.ensure_future(coalescer.predict("age", stack(1), 30))
     await turns()
     late = asyncio.ensure_future(coalescer.predict("age", stack(2), 0))
@@ -208,7 +209,7 @@ async def test_a_model_that_is_not_there_is_not_asked_again_for_each(error: type
         await gate.wait()
         raise error("the worker is down")
 
-    coalescer = Coalescer(call, best_batch=20, slots=lambda: 1)
+    coalescer = Coalescer(call, best_batch=20, slots=lambda: 1, breaker=breaker())
     waiting = [asyncio.ensure_future(coalescer.predict("age", stack(1), 30))]
     await turns()
     waiting += [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in range(4)]
@@ -218,6 +219,10 @@ async def test_a_model_that_is_not_there_is_not_asked_again_for_each(error: type
     assert [type(outcome) for outcome in outcomes] == [error] * 5
     assert len({id(outcome) for outcome in outcomes}) == 5
     assert calls == 2
+
+
+def breaker() -> Breaker:
+    return Breaker("age", failures=1000, pause=1)
 
 
 async def turns() -> None:

@@ -21,6 +21,7 @@ from mien_orchestrator.assembly import make_executor, make_registry, make_servic
 from mien_orchestrator.fanout import Fanout
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import ScalingSettings, Settings
+from mien_orchestrator.task_health import TaskHealth
 from mien_workers.backend import ServeWorkers
 from mien_workers.replicas import Replicas
 from mien_workers.worker import TaskWorker
@@ -64,9 +65,10 @@ class Orchestrator:
         cv2.setNumThreads(1)  # requests run beside each other
         self._executor = make_executor(loaded)
         models = served_models(loaded, make_registry(loaded))
-        replicas = Replicas(list(handles))
-        fanout = Fanout(models, loaded.served, ServeWorkers(handles, models).call, replicas.of)
-        service = make_service(loaded, fanout, self._executor, "cluster")
+        health = TaskHealth()
+        replicas = Replicas(loaded.served, health)
+        fanout = Fanout(models, loaded, ServeWorkers(handles, models).call, replicas.of, health)
+        service = make_service(loaded, fanout, self._executor, "cluster", health)
         self._watching = asyncio.create_task(replicas.watch())
         self._server = Server(service, loaded, shared_port=True)
         await self._server.start()

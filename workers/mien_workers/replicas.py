@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.schema import ReplicaState
 
 from mien_models.spec import Task
+from mien_orchestrator.settings import TaskSettings
+from mien_orchestrator.task_health import TaskHealth
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,8 +21,12 @@ _INTERVAL_SECONDS = 2.0
 class Replicas:
     """Counts the running replicas of an application's deployments, which are named as their tasks."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._running: dict[Task, int] = dict.fromkeys(tasks, 0)
+    def __init__(self, served: Mapping[Task, TaskSettings], health: TaskHealth) -> None:
+        """Keep `health` up to date with the tasks that have no replica but should have one."""
+        self._running: dict[Task, int] = dict.fromkeys(served, 0)
+        self._always = [task for task, settings in served.items() if settings.scaling.min_replicas > 0]
+        self._health = health
+        health.mark(self._always, "starting", True)
 
     def of(self, tasks: Sequence[Task]) -> int:
         """Return how many replicas the tasks have together."""
@@ -35,6 +41,8 @@ class Replicas:
                 deployments = status.applications[application].deployments
                 for task in self._running:
                     self._running[task] = deployments[task].replica_states.get(ReplicaState.RUNNING, 0)
+                for task in self._always:
+                    self._health.mark([task], "starting", self._running[task] == 0)
             except (RayError, KeyError) as error:
                 _LOG.warning("the replicas could not be counted, their numbers stay as they were: %s", error)
             await asyncio.sleep(_INTERVAL_SECONDS)
