@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from mien.errors import ImageError, InvalidRequestError, MienError, closed, from_status
+from mien.errors import ImageError, InvalidRequestError, MienError, OverloadedError, closed, from_status
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 
@@ -147,11 +147,23 @@ def read_error(error: grpc.RpcError, server: str) -> MienError:
         text = f"{server} gave no answer in time; raise the timeout, or see whether the server is overloaded"
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
         return ImageError(f"the image is larger than {server} takes ({text})", reason="IMAGE_TOO_LARGE")
-    return from_status(code.value[0], text, _reason(error))
+    mapped = from_status(code.value[0], text, _reason(error))
+    if isinstance(mapped, OverloadedError):
+        mapped.retry_after = _retry_after(error)
+    return mapped
+
+
+def _retry_after(error: grpc.Call | grpc.aio.AioRpcError) -> float | None:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads of a Call
+    advice = error_details_pb2.RetryInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(advice):
+            return float(advice.retry_delay.ToTimedelta().total_seconds())
+    return None
 
 
 def _reason(error: grpc.Call | grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads of a Call
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else ():
         if detail.Unpack(info):

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from ray import serve
-from ray.exceptions import RayError
 from ray.serve.schema import ReplicaState
 
 from mien_models.spec import Task
@@ -43,6 +42,6 @@ class Replicas:
                     self._running[task] = deployments[task].replica_states.get(ReplicaState.RUNNING, 0)
                 for task in self._always:
                     self._health.mark([task], "starting", self._running[task] == 0)
-            except (RayError, KeyError) as error:
-                _LOG.warning("the replicas could not be counted, their numbers stay as they were: %s", error)
+            except Exception:
+                _LOG.exception("the replicas could not be counted; their numbers stay as they were")
             await asyncio.sleep(_INTERVAL_SECONDS)
