@@ -3,9 +3,9 @@
 python benchmarks/overload.py --photographs ../shared/photos --out benchmarks/results/overload.json
 
 The single server is first driven in a closed loop, which tells about what it can do (on a busy machine, less). Then
-callers come at random (a Poisson process), whether it keeps up or not, each with a deadline; an answer with all its tasks
-within it counts. Every round measures each load, so that a busy machine is busy for all of them, and its ratios are taken
-within the round: to its best goodput, which is its capacity for answers in time.
+callers come at random (a Poisson process), whether it keeps up or not, each with a deadline; an answer with all its
+tasks within it counts. Every round measures each load, so that a busy machine is busy for all of them, and its ratios
+are taken within the round: to its best goodput, which is its capacity for answers in time.
 """
 
 import asyncio
