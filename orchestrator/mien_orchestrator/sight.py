@@ -21,7 +21,7 @@ FINENESS = 2
 """How much larger than the detector's own picture a reduced photograph stays, at least.
 
 Of 137 faces on 54 photographs of 4,000 pixels, 2 change their gender so, and 4 where the whole photograph is only saved
-again, one pixel narrower (`benchmarks/results/reduced.json`): a box that moves a little moves the answers that are close.
+again, one pixel narrower (`benchmarks/results/reduced.json`): a box that moves a little moves what is close.
 """
 
 
