@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,29 @@ def test_arrays_survive_the_wire(shape: tuple[int, ...], dtype: type) -> None:
     assert np.array_equal(back, array)
 
 
-def answer(worker: Worker, size: int) -> str:
+def test_one_call_answers_all_tasks_of_the_model(worker: TaskWorker) -> None:
+    size = worker.entry.spec.crop.size
+    crops = to_message(np.full((2, size, size, 3), 99, np.uint8))
+    alone = worker.predict(pb.PredictRequest(task="gender", crops=crops))
+    both = worker.predict(pb.PredictRequest(task="gender", more_tasks=["age"], crops=crops))
+    assert both.answers.keys() == {"p_male", "years", "low", "high"}
+    assert both.answers["p_male"] == alone.answers["p_male"]
+    with pytest.raises(mien.InvalidRequestError, match="'emotion'"):
+        worker.predict(pb.PredictRequest(task="gender", more_tasks=["emotion"], crops=crops))
+
+
+def test_a_request_that_waited_longer_than_its_budget_is_not_computed(worker: TaskWorker) -> None:
+    size = worker.entry.spec.crop.size
+    crops = to_message(np.zeros((1, size, size, 3), np.uint8))
+    request = pb.PredictRequest(task="gender", crops=crops, budget_ms=500)
+    assert worker.predict(request, arrived=time.monotonic()).answers
+    with pytest.raises(mien.DeadlineExceededError):
+        worker.predict(request, arrived=time.monotonic() - 1)
+
+
+def answer(worker: Worker) -> str:
     """Return the name of the model that answers."""
+    size = Registry().get("mien-age-gender").spec.crop.size
     stack = to_message(np.zeros((1, size, size, 3), np.uint8))
     request = pb.PredictRequest(task="gender", crops=stack).SerializeToString()
     return pb.PredictResponse.FromString(asyncio.run(worker.predict(request))).model.name
@@ -69,9 +91,9 @@ def test_a_replica_changes_over_to_another_model(tmp_path: Path) -> None:
     copy_model("mien-age-gender", "next", tmp_path)
     worker = Worker({"model_folders": [str(tmp_path)]}, "gender")
     asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
-    assert answer(worker, 64) == "mien-age-gender"
+    assert answer(worker) == "mien-age-gender"
     asyncio.run(worker.reconfigure({"model": "next"}))
-    assert answer(worker, 64) == "next"
+    assert answer(worker) == "next"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +111,7 @@ def test_a_replica_goes_on_with_its_model_where_the_next_cannot_be_had(change: d
         asyncio.run(worker.reconfigure(change))
     asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
     asyncio.run(worker.reconfigure(change))
-    assert answer(worker, 64) == "mien-age-gender"
+    assert answer(worker) == "mien-age-gender"
 
 
 def test_a_model_that_takes_other_crops_is_refused() -> None:
