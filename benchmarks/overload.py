@@ -12,9 +12,12 @@ import asyncio
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -22,8 +25,6 @@ from typing import Annotated
 import typer
 
 import mien
-from load import run
-from serving import serve
 
 _SUFFIXES = {".jpg", ".jpeg"}
 _ADDRESS = "127.0.0.1:50151"
@@ -42,10 +43,10 @@ def main(
     paths = sorted(path for path in photographs.rglob("*") if path.suffix.lower() in _SUFFIXES)
     images = [path.read_bytes() for path in paths]
     measured = []
-    with serve("single", detector) as server:
-        run(_ADDRESS, server.pid, paths, 60, 4)
+    with serve(detector):
+        asyncio.run(closed_loop(images, 60, 4))
         for _ in range(rounds):
-            peak = run(_ADDRESS, server.pid, paths, 200, 8).requests_per_second
+            peak = asyncio.run(closed_loop(images, 200, 8))
             opened = {
                 load: asyncio.run(open_loop(images, float(load) * peak, seconds, deadline)) for load in loads.split(",")
             }
@@ -70,6 +71,36 @@ def main(
     }
     out.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
+
+
+@contextmanager
+def serve(detector: str) -> Iterator[None]:
+    """Start the single server, wait until it is ready, and end it."""
+    port = _ADDRESS.rpartition(":")[2]
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", port, "--detector", detector]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        if not server.stdout.readline().startswith("mien is ready"):
+            raise SystemExit("the server did not start")
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+async def closed_loop(images: list[bytes], requests: int, in_flight: int) -> float:
+    """Send so many requests with so many callers at once; return the answers a second."""
+    waiting = iter(images[index % len(images)] for index in range(requests))
+
+    async def caller(client: mien.AsyncClient) -> None:
+        for image in waiting:
+            await client.analyze(image)
+
+    async with mien.AsyncClient(_ADDRESS, timeout=60) as client:
+        started = time.perf_counter()
+        await asyncio.gather(*(caller(client) for _ in range(in_flight)))
+        return requests / (time.perf_counter() - started)
 
 
 async def open_loop(images: list[bytes], rate: float, seconds: float, deadline: float) -> dict[str, object]:
