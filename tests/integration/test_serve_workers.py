@@ -31,7 +31,7 @@ SIZE = ENTRY.spec.crop.size
 def handles() -> Iterator[dict[Task, DeploymentHandle[bytes]]]:
     settings = Settings.load().model_dump(mode="json")
     tasks: tuple[Task, ...] = ("age", "gender")
-    yield {
+    made: dict[Task, DeploymentHandle[bytes]] = {
         task: serve.run(
             serve.deployment(Worker, name=task).bind(settings, task),
             name=task,
@@ -40,6 +40,9 @@ def handles() -> Iterator[dict[Task, DeploymentHandle[bytes]]]:
         )
         for task in tasks
     }
+    for handle in made.values():
+        handle.reconfigure.remote({}).result()  # which a real replica does before its first request
+    yield made
     serve.shutdown()
 
 
