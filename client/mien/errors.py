@@ -64,6 +64,11 @@ class OverloadedError(MienError):
 
     code = code_pb2.RESOURCE_EXHAUSTED
 
+    def __init__(self, message: str, *, reason: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after
+        """Seconds after which it is worth trying again; None where the server did not say."""
+
 
 class DeadlineExceededError(MienError):
     """No answer within the caller's time."""

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from mien.connection import Connection
-from mien.errors import ImageError, MienError, from_status
+from mien.errors import ImageError, MienError, OverloadedError, from_status
 
 Detail = TypeVar("Detail", bound=Message)
 
@@ -40,7 +40,10 @@ def read_error(error: grpc.RpcError, connection: Connection) -> MienError:
         reason = _detail(status, error_details_pb2.ErrorInfo()).reason
         if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
             text += f" (request {_detail(status, error_details_pb2.RequestInfo()).request_id})"
-        return from_status(code.value[0], text, "" if reason == code.name else reason)
+        mapped = from_status(code.value[0], text, "" if reason == code.name else reason)
+        if isinstance(mapped, OverloadedError):
+            mapped.retry_after = _retry_after(status)
+        return mapped
     match code:
         case grpc.StatusCode.UNAVAILABLE:
             text = f"no server answers at {server} ({text}); {_hint(text, connection)}"
@@ -68,11 +71,19 @@ def advised_wait(error: grpc.RpcError, attempt: int, left: float) -> float | Non
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or attempt >= ATTEMPTS:
         return None
-    status, advice = _status(error), error_details_pb2.RetryInfo()
-    if not status or not any(detail.Unpack(advice) for detail in status.details):
+    status = _status(error)
+    advised = _retry_after(status) if status else None
+    if advised is None:
         return None
-    wait: float = advice.retry_delay.ToTimedelta().total_seconds() * (1 + _JITTER * random.random())
+    wait = advised * (1 + _JITTER * random.random())
     return wait if wait < left else None
+
+
+def _retry_after(status: status_pb2.Status) -> float | None:
+    advice = error_details_pb2.RetryInfo()
+    if not any(detail.Unpack(advice) for detail in status.details):
+        return None
+    return float(advice.retry_delay.ToTimedelta().total_seconds())
 
 
 def _status(error: grpc.Call | grpc.aio.AioRpcError) -> status_pb2.Status | None:

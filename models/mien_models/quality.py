@@ -63,9 +63,12 @@ class Quality:
         return np.flatnonzero(~(self.too_small | self.too_blurred))
 
 
-def judge(image: NDArray[np.uint8], faces: Faces, limits: QualityLimits) -> Quality:
-    """Measure the faces of an image (H, W, 3) uint8 RGB and hold them against the limits."""
-    size_px = faces.boxes[:, 3]
+def judge(image: NDArray[np.uint8], faces: Faces, limits: QualityLimits, *, shrunk: int = 1) -> Quality:
+    """Measure the faces of an image (H, W, 3) uint8 RGB and hold them against the limits.
+
+    The image is the photograph shrunk by `shrunk`; sizes are told in pixels of the photograph.
+    """
+    size_px = faces.boxes[:, 3] * shrunk
     sharp = sharpness(_cut(image, faces))
     return Quality(size_px, sharp, size_px < limits.min_face, sharp < limits.min_sharpness)
 

@@ -1,5 +1,6 @@
 """Run a model: crops in, named arrays out; by ONNX Runtime (the default) or by PyTorch (a GPU, or on request)."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -21,8 +22,11 @@ class Model(Protocol):
     entry: Entry
     task: Task
 
-    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Answer (N, S, S, 3) uint8 RGB crops with the task's `ANSWERS`, first axis N; raises `CropError`."""
+    def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
+        """Answer (N, S, S, 3) uint8 RGB crops with the `ANSWERS` of its task, first axis N; raises `CropError`.
+
+        `tasks` asks for others of the model's tasks instead; together they cost what one costs.
+        """
 
 
 def load(entry: Entry, task: Task, *, runtime: RuntimeName = "onnx", device: str = "cpu", threads: int = 1) -> Model:
@@ -58,11 +62,16 @@ class OnnxModel:
         self.task = task
         self._session = onnxruntime.InferenceSession(entry.read(), options, providers=["CPUExecutionProvider"])
 
-    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
         """Answer (N, S, S, 3) uint8 RGB crops; see `Model`."""
         check(crops, self.entry.spec)
-        names = ANSWERS[self.task]
+        names = names_of(tasks or (self.task,))
         return dict(zip(names, self._session.run(names, {"crops": crops}), strict=True))
+
+
+def names_of(tasks: Sequence[Task]) -> list[str]:
+    """Return the names of the arrays that answer the tasks."""
+    return [name for task in tasks for name in ANSWERS[task]]
 
 
 def check(crops: NDArray[np.uint8], spec: ModelSpec) -> None:

@@ -1,5 +1,7 @@
 """The PyTorch runtime: the same graph and the same weights file as ONNX Runtime's, on a CPU or a GPU."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 import torch
@@ -7,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien_models.nets import ServedModel, build
-from mien_models.registry import ANSWERS, Entry
-from mien_models.runtime import check
+from mien_models.registry import Entry
+from mien_models.runtime import check, names_of
 from mien_models.spec import Task
 
 
@@ -22,12 +24,12 @@ class TorchModel:
         self._device = torch.device(device)
         self._model = served_model(entry).to(self._device)
 
-    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
         """Answer (N, S, S, 3) uint8 RGB crops; see `Model`."""
         check(crops, self.entry.spec)
         with torch.inference_mode():
             answers = self._model(torch.from_numpy(crops).to(self._device))
-        return {name: answers[name].cpu().numpy() for name in ANSWERS[self.task]}
+        return {name: answers[name].cpu().numpy() for name in names_of(tasks or (self.task,))}
 
 
 def served_model(entry: Entry) -> ServedModel:

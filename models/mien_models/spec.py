@@ -121,6 +121,8 @@ class ModelSpec(_Frozen):
     """Whether the file holds the kernels as 16-bit floats, half as large; they are widened when it is loaded."""
     heads: dict[Task, Head]
     """The tasks that the model answers."""
+    best_batch: int = Field(default=16, ge=1)
+    """Crops that one call best carries: with more of them a crop costs hardly less (`benchmarks/batches.py`)."""
     weights: Weights | None = None
     """None only while the model is being trained."""
 

@@ -1,18 +1,25 @@
 """Put the parts together: from settings to a service, with its models in this process or behind another backend."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from mien_models.detect import Detector, create
 from mien_models.image import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
-from mien_models.runtime import load
+from mien_models.runtime import Model, load
 from mien_models.spec import Task
 from mien_models.store import ModelStore
-from mien_orchestrator.backend import Backend, InlineBackend
+from mien_orchestrator.backend import Backend, Call, InlineModels
 from mien_orchestrator.ensemble import Ensemble
+from mien_orchestrator.fanout import Fanout, shared
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.sight import FINENESS, Sight
+from mien_orchestrator.task_health import TaskHealth
+
+if TYPE_CHECKING:
+    from mien_orchestrator.metrics import Metrics  # needs the extra `serve`
 
 
 def make_executor(settings: Settings) -> ThreadPoolExecutor:
@@ -46,31 +53,50 @@ def make_detector(settings: Settings) -> Detector:
     )
 
 
-def make_service(settings: Settings, backend: Backend, executor: Executor, shape: str) -> FaceAnalysis:
-    """Return the service of one process over a backend."""
-    registry = make_registry(settings)
-    ensemble = Ensemble(
+def make_sight(settings: Settings) -> Sight:
+    """Return what sees the faces in a photograph; raises `DetectorError`."""
+    reduced = settings.reduced_decoding and not settings.detector_tiles  # which want all pixels
+    return Sight(
         detector=make_detector(settings),
-        backend=backend,
-        models=served_models(settings, registry),
         limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
         max_faces=settings.max_faces,
         quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
-        executor=executor,
+        enough=FINENESS * settings.detector_long_side if reduced else None,
     )
-    return FaceAnalysis(ensemble, registry, settings, shape)
 
 
-def make_inline_backend(settings: Settings, executor: Executor) -> InlineBackend:
-    """Return the backend with all models in this process, loaded and run once."""
+def make_service(
+    settings: Settings, backend: Backend, executor: Executor, shape: str, health: TaskHealth | None = None
+) -> FaceAnalysis:
+    """Return the service of one process over a backend; `health` is what the backend keeps up to date, if it does."""
+    registry = make_registry(settings)
+    ensemble = Ensemble(
+        sight=make_sight(settings),
+        backend=backend,
+        models=served_models(settings, registry),
+        executor=executor,
+        margin=settings.reply_margin_s,
+    )
+    return FaceAnalysis(ensemble, registry, settings, shape, health or TaskHealth())
+
+
+def make_inline_backend(
+    settings: Settings, executor: Executor, health: TaskHealth | None = None, metrics: "Metrics | None" = None
+) -> Fanout:
+    """Return the backend with all models in this process, loaded and run once; `metrics` count its calls."""
     entries = served_models(settings, make_registry(settings))
-    models = {
-        task: load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
-        for task, choice in settings.served.items()
-    }
-    return InlineBackend(models, executor)
+    models: dict[Task, Model] = {}
+    for tasks in shared(entries, settings.served):
+        task, choice = tasks[0], settings.served[tasks[0]]
+        model = load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
+        models |= dict.fromkeys(tasks, model)
+    call: Call = InlineModels(models, executor).call
+    if metrics:
+        call = metrics.metered(call)
+    return Fanout(entries, settings, call, lambda tasks: settings.cpu_threads, health or TaskHealth())
 
 
 def make_inline_service(settings: Settings, seeing: Executor, computing: Executor, shape: str) -> FaceAnalysis:
     """Return the service with all models in this process."""
-    return make_service(settings, make_inline_backend(settings, computing), seeing, shape)
+    health = TaskHealth()
+    return make_service(settings, make_inline_backend(settings, computing, health), seeing, shape, health)

@@ -1,9 +1,11 @@
 """What the status of an error carries beside its code and text: typed details, and metadata for retries."""
 
+from datetime import timedelta
+
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from mien.errors import InvalidRequestError, MienError
+from mien.errors import InvalidRequestError, MienError, OverloadedError
 from mien_orchestrator import call
 
 _DOMAIN = "mien"
@@ -16,13 +18,17 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 
 
 def details_of(error: MienError) -> list[Message]:
-    """Return the details of an error: `ErrorInfo` always, `BadRequest` for a wrong field, `RequestInfo` in a call."""
+    """Return the details of an error: `ErrorInfo` always, others where they say more."""
     reason = error.reason or code_pb2.Code.Name(error.code)
     found: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN)]
     field = "image" if reason.startswith("IMAGE_") else _FIELDS.get(reason)
     if field and isinstance(error, InvalidRequestError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=error.message, reason=reason)
         found.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, OverloadedError) and error.retry_after is not None:
+        advice = error_details_pb2.RetryInfo()
+        advice.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+        found.append(advice)
     current = call.current()
     if current:
         found.append(error_details_pb2.RequestInfo(request_id=current.request_id))

@@ -5,48 +5,28 @@ Pure asyncio: knows neither gRPC nor Ray. What is heavy leaves the event loop; O
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import numpy as np
 from google.rpc import code_pb2
-from numpy.typing import NDArray
 
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError, MienError, ServerError, from_status
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
-from mien_models.crop import cut
-from mien_models.detect import Detector
-from mien_models.faces import Faces
-from mien_models.image import DecodedImage, ImageLimits, decode
 from mien_models.image import ImageError as UnreadableImage
-from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.registry import Entry
-from mien_models.spec import CropSpec, Task
+from mien_models.spec import Task
 from mien_orchestrator.backend import Backend, Prediction
 from mien_orchestrator.reply import Outcome, merge
+from mien_orchestrator.sight import Seen, Sight
 from mien_orchestrator.timing import Stopwatch, consecutive
 
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_NAME = 80
 """Characters of an unknown task's name that its refusal repeats."""
-
-_MERGE_MARGIN = 0.02
-"""Seconds kept back from the caller's time, so that a reply without the late tasks is still in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen in an image, before any task."""
-
-    image: face_pb2.ImageInfo
-    faces: Faces
-    quality: Quality
-    truncated: bool
-    crops: Mapping[CropSpec, NDArray[np.uint8]]
-    """(M, S, S, 3) uint8 RGB of the faces that get answers, once for every kind of crop that the tasks want."""
 
 
 class Ensemble:
@@ -55,21 +35,19 @@ class Ensemble:
     def __init__(
         self,
         *,
-        detector: Detector,
+        sight: Sight,
         backend: Backend,
         models: Mapping[Task, Entry],
-        limits: ImageLimits,
-        max_faces: int,
-        quality_limits: QualityLimits,
         executor: Executor,
+        margin: float,
     ) -> None:
+        """Keep `margin` seconds back from each caller's time, so that a reply without late tasks is still in time."""
         self.models = models
-        self.detector = detector
+        self.detector = sight.detector
+        self._sight = sight
         self._backend = backend
-        self._limits = limits
-        self._max_faces = max_faces
-        self._quality_limits = quality_limits
         self._executor = executor
+        self._margin = margin
 
     async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
         """Analyze one image within `budget` seconds; a failed or late task becomes a status in the reply.
@@ -80,7 +58,7 @@ class Ensemble:
         watch = Stopwatch()
         steps: list[face_pb2.Span] = []
         tasks = self._tasks(request.tasks)
-        deadline = asyncio.get_running_loop().time() + budget - _MERGE_MARGIN
+        deadline = asyncio.get_running_loop().time() + budget - self._margin
         seen = await self._see(request, tasks, deadline, watch, steps)
         outcomes: list[Outcome] = []
         if len(seen.quality.answerable):
@@ -110,20 +88,13 @@ class Ensemble:
         watch: Stopwatch,
         steps: list[face_pb2.Span],
     ) -> Seen:
-        limit = min(request.max_faces or self._max_faces, self._max_faces)
         specs = {self.models[task].spec.crop for task in tasks}
         queued = watch.now_ms()
+        gone = threading.Event()
 
         def see() -> Seen:
             steps.extend(consecutive(queued, [("queue", watch.now_ms() - queued)]))
-            with watch.step("decode", steps):
-                image = decode(request.image, self._limits)
-            with watch.step("detect", steps):
-                found = self.detector.detect(image.pixels)
-            with watch.step("cut", steps):
-                faces = found.largest_first(limit)
-                quality, crops = self._cut_answerable(image.pixels, faces, specs)
-            return Seen(_image_info(image), faces, quality, len(found) > limit, crops)
+            return self._sight.see(request.image, specs, request.max_faces, gone, watch, steps)
 
         try:
             async with asyncio.timeout_at(deadline):
@@ -134,14 +105,8 @@ class Ensemble:
             raise DeadlineExceededError(
                 "the faces were not found in time; send a smaller image or wait longer"
             ) from error
-
-    def _cut_answerable(
-        self, pixels: NDArray[np.uint8], faces: Faces, specs: Collection[CropSpec]
-    ) -> tuple[Quality, dict[CropSpec, NDArray[np.uint8]]]:
-        """Return the quality of all faces, and the crops of those that are good enough for an answer."""
-        quality = judge(pixels, faces, self._quality_limits)
-        answerable = faces.take(quality.answerable)
-        return quality, {spec: cut(pixels, answerable, spec) for spec in specs}
+        finally:
+            gone.set()
 
     async def _run(self, task: Task, seen: Seen, deadline: float, watch: Stopwatch) -> Outcome:
         """Run one task; whatever goes wrong is its outcome, never an exception."""
@@ -167,17 +132,6 @@ class Ensemble:
         ]
         span.children.extend(consecutive(start, parts))
         return Outcome(task, code_pb2.OK, prediction=prediction, span=span)
-
-
-def _image_info(image: DecodedImage) -> face_pb2.ImageInfo:
-    height, width = image.pixels.shape[:2]
-    return face_pb2.ImageInfo(
-        width=width,
-        height=height,
-        format=image.format,
-        exif_orientation=image.exif_orientation,
-        orientation_applied=image.orientation_applied,
-    )
 
 
 def _check(task: Task, prediction: Prediction, count: int) -> None:

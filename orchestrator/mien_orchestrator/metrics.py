@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -18,8 +18,8 @@ from mien.errors import ServerUnavailableError
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
-from mien_orchestrator.backend import Backend, Prediction
-from mien_orchestrator.call import Call
+from mien_orchestrator.backend import Call, Prediction
+from mien_orchestrator.call import Call as IncomingCall
 from mien_orchestrator.observe import End
 from mien_orchestrator.settings import Settings
 
@@ -81,13 +81,13 @@ class Metrics:
         self._partial = Counter("mien_partial_responses_total", "Replies some of whose tasks failed.", registry=kept)
         self._http: tuple[WSGIServer, Thread] | None = None
 
-    def began(self, made: Call) -> None:
+    def began(self, made: IncomingCall) -> None:
         """Count a call that arrived."""
         self._started.labels(*_METHODS.get(made.method, _UNKNOWN)).inc()
         if made.of_ours:
             self._in_flight.inc()
 
-    def ended(self, made: Call, end: End) -> None:
+    def ended(self, made: IncomingCall, end: End) -> None:
         """Count a call that ended, and the tasks of its reply."""
         labels = _METHODS.get(made.method, _UNKNOWN)
         if made.of_ours:
@@ -105,9 +105,15 @@ class Metrics:
                 for stage in span.children:
                     self._task_seconds.labels(span.name, stage.name).observe(stage.elapsed_ms / 1e3)
 
-    def called(self, task: Task, crops: int) -> None:
-        """Count the faces of one model call."""
-        self._batch_size.labels(task).observe(crops)
+    def metered(self, call: Call) -> Call:
+        """Return what calls a model, with the faces of its calls counted."""
+
+        async def counted(tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+            for task in tasks:
+                self._batch_size.labels(task).observe(len(crops))
+            return await call(tasks, crops, budget)
+
+        return counted
 
     def serve(self, host: str, ports: Iterable[int]) -> int:
         """Listen on the first port that is free, and return it; raises `ServerUnavailableError` where none is."""
@@ -131,27 +137,9 @@ class Metrics:
             thread.join()
 
 
-class MeteredBackend:
-    """A backend whose calls are counted."""
-
-    def __init__(self, inner: Backend, metrics: Metrics) -> None:
-        self._inner = inner
-        self._metrics = metrics
-
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        """Answer one task; see `Backend`."""
-        self._metrics.called(task, len(crops))
-        return await self._inner.predict(task, crops, budget)
-
-
 def make_metrics(settings: Settings) -> Metrics | None:
     """Return the metrics of this process, None where the settings have no port for them."""
     return Metrics() if settings.metrics_port else None
-
-
-def metered(backend: Backend, metrics: Metrics | None) -> Backend:
-    """Return the backend with its calls counted, where there are metrics."""
-    return MeteredBackend(backend, metrics) if metrics else backend
 
 
 def task_spans(timing: face_pb2.Timing) -> list[face_pb2.Span]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from google.rpc import code_pb2, status_pb2
@@ -16,10 +15,8 @@ from mien_models.quality import Quality
 from mien_models.registry import DEFAULTS, Entry
 from mien_models.spec import EmotionHead, Task
 from mien_orchestrator.backend import Prediction
+from mien_orchestrator.sight import Seen
 from mien_orchestrator.timing import Stopwatch, critical_path
-
-if TYPE_CHECKING:
-    from mien_orchestrator.ensemble import Seen
 
 Answers = Mapping[str, NDArray[np.float32]]
 
@@ -37,7 +34,7 @@ class Outcome:
 
 
 def merge(
-    seen: "Seen",
+    seen: Seen,
     outcomes: Sequence[Outcome],
     models: Mapping[Task, Entry],
     detector: str,
@@ -158,5 +155,5 @@ def _task_result(outcome: Outcome, entry: Entry) -> face_pb2.TaskResult:
 
 def _model(outcome: Outcome, entry: Entry) -> face_pb2.ModelInfo:
     """Return the model that answered; where nothing was asked, the one of the settings."""
-    answered = outcome.prediction.model if outcome.prediction else None
+    answered = outcome.prediction.models.get(outcome.task) if outcome.prediction else None
     return answered or model_info(entry)

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError, UnsupportedError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+from mien_models.spec import Task
 from mien_orchestrator.authenticate import TokenInterceptor
 from mien_orchestrator.credentials import server_credentials
 from mien_orchestrator.details import details_of, metadata_of
@@ -45,6 +46,8 @@ _KEEPALIVE = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers may ping as often as the SDK does
     ("grpc.keepalive_permit_without_calls", 1),
 ]
+
+_STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -165,6 +168,7 @@ class Server:
         self._shared_port = shared_port
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._telling: set[asyncio.Task[None]] = set()
         self.address = ""
         """`host:port`, once started."""
 
@@ -207,8 +211,16 @@ class Server:
             first = self._settings.metrics_port
             self._metrics.serve(self._settings.host, range(first, first + replicas))
         await self._server.start()
-        for name in ("", SERVICE, *self._service.server_info().tasks):
+        for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        for task in self._service.tasks:
+            await self._health.set(task, _STATUS[self._service.health.serves(task)])
+        self._service.health.listen(self._tell)
+
+    def _tell(self, task: Task, serves: bool) -> None:
+        telling = asyncio.get_running_loop().create_task(self._health.set(task, _STATUS[serves]))
+        self._telling.add(telling)  # the loop itself does not keep it
+        telling.add_done_callback(self._telling.discard)
 
     async def stop(self) -> None:
         """Report NOT_SERVING, let calls in flight end for the drain time, then stop."""

@@ -1,14 +1,17 @@
 """What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
 
-from mien.errors import InvalidRequestError, NotFoundError, OverloadedError
+from mien.errors import InvalidRequestError, NotFoundError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
 from mien_models.image import FORMATS
 from mien_models.registry import Registry
+from mien_models.spec import Task
+from mien_orchestrator.admission import Admission
 from mien_orchestrator.ensemble import Ensemble
 from mien_orchestrator.reply import model_info
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.task_health import TaskHealth
 
 _LONGEST_NAME = 80
 
@@ -16,31 +19,36 @@ _LONGEST_NAME = 80
 class FaceAnalysis:
     """Answers requests; raises `MienError`. `shape` is `embedded`, `single` or `cluster`."""
 
-    def __init__(self, ensemble: Ensemble, registry: Registry, settings: Settings, shape: str) -> None:
+    def __init__(
+        self, ensemble: Ensemble, registry: Registry, settings: Settings, shape: str, health: TaskHealth
+    ) -> None:
+        self.health = health
         self._ensemble = ensemble
         self._registry = registry
         self._settings = settings
         self._shape = shape
-        self._in_flight = 0
+        self._admission = Admission(
+            max_requests=settings.max_concurrent_requests, max_bytes=settings.max_concurrent_bytes
+        )
 
     @property
     def in_flight(self) -> int:
         """Images being analyzed now."""
-        return self._in_flight
+        return self._admission.in_flight
 
     async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
         """Analyze one image within `budget` seconds; see `Ensemble.analyze`.
 
-        Raises `OverloadedError` at once where too many are being analyzed already, so that memory stays bounded.
+        Raises `OverloadedError` at once where too many are being analyzed already; see `Admission`.
         """
         _check(request)
-        if self._in_flight >= self._settings.max_concurrent_requests:
-            raise OverloadedError("too many images are being analyzed at once; try again later", reason="SERVER_BUSY")
-        self._in_flight += 1
-        try:
+        with self._admission.admit(len(request.image), budget):
             return await self._ensemble.analyze(request, budget)
-        finally:
-            self._in_flight -= 1
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that are served."""
+        return list(self._ensemble.models)
 
     def list_models(self) -> pb.ListModelsResponse:
         """List the models, those in use first."""

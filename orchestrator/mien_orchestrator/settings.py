@@ -140,8 +140,20 @@ class Settings(BaseSettings):
     """Detections below it are dropped; None takes the detector's own."""
     detector_tiles: bool = False
     """Whether a photograph that was shrunk is looked at again in parts where small faces, or none, were seen."""
+    reduced_decoding: bool = True
+    """Whether a JPEG far larger than the detector's picture is decoded at a half, a quarter or an eighth of its size,
+    as long as the models still get the pixels of every face."""
     max_concurrent_requests: int = Field(default=128, ge=1)
-    """Images analyzed at once in one process; more are refused, to be tried again later."""
+    """Images analyzed at once in one process; more are refused, to be tried again later, as are those whose callers
+    would have gone by the time of the answer."""
+    max_concurrent_bytes: int = Field(default=256 * 2**20, ge=1)
+    """Bytes of the image files analyzed at once; beyond them a further image is refused."""
+    reply_margin_s: float = Field(default=0.02, ge=0)
+    """Seconds kept back from a caller's time: what has no answer by then is late, and the rest is replied in time."""
+    breaker_failures: int = Field(default=3, ge=1)
+    """Failures in a row after which a model is left alone; its tasks then fail at once instead of slowing the rest."""
+    breaker_pause_s: float = Field(default=5, gt=0)
+    """Seconds for which it is; then one request is let through, to see."""
     max_image_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31 - 2**20)
     max_image_pixels: int = Field(default=50_000_000, gt=0)
     max_faces: int = Field(default=100, gt=0)

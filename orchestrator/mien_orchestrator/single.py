@@ -7,9 +7,10 @@ from collections.abc import Callable
 import cv2
 
 from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
-from mien_orchestrator.metrics import make_metrics, metered
+from mien_orchestrator.metrics import make_metrics
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.task_health import TaskHealth
 
 
 async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
@@ -20,11 +21,11 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     cv2.setNumThreads(1)  # requests run beside each other
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        metrics = make_metrics(settings)
-        backend = metered(await loop.run_in_executor(seeing, make_inline_backend, settings, computing), metrics)
+        metrics, health = make_metrics(settings), TaskHealth()
+        backend = await loop.run_in_executor(seeing, make_inline_backend, settings, computing, health, metrics)
         if stop.is_set():
             return
-        server = Server(make_service(settings, backend, seeing, "single"), settings, metrics=metrics)
+        server = Server(make_service(settings, backend, seeing, "single", health), settings, metrics=metrics)
         await server.start()
         ready(server.address)
         await stop.wait()

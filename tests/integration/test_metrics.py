@@ -23,7 +23,7 @@ from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
 from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
 from mien_orchestrator.backend import Backend, Prediction
-from mien_orchestrator.metrics import make_metrics, metered
+from mien_orchestrator.metrics import make_metrics
 from mien_orchestrator.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.servers import Running, run_server
@@ -63,7 +63,7 @@ def metered_server(**settings: object) -> Iterator[tuple[str, int]]:
     made = Settings.load(port=0, drain_seconds=1, metrics_port=free_port(), **settings)
     metrics = make_metrics(made)
     with make_executor(made) as seeing, make_executor(made) as computing:
-        backend = metered(EmotionDown(make_inline_backend(made, computing)), metrics)
+        backend = EmotionDown(make_inline_backend(made, computing, metrics=metrics))
         with run_server(make_service(made, backend, seeing, "single"), made, metrics) as address:
             yield address, made.metrics_port
 

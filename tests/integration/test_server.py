@@ -220,6 +220,7 @@ def test_more_images_at_once_than_allowed_are_refused_at_once(running: Running) 
             with pytest.raises(mien.OverloadedError) as caught:
                 client.analyze(EXAMPLE)
             assert caught.value.reason == "SERVER_BUSY"
+            assert caught.value.retry_after is not None
             assert len(first.result().faces) == 1
 
 

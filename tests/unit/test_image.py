@@ -301,3 +301,34 @@ def test_no_mutated_file_raises_anything_but_an_image_error() -> None:
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
         assert pixels.shape[2] == 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("enough", "shrunk"), [(None, 1), (401, 1), (400, 2), (250, 2), (200, 4), (60, 8)])
+def test_a_large_jpeg_comes_out_shrunk_but_not_below_what_is_enough(
+    enough: int | None, shrunk: int, orientation: int
+) -> None:
+    data = encode(scene().resize((801, 533)), "JPEG", quality=95, exif=exif(orientation))
+    whole = decode(data)
+
+    decoded = decode(data, enough=enough)
+
+    assert decoded.shrunk == shrunk
+    assert (decoded.width, decoded.height) == (whole.width, whole.height) == whole.pixels.shape[1::-1]
+    assert decoded.pixels.shape == (-(-whole.height // shrunk), -(-whole.width // shrunk), 3)
+    assert decoded.exif_orientation == orientation
+    down, across = (size // shrunk * shrunk for size in whole.pixels.shape[:2])
+    if orientation == 1:  # turned, the last block may be the first
+        blocks = whole.pixels[:down, :across].reshape(down // shrunk, shrunk, across // shrunk, shrunk, 3)
+        mean = blocks.astype(float).mean(axis=(1, 3))
+        assert np.abs(decoded.pixels[: down // shrunk, : across // shrunk] - mean).mean() < 2
+
+
+def test_what_is_not_a_jpeg_is_never_shrunk() -> None:
+    assert decode(encode(scene().resize((801, 533)), "PNG"), enough=100).shrunk == 1
+
+
+def test_a_jpeg_cut_short_is_refused_when_shrunk_too() -> None:
+    data = encode(scene().resize((801, 533)), "JPEG", quality=95)
+    with pytest.raises(ImageError):
+        decode(data[: len(data) // 2], enough=100)

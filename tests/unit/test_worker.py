@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,26 @@ def test_arrays_survive_the_wire(shape: tuple[int, ...], dtype: type) -> None:
     back = from_message(pb.Array.FromString(to_message(array).SerializeToString()))
     assert back.dtype == dtype
     assert np.array_equal(back, array)
+
+
+def test_one_call_answers_all_tasks_of_the_model(worker: TaskWorker) -> None:
+    size = worker.entry.spec.crop.size
+    crops = to_message(np.full((2, size, size, 3), 99, np.uint8))
+    alone = worker.predict(pb.PredictRequest(task="gender", crops=crops))
+    both = worker.predict(pb.PredictRequest(task="gender", more_tasks=["age"], crops=crops))
+    assert both.answers.keys() == {"p_male", "years", "low", "high"}
+    assert both.answers["p_male"] == alone.answers["p_male"]
+    with pytest.raises(mien.InvalidRequestError, match="'emotion'"):
+        worker.predict(pb.PredictRequest(task="gender", more_tasks=["emotion"], crops=crops))
+
+
+def test_a_request_that_waited_longer_than_its_budget_is_not_computed(worker: TaskWorker) -> None:
+    size = worker.entry.spec.crop.size
+    crops = to_message(np.zeros((1, size, size, 3), np.uint8))
+    request = pb.PredictRequest(task="gender", crops=crops, budget_ms=500)
+    assert worker.predict(request, arrived=time.monotonic()).answers
+    with pytest.raises(mien.DeadlineExceededError):
+        worker.predict(request, arrived=time.monotonic() - 1)
 
 
 def answer(worker: Worker) -> str:

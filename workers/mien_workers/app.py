@@ -7,6 +7,7 @@ changes that deployment alone.
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,11 +22,15 @@ from mien_models.runtime import load
 from mien_models.spec import Task
 from mien_orchestrator import logs
 from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
-from mien_orchestrator.metrics import make_metrics, metered
+from mien_orchestrator.backend import Call
+from mien_orchestrator.fanout import Fanout
+from mien_orchestrator.metrics import make_metrics
 from mien_orchestrator.serve_config import ORCHESTRATOR
 from mien_orchestrator.server import Server
 from mien_orchestrator.settings import ScalingSettings, Settings, SettingsError, task_settings
-from mien_workers.backend import ServeBackend
+from mien_orchestrator.task_health import TaskHealth
+from mien_workers.backend import ServeWorkers
+from mien_workers.replicas import Replicas
 from mien_workers.scaling import IN_FLIGHT, POLICY
 from mien_workers.worker import TaskWorker
 
@@ -71,11 +76,12 @@ class Worker:
     async def predict(self, request: bytes) -> bytes:
         """Answer a serialized `PredictRequest`; the model runs beside the event loop, one call at a time."""
         assert self._worker, "Serve calls reconfigure first"
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _predict, self._worker, request)
+        arrived, loop = time.monotonic(), asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, _predict, self._worker, request, arrived)
 
 
-def _predict(worker: TaskWorker, request: bytes) -> bytes:
-    return worker.predict(pb.PredictRequest.FromString(request)).SerializeToString()
+def _predict(worker: TaskWorker, request: bytes, arrived: float) -> bytes:
+    return worker.predict(pb.PredictRequest.FromString(request), arrived=arrived).SerializeToString()
 
 
 class Orchestrator:
@@ -89,7 +95,14 @@ class Orchestrator:
         cv2.setNumThreads(1)  # requests run beside each other
         self._executor = make_executor(loaded)
         metrics = make_metrics(loaded)
-        self._service = make_service(loaded, metered(ServeBackend(handles), metrics), self._executor, "cluster")
+        models = served_models(loaded, make_registry(loaded))
+        health = TaskHealth()
+        replicas = Replicas(loaded.served, health)
+        call: Call = ServeWorkers(handles, models).call
+        call = metrics.metered(call) if metrics else call
+        fanout = Fanout(models, loaded, call, replicas.of, health)
+        self._service = make_service(loaded, fanout, self._executor, "cluster", health)
+        self._watching = asyncio.create_task(replicas.watch())
         self._server = Server(self._service, loaded, metrics=metrics, shared_port=True)
         await self._server.start()
 
@@ -100,6 +113,7 @@ class Orchestrator:
     async def __del__(self) -> None:
         """Drain: Serve calls and awaits this when the replica is stopped."""
         await self._server.stop()
+        self._watching.cancel()
         self._executor.shutdown(wait=False)
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from mien.array import from_message, to_message
-from mien.errors import InvalidRequestError
+from mien.errors import DeadlineExceededError, InvalidRequestError
 from mien.v1 import task_service_pb2 as pb
 from mien_models.registry import Entry
 from mien_models.runtime import CropError, Model
@@ -24,14 +24,23 @@ class TaskWorker:
         """The model that answers."""
         return self._model.entry
 
-    def predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
-        """Answer a stack of crops; raises `InvalidRequestError` where task or stack are not this worker's."""
-        if request.task != self._model.task:
-            raise InvalidRequestError(f"this worker does not answer {request.task!r}", reason="TASK_UNKNOWN")
+    def predict(self, request: pb.PredictRequest, *, arrived: float | None = None) -> pb.PredictResponse:
+        """Answer a stack of crops.
+
+        `arrived` is when the request came, by `time.monotonic`; None for now. Raises `InvalidRequestError` where task
+        or stack are not this worker's, `DeadlineExceededError` where the request waited for longer than its budget.
+        """
+        if arrived is not None and request.budget_ms and (time.monotonic() - arrived) * 1e3 > request.budget_ms:
+            raise DeadlineExceededError(f"the {self._model.task} worker was busy for too long; wait longer")
+        tasks = [self._model.task, *(task for task in self.entry.spec.heads if task in request.more_tasks)]
+        unknown = {request.task, *request.more_tasks}.difference(tasks)
+        if request.task != self._model.task or unknown:
+            said = ", ".join(sorted(unknown)) or request.task
+            raise InvalidRequestError(f"this worker does not answer {said[:80]!r}", reason="TASK_UNKNOWN")
         crops = from_message(request.crops)
         started = time.perf_counter()
         try:
-            answers = self._model.predict(crops)  # type: ignore[arg-type]  # CropError tells a wrong type
+            answers = self._model.predict(crops, tasks)  # type: ignore[arg-type]  # CropError tells a wrong type
         except CropError as error:
             raise InvalidRequestError(str(error), reason="CROPS_WRONG") from error
         elapsed = (time.perf_counter() - started) * 1e3

@@ -65,7 +65,8 @@ class FaceAnalysisServiceServicer(object):
         """Analyze one image. No face is not an error: the list is empty.
         INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
         IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-        RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
+        RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
+        over the limit.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

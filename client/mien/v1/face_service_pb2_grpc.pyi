@@ -37,7 +37,8 @@ class FaceAnalysisServiceStub:
     """Analyze one image. No face is not an error: the list is empty.
     INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
     IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-    RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
+    RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
+    over the limit.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]
@@ -58,7 +59,8 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     """Analyze one image. No face is not an error: the list is empty.
     INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
     IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-    RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
+    RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
+    over the limit.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -82,7 +84,8 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         """Analyze one image. No face is not an error: the list is empty.
         INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
         IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-        RESOURCE_EXHAUSTED: too many images at once (SERVER_BUSY), or a message over the limit.
+        RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
+        over the limit.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
         """
 

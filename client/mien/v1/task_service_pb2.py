@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mien.v1 import face_pb2 as mien_dot_v1_dot_face__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amien/v1/task_service.proto\x12\x07mien.v1\x1a\x12mien/v1/face.proto\"\x87\x01\n\x05\x41rray\x12!\n\x04type\x18\x01 \x01(\x0e\x32\x13.mien.v1.Array.Type\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\">\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTYPE_UINT8\x10\x01\x12\x10\n\x0cTYPE_FLOAT32\x10\x02\"=\n\x0ePredictRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x1d\n\x05\x63rops\x18\x02 \x01(\x0b\x32\x0e.mien.v1.Array\"\xc0\x01\n\x0fPredictResponse\x12\x36\n\x07\x61nswers\x18\x01 \x03(\x0b\x32%.mien.v1.PredictResponse.AnswersEntry\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x1a>\n\x0c\x41nswersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.mien.v1.Array:\x02\x38\x01\x32O\n\x0f\x46\x61\x63\x65TaskService\x12<\n\x07Predict\x12\x17.mien.v1.PredictRequest\x1a\x18.mien.v1.PredictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amien/v1/task_service.proto\x12\x07mien.v1\x1a\x12mien/v1/face.proto\"\x87\x01\n\x05\x41rray\x12!\n\x04type\x18\x01 \x01(\x0e\x32\x13.mien.v1.Array.Type\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\">\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTYPE_UINT8\x10\x01\x12\x10\n\x0cTYPE_FLOAT32\x10\x02\"d\n\x0ePredictRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x1d\n\x05\x63rops\x18\x02 \x01(\x0b\x32\x0e.mien.v1.Array\x12\x12\n\nmore_tasks\x18\x03 \x03(\t\x12\x11\n\tbudget_ms\x18\x04 \x01(\x01\"\xc0\x01\n\x0fPredictResponse\x12\x36\n\x07\x61nswers\x18\x01 \x03(\x0b\x32%.mien.v1.PredictResponse.AnswersEntry\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x1a>\n\x0c\x41nswersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.mien.v1.Array:\x02\x38\x01\x32O\n\x0f\x46\x61\x63\x65TaskService\x12<\n\x07Predict\x12\x17.mien.v1.PredictRequest\x1a\x18.mien.v1.PredictResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARRAY_TYPE']._serialized_start=133
   _globals['_ARRAY_TYPE']._serialized_end=195
   _globals['_PREDICTREQUEST']._serialized_start=197
-  _globals['_PREDICTREQUEST']._serialized_end=258
-  _globals['_PREDICTRESPONSE']._serialized_start=261
-  _globals['_PREDICTRESPONSE']._serialized_end=453
-  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_start=391
-  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_end=453
-  _globals['_FACETASKSERVICE']._serialized_start=455
-  _globals['_FACETASKSERVICE']._serialized_end=534
+  _globals['_PREDICTREQUEST']._serialized_end=297
+  _globals['_PREDICTRESPONSE']._serialized_start=300
+  _globals['_PREDICTRESPONSE']._serialized_end=492
+  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_start=430
+  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_end=492
+  _globals['_FACETASKSERVICE']._serialized_start=494
+  _globals['_FACETASKSERVICE']._serialized_end=573
 # @@protoc_insertion_point(module_scope)

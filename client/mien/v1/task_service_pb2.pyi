@@ -83,21 +83,31 @@ class PredictRequest(_message.Message):
 
     TASK_FIELD_NUMBER: _builtins.int
     CROPS_FIELD_NUMBER: _builtins.int
+    MORE_TASKS_FIELD_NUMBER: _builtins.int
+    BUDGET_MS_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     """"age", "gender" or "emotion"."""
+    budget_ms: _builtins.float
+    """How long the answer is of use, in milliseconds from the request's arrival at the worker. 0: for ever."""
     @_builtins.property
     def crops(self) -> Global___Array:
         """(N, S, S, 3) uint8 RGB, cut as the model's crop specification says."""
+
+    @_builtins.property
+    def more_tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further tasks that the worker's model answers too, such as "gender" of one for "age"; they cost nothing more."""
 
     def __init__(
         self,
         *,
         task: _builtins.str = ...,
         crops: Global___Array | None = ...,
+        more_tasks: _abc.Iterable[_builtins.str] | None = ...,
+        budget_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["crops", b"crops"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["crops", b"crops", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "crops", b"crops", "more_tasks", b"more_tasks", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,7 +48,8 @@ class FaceTaskServiceServicer(object):
 
     def Predict(self, request, context):
         """Predict for every crop of the stack.
-        INVALID_ARGUMENT: the stack's shape or type is not what the model takes.
+        INVALID_ARGUMENT: the stack's shape or type is not what the model takes, or a task is not the model's.
+        DEADLINE_EXCEEDED: the worker was busy for longer than `budget_ms`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

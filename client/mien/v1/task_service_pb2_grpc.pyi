@@ -35,7 +35,8 @@ class FaceTaskServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FaceTaskServiceAsyncStub: ...
     Predict: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.PredictRequest, _task_service_pb2.PredictResponse]
     """Predict for every crop of the stack.
-    INVALID_ARGUMENT: the stack's shape or type is not what the model takes.
+    INVALID_ARGUMENT: the stack's shape or type is not what the model takes, or a task is not the model's.
+    DEADLINE_EXCEEDED: the worker was busy for longer than `budget_ms`.
     """
 
 @_typing.type_check_only
@@ -45,7 +46,8 @@ class FaceTaskServiceAsyncStub(FaceTaskServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Predict: _aio.UnaryUnaryMultiCallable[_task_service_pb2.PredictRequest, _task_service_pb2.PredictResponse]  # type: ignore[assignment]
     """Predict for every crop of the stack.
-    INVALID_ARGUMENT: the stack's shape or type is not what the model takes.
+    INVALID_ARGUMENT: the stack's shape or type is not what the model takes, or a task is not the model's.
+    DEADLINE_EXCEEDED: the worker was busy for longer than `budget_ms`.
     """
 
 class FaceTaskServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -58,7 +60,8 @@ class FaceTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.PredictResponse, _abc.Awaitable[_task_service_pb2.PredictResponse]]:
         """Predict for every crop of the stack.
-        INVALID_ARGUMENT: the stack's shape or type is not what the model takes.
+        INVALID_ARGUMENT: the stack's shape or type is not what the model takes, or a task is not the model's.
+        DEADLINE_EXCEEDED: the worker was busy for longer than `budget_ms`.
         """
 
 def add_FaceTaskServiceServicer_to_server(servicer: FaceTaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,142 @@
+"""What a server does when asked for more than it can: answers in time a second, at its capacity and at three times it.
+
+python benchmarks/overload.py --photographs ../shared/photos --out benchmarks/results/overload.json
+
+The single server is first driven in a closed loop, which tells about what it can do (on a busy machine, less). Then
+callers come at random (a Poisson process), whether it keeps up or not, each with a deadline; an answer with all its
+tasks within it counts. Every round measures each load, so that a busy machine is busy for all of them, and its ratios
+are taken within the round: to its best goodput, which is its capacity for answers in time.
+"""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+
+import mien
+
+_SUFFIXES = {".jpg", ".jpeg"}
+_ADDRESS = "127.0.0.1:50151"
+
+
+def main(
+    photographs: Annotated[Path, typer.Option(help="Folder of photographs.")],
+    out: Annotated[Path, typer.Option(help="Result file.")],
+    detector: Annotated[str, typer.Option(help="Detector.")] = "yunet",
+    loads: Annotated[str, typer.Option(help="Loads, as multiples of the peak, growing, with commas.")] = "1,2,4,8",
+    seconds: Annotated[float, typer.Option(help="Length of each open-loop run.")] = 10,
+    deadline: Annotated[float, typer.Option(help="Seconds that a caller waits.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Runs of each load, taken in turn.")] = 3,
+) -> None:
+    """Measure the goodput of the single server under growing load."""
+    paths = sorted(path for path in photographs.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    images = [path.read_bytes() for path in paths]
+    measured = []
+    with serve(detector):
+        asyncio.run(closed_loop(images, 60, 4))
+        for _ in range(rounds):
+            peak = asyncio.run(closed_loop(images, 200, 8))
+            opened = {
+                load: asyncio.run(open_loop(images, float(load) * peak, seconds, deadline)) for load in loads.split(",")
+            }
+            measured.append({"peak_requests_per_second": round(peak, 2), "open": opened})
+            print(json.dumps(measured[-1]))
+    best = [max(run["goodput"] for run in each["open"].values()) for each in measured]
+    top = [each["open"][loads.split(",")[-1]] for each in measured]
+    ratios = [run["goodput"] / most for run, most in zip(top, best, strict=True)]
+    document = {
+        "command": " ".join(["python", *sys.argv]),
+        "cores": os.cpu_count(),
+        "deadline_s": deadline,
+        "rounds": measured,
+        "offered_at_the_top_over_best_goodput": [
+            round(run["rate"] / most, 2) for run, most in zip(top, best, strict=True)
+        ],
+        "goodput_at_the_top_over_best_goodput": {
+            "median": round(median(ratios), 3),
+            "low": round(min(ratios), 3),
+            "high": round(max(ratios), 3),
+        },
+    }
+    out.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+
+
+@contextmanager
+def serve(detector: str) -> Iterator[None]:
+    """Start the single server, wait until it is ready, and end it."""
+    port = _ADDRESS.rpartition(":")[2]
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", port, "--detector", detector]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        if not server.stdout.readline().startswith("mien is ready"):
+            raise SystemExit("the server did not start")
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+async def closed_loop(images: list[bytes], requests: int, in_flight: int) -> float:
+    """Send so many requests with so many callers at once; return the answers a second."""
+    waiting = iter(images[index % len(images)] for index in range(requests))
+
+    async def caller(client: mien.AsyncClient) -> None:
+        for image in waiting:
+            await client.analyze(image)
+
+    async with mien.AsyncClient(_ADDRESS, timeout=60) as client:
+        started = time.perf_counter()
+        await asyncio.gather(*(caller(client) for _ in range(in_flight)))
+        return requests / (time.perf_counter() - started)
+
+
+async def open_loop(images: list[bytes], rate: float, seconds: float, deadline: float) -> dict[str, object]:
+    """Send `rate` requests a second, come what may; return the answers in time a second and the others by code."""
+    generator = random.Random(0)
+    codes: Counter[str] = Counter()
+    refused_ms: list[float] = []
+    in_time = 0
+
+    async def call(client: mien.AsyncClient, image: bytes) -> None:
+        nonlocal in_time
+        started = time.perf_counter()
+        try:
+            analysis = await client.analyze(image)
+        except mien.MienError as error:
+            codes[type(error).__name__] += 1
+            if isinstance(error, mien.OverloadedError):
+                refused_ms.append((time.perf_counter() - started) * 1e3)
+            return
+        whole = all(task.ok for task in analysis.tasks) and time.perf_counter() - started <= deadline
+        in_time += whole
+        codes["in time" if whole else "late or partial"] += 1
+
+    async with mien.AsyncClient(_ADDRESS, timeout=deadline) as client, asyncio.TaskGroup() as calls:
+        began = due = time.perf_counter()
+        while due < began + seconds:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            calls.create_task(call(client, generator.choice(images)))
+            due += generator.expovariate(rate)
+    return {
+        "rate": round(rate, 2),
+        "goodput": round(in_time / seconds, 2),
+        "outcomes": dict(codes),
+        "median_refusal_ms": round(median(refused_ms), 1) if refused_ms else None,
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,111 @@
+"""A task that fails again and again: what callers and health checks are told of it, and that it slows nobody."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+from numpy.typing import NDArray
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_models.registry import Registry
+from mien_models.runtime import load
+from mien_models.spec import Task
+from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
+from mien_orchestrator.backend import InlineModels, Prediction
+from mien_orchestrator.fanout import Fanout
+from mien_orchestrator.settings import Settings
+from mien_orchestrator.task_health import TaskHealth
+from tests.servers import Running
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+class Emotionless:
+    """Real models, of which the emotion one can be switched off."""
+
+    def __init__(self, models: InlineModels) -> None:
+        self._models = models
+        self.down = threading.Event()
+        self.calls = 0
+
+    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+        if "emotion" in tasks:
+            self.calls += 1
+            if self.down.is_set():
+                raise mien.ServerUnavailableError("the emotion worker is down")
+        return await self._models.call(tasks, crops, budget)
+
+
+@contextmanager
+def serving(running: Running, settings: Settings) -> Iterator[tuple[str, Emotionless]]:
+    with make_executor(settings) as executor:
+        models = {task: load(Registry().for_task(task), task) for task in settings.served}
+        emotionless = Emotionless(InlineModels(models, executor))
+        health = TaskHealth()
+        entries = served_models(settings, make_registry(settings))
+        fanout = Fanout(entries, settings, emotionless.call, lambda tasks: 2, health)
+        with running(make_service(settings, fanout, executor, "single", health), settings) as address:
+            yield address, emotionless
+
+
+def health_of(address: str, task: str) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=task), timeout=10)
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_a_failing_task_is_left_alone_told_and_taken_back(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0, breaker_failures=3, breaker_pause_s=4, detector_long_side=160)
+    with serving(running, settings) as (address, emotionless), mien.Client(address) as client:
+        emotionless.down.set()
+        for _ in range(6):
+            tasks = {task.task: task for task in client.analyze(EXAMPLE).tasks}
+            assert (tasks["age"].code, tasks["gender"].code, tasks["emotion"].code) == ("OK", "OK", "UNAVAILABLE")
+        assert emotionless.calls < 6
+        assert "failed 3 times in a row and is left alone" in tasks["emotion"].message
+        assert (health_of(address, "emotion"), health_of(address, "age"), health_of(address, "")) == (False, True, True)
+        emotionless.down.clear()
+        deadline = time.monotonic() + 20
+        while not all(task.ok for task in client.analyze(EXAMPLE).tasks):
+            assert time.monotonic() < deadline
+        assert health_of(address, "emotion")
+
+
+def test_an_image_too_many_is_refused_with_the_time_to_come_again(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0, max_concurrent_bytes=1000)
+    image = EXAMPLE.read_bytes()
+    with serving(running, settings) as (address, _), grpc.insecure_channel(address) as channel:
+        stub = FaceAnalysisServiceStub(channel)
+        calls = [stub.Analyze.future(pb.AnalyzeRequest(image=image), timeout=30) for _ in range(6)]
+        refused = [call.exception() for call in calls if call.exception() is not None]
+        assert len(refused) < len(calls)
+    for error in refused:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        status = rpc_status.from_call(error)
+        info, advice = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        assert status.details[0].Unpack(info)
+        assert status.details[1].Unpack(advice)
+        assert info.reason == "SERVER_BUSY"
+        assert 0.1 <= advice.retry_delay.ToTimedelta().total_seconds() <= 5
+    assert refused
+
+
+def test_callers_who_leave_do_not_disturb_the_others(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0)
+    with serving(running, settings) as (address, _), mien.Client(address) as client:
+        with grpc.insecure_channel(address) as channel:
+            stub = FaceAnalysisServiceStub(channel)
+            calls = [stub.Analyze.future(pb.AnalyzeRequest(image=EXAMPLE.read_bytes())) for _ in range(30)]
+            for call in calls[::2]:
+                call.cancel()
+            assert all(call.result(60).faces for call in calls[1::2])
+        assert all(task.ok for task in client.analyze(EXAMPLE, timeout=60).tasks)

@@ -1,0 +1,76 @@
+"""The workers behind Serve's handles, in Serve's local mode: real workers and handles, without a cluster."""
+
+import asyncio
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import mien
+from mien_models.registry import Registry
+from mien_models.spec import Task
+from mien_orchestrator.settings import Settings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Ray's own
+    from ray import serve
+    from ray.serve.handle import DeploymentHandle
+
+    from mien_workers.app import Worker
+    from mien_workers.backend import ServeWorkers
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ENTRY = Registry().for_task("age")
+SIZE = ENTRY.spec.crop.size
+
+
+@pytest.fixture(scope="module")
+def handles() -> Iterator[dict[Task, DeploymentHandle[bytes]]]:
+    settings = Settings.load().model_dump(mode="json")
+    tasks: tuple[Task, ...] = ("age", "gender")
+    made: dict[Task, DeploymentHandle[bytes]] = {
+        task: serve.run(
+            serve.deployment(Worker, name=task).bind(settings, task),
+            name=task,
+            route_prefix=f"/{task}",
+            _local_testing_mode=True,
+        )
+        for task in tasks
+    }
+    for handle in made.values():
+        handle.reconfigure.remote({}).result()  # which a real replica does before its first request
+    yield made
+    serve.shutdown()
+
+
+def crops(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+
+
+async def test_either_worker_answers_for_both_tasks_and_the_less_busy_one_is_asked(
+    handles: dict[Task, DeploymentHandle[bytes]],
+) -> None:
+    workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
+    first, second = await asyncio.gather(*(workers.call(["age", "gender"], crops(3), 30) for _ in range(2)))
+    assert first.answers.keys() == second.answers.keys() == {"years", "low", "high", "p_male"}
+    assert all(np.array_equal(first.answers[name], second.answers[name]) for name in first.answers)
+
+
+async def test_tasks_whose_workers_have_other_models_by_now_are_asked_apart(
+    handles: dict[Task, DeploymentHandle[bytes]],
+) -> None:
+    other = Registry().get("mien-emotion")
+    together = await ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY}).call(["age", "gender"], crops(2), 30)
+    workers = ServeWorkers(handles, {"age": other, "gender": other})
+    for _ in range(2):
+        apart = await workers.call(["age", "gender"], crops(2), 30)
+        assert all(np.array_equal(apart.answers[name], together.answers[name]) for name in together.answers)
+
+
+async def test_what_a_worker_says_is_wrong_keeps_its_kind(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
+    workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
+    with pytest.raises(mien.MienError, match="uint8 crops"):
+        await workers.call(["age"], np.zeros((1, 9, 9, 3), np.uint8), 30)

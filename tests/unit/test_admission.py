@@ -1,0 +1,59 @@
+"""Who is let in, and what those are told who are not."""
+
+import asyncio
+import time
+
+import pytest
+
+import mien
+from mien_orchestrator.admission import Admission
+
+LONG = 1e9
+
+
+def test_images_are_bounded_by_count_and_by_bytes() -> None:
+    admission = Admission(max_requests=2, max_bytes=100)
+    with admission.admit(60, LONG):
+        with pytest.raises(mien.OverloadedError, match="too many bytes") as caught:
+            admission.admit(60, LONG).__enter__()
+        assert caught.value.reason == "SERVER_BUSY"
+        assert caught.value.retry_after is not None
+        with admission.admit(40, LONG), pytest.raises(mien.OverloadedError, match="too many images"):
+            admission.admit(0, LONG).__enter__()
+        assert admission.in_flight == 1
+    assert admission.in_flight == 0
+    with admission.admit(1000, LONG):  # alone
+        pass
+
+
+def test_a_failed_image_leaves_too() -> None:
+    admission = Admission(max_requests=1, max_bytes=100)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), admission.admit(60, LONG):
+            raise ZeroDivisionError
+    assert admission.in_flight == 0
+
+
+async def test_whoever_could_not_be_answered_in_time_is_refused_at_once() -> None:
+    """One worker that takes 20 ms each: of 40 callers who wait 200 ms, those let in are answered in time."""
+    admission = Admission(max_requests=1000, max_bytes=1000)
+    worker = asyncio.Lock()
+
+    async def call(budget: float) -> str:
+        arrived = time.monotonic()
+        try:
+            with admission.admit(1, budget):
+                async with worker:
+                    await asyncio.sleep(0.02)
+        except mien.OverloadedError as error:
+            at_once = error.retry_after is not None and time.monotonic() - arrived < 0.1
+            return "refused" if at_once else "refused late"
+        return "in time" if time.monotonic() - arrived <= budget else "late"
+
+    for _ in range(5):
+        assert await call(LONG) == "in time"
+    said = await asyncio.gather(*(call(0.2) for _ in range(40)))
+    assert said.count("in time") >= 4
+    assert said.count("refused") >= 25
+    assert said.count("late") <= 3
+    assert await asyncio.gather(*(call(LONG) for _ in range(10))) == ["in time"] * 10
