@@ -39,7 +39,7 @@ _SPECS = (
             summary="Mien's own face detector, trained on photographs and on pasted faces of FairFace and UTKFace.",
             options={"widths": (16, 32, 64, 96, 128), "depths": (1, 2, 4, 3)},
         ),
-        epochs=135,
+        epochs=115,
     ),
 )
 
