@@ -62,7 +62,7 @@ RULE = {
 }
 
 _NO_LIMITS = QualityLimits(min_face=0, min_sharpness=0)
-_DETECTOR, _LONG_SIDE = "haar", 640
+_DETECTOR, _LONG_SIDE = "mien", 640
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 _WITHOUT_FACES = "no_face"
 

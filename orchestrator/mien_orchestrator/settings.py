@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     """Port of the metrics for Prometheus; 0 for none. Orchestrators that share a machine take this one and the next."""
     otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
     """OpenTelemetry collector that gets a trace of each call, such as http://localhost:4317; None sends none."""
-    detector: Literal["mien", "yunet", "haar"] = "haar"
+    detector: Literal["mien", "yunet", "haar"] = "mien"
     detector_path: Path | None = None
     """YuNet's ONNX file, or the JSON specification of a detector trained here.
 
