@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     would have gone by the time of the answer."""
     max_concurrent_bytes: int = Field(default=256 * 2**20, ge=1)
     """Bytes of the image files analyzed at once; beyond them a further image is refused."""
-    reply_margin_s: float = Field(default=0.02, ge=0)
+    reply_margin_s: float = Field(default=0.05, ge=0)
     """Seconds kept back from a caller's time: what has no answer by then is late, and the rest is replied in time."""
     breaker_failures: int = Field(default=3, ge=1)
     """Failures in a row after which a model is left alone; its tasks then fail at once instead of slowing the rest."""

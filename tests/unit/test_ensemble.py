@@ -120,10 +120,12 @@ async def test_faces_that_are_too_poor_get_no_answers_and_the_others_keep_theirs
     backend: Backend, executor: ThreadPoolExecutor
 ) -> None:
     photo = pb.AnalyzeRequest(image=three_faces())
-    everything = Settings.load(min_face=0, min_sharpness=0, detector_long_side=2000)
+    everything = Settings.load(min_face=0, min_sharpness=0, detector="haar", detector_long_side=2000)
     lenient = await make_service(everything, backend, executor, "embedded").analyze(photo, 30)
     sizes = [face.quality.size_px for face in lenient.faces]
-    strict = Settings.load(min_face=(sizes[1] + sizes[2]) / 2, min_sharpness=0.12, detector_long_side=2000)
+    strict = Settings.load(
+        min_face=(sizes[1] + sizes[2]) / 2, min_sharpness=0.12, detector="haar", detector_long_side=2000
+    )
     counting = CountingBackend(backend)
     reply = await make_service(strict, counting, executor, "embedded").analyze(photo, 30)
     reasons = face_pb2.Quality
