@@ -2,7 +2,6 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ SIZE = ENTRY.spec.crop.size
 
 
 @pytest.fixture(scope="module")
-def handles() -> Iterator[dict[Task, DeploymentHandle[bytes]]]:
+def handles() -> dict[Task, DeploymentHandle[bytes]]:
     settings = Settings.load().model_dump(mode="json")
     tasks: tuple[Task, ...] = ("age", "gender")
     made: dict[Task, DeploymentHandle[bytes]] = {
@@ -42,8 +41,7 @@ def handles() -> Iterator[dict[Task, DeploymentHandle[bytes]]]:
     }
     for handle in made.values():
         handle.reconfigure.remote({}).result()  # which a real replica does before its first request
-    yield made
-    serve.shutdown()
+    return made
 
 
 def crops(count: int) -> NDArray[np.uint8]:
