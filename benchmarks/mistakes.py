@@ -59,8 +59,10 @@ def _judged(folder: Path, detector: str) -> dict[str, dict[str, str] | list[Mist
 
 
 def _told(face: mien.Face | None) -> Mistake:
-    if face is None or face.gender is None or face.age is None or face.emotion is None:
+    if face is None:
         return {"mistake": "no face found"}
+    if face.gender is None or face.age is None or face.emotion is None:
+        return {"mistake": face.abstention}
     return {
         "mistake": "other sex told",
         "told": face.gender.value,

@@ -24,24 +24,9 @@ from mien.errors import (
     ServerUnavailableError,
     UnsupportedError,
 )
-from mien.result import (
-    Age,
-    Analysis,
-    Box,
-    Emotion,
-    Face,
-    Gender,
-    ImageInfo,
-    Landmarks,
-    ModelCard,
-    ModelInfo,
-    Mood,
-    Point,
-    Quality,
-    ServerInfo,
-    Span,
-    TaskResult,
-)
+from mien.face import Age, Box, Emotion, Face, Gender, Landmarks, Mood, Point, Quality
+from mien.inventory import ModelCard, ModelInfo, ServerInfo
+from mien.result import Analysis, ImageInfo, Span, TaskResult
 from mien.version import __version__
 
 __all__ = [

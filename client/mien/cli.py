@@ -25,7 +25,8 @@ from mien.cli_connection import Ca, Cert, Key, Server, Timeout, TokenFile, UseTl
 from mien.client import DEFAULT_TIMEOUT, Client
 from mien.errors import InvalidRequestError, MienError
 from mien.exits import FAILED, leave
-from mien.result import Analysis, ModelCard
+from mien.inventory import ModelCard
+from mien.result import Analysis
 from mien.sources import Source, find
 from mien.version import __version__
 

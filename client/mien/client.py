@@ -7,9 +7,10 @@ from typing import Self
 
 from mien.connection import Connection, Tls
 from mien.engine import AsyncEngine, Engine, async_embedded, embedded
+from mien.inventory import ModelCard, ModelInfo, ServerInfo, model_info
 from mien.remote import AsyncRemoteEngine, RemoteEngine
 from mien.request import ImageSource, analyze_request, model_name, seconds
-from mien.result import Analysis, ModelCard, ModelInfo, ServerInfo, model_info
+from mien.result import Analysis
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call waits for its answer, unless it says otherwise."""

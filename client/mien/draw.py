@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mien.errors import ImageError
+from mien.face import Face
 from mien.request import ImageSource, image_bytes
-from mien.result import Analysis, Face
+from mien.result import Analysis
 
 try:
     import pillow_heif

@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mien.result import Analysis, Face, ModelInfo, ServerInfo
+from mien.face import Face
+from mien.inventory import ModelInfo, ServerInfo
+from mien.result import Analysis
 
 _PIPE_WIDTH = 160
 

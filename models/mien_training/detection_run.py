@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from mien_models.detect import dense
 from mien_models.faces import Faces
 from mien_models.nets.face_net import SCALE, FaceNet
+from mien_training import checkpoint
 from mien_training.detection_losses import detection_loss
 from mien_training.detection_metrics import ALL, COMMON, average_precision, matches, threshold
 from mien_training.detection_recipes import DetectionRecipe
@@ -23,20 +23,17 @@ _LEAST_SCORE = 0.02  # boxes below it add nothing to the average precision
 
 
 class DetectionRun:
-    """The state of one training run: weights, optimiser, epoch; read from `checkpoint` where there is one."""
+    """The state of one training run: weights, optimiser, epoch; read from the checkpoint `path` where it exists."""
 
-    def __init__(self, recipe: DetectionRecipe, epochs: int, checkpoint: Path, seed: int) -> None:
+    def __init__(self, recipe: DetectionRecipe, epochs: int, path: Path, seed: int) -> None:
         torch.manual_seed(seed)
-        self.recipe, self.epochs, self.checkpoint, self.seed = recipe, epochs, checkpoint, seed
-        self.epoch = 0
+        self.recipe, self.epochs, self.checkpoint, self.seed = recipe, epochs, path, seed
         net = FaceNet(**recipe.spec.options)
         self.net: FaceNet = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        if checkpoint.exists():
-            self._resume(torch.load(checkpoint, weights_only=True))
+        self.optimizer = checkpoint.make_optimizer(
+            self.net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.epoch = checkpoint.restore(path, self.net, self.optimizer)
 
     def train_epoch(self, composer: Composer) -> dict[str, float]:
         """Make scenes and learn from them, once; return the mean of each part of the loss."""
@@ -102,13 +99,5 @@ class DetectionRun:
         )
 
     def save(self) -> None:
-        """Write the checkpoint in one step, so that a stop never leaves half a file."""
-        state = {"epoch": self.epoch, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-
-    def _resume(self, state: dict[str, Any]) -> None:
-        self.epoch = state["epoch"]
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Write the checkpoint; see `mien_training.checkpoint`."""
+        checkpoint.save(self.checkpoint, self.epoch, self.net, self.optimizer)

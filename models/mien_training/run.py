@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from mien_models.nets import ServedModel, build
 from mien_models.nets.served import prepare
+from mien_training import checkpoint
 from mien_training.augment import augment
 from mien_training.dataset import FaceData
 from mien_training.losses import loss
@@ -20,19 +20,16 @@ _LABELS = ("emotion", "votes", "male", "age")
 
 
 class Run:
-    """The state of one training run: weights, optimiser, epoch; read from `checkpoint` where there is one."""
+    """The state of one training run: weights, optimiser, epoch; read from the checkpoint `path` where it exists."""
 
-    def __init__(self, recipe: Recipe, epochs: int, checkpoint: Path, seed: int) -> None:
+    def __init__(self, recipe: Recipe, epochs: int, path: Path, seed: int) -> None:
         torch.manual_seed(seed)
-        self.recipe, self.epochs, self.checkpoint, self.epoch = recipe, epochs, checkpoint, 0
-        self.seed = seed
+        self.recipe, self.epochs, self.checkpoint, self.seed = recipe, epochs, path, seed
         self.net = build(recipe.spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        if checkpoint.exists():
-            self._resume(torch.load(checkpoint, weights_only=True))
+        self.optimizer = checkpoint.make_optimizer(
+            self.net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.epoch = checkpoint.restore(path, self.net, self.optimizer)
 
     def train_epoch(self, faces: FaceData) -> float:
         """Go once through the faces in random order; return the mean loss."""
@@ -99,13 +96,5 @@ class Run:
         return figures
 
     def save(self) -> None:
-        """Write the checkpoint in one step, so that a stop never leaves half a file."""
-        state = {"epoch": self.epoch, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-
-    def _resume(self, state: dict[str, Any]) -> None:
-        self.epoch = state["epoch"]
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Write the checkpoint; see `mien_training.checkpoint`."""
+        checkpoint.save(self.checkpoint, self.epoch, self.net, self.optimizer)

@@ -118,7 +118,7 @@ def _points(result: results.Result) -> list[str]:
     rows = ["| detector | faces | mean error | median error |", "| --- | --- | --- | --- |"]
     for name, figures in result["points"].items():
         rows.append(f"| {name} | {figures['faces']} | {_percent(figures['mean'])} | {_percent(figures['median'])} |")
-    return [*rows, "", "Mean distance of the five points from those that people set, as a share of the box's size."]
+    return [*rows, "", "Mean distance of the five points from those of the labels, as a share of the box's size."]
 
 
 def _counted(result: results.Result) -> list[str]:

@@ -168,7 +168,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 
 def _point_error(found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
-    """Mean distance of the five points from people's, as a share of the box's size (root of its area)."""
+    """Mean distance of the five points from the labels', as a share of the box's size (root of its area)."""
     errors = []
     for faces, item in zip(found, val, strict=True):
         for row, truth in match(faces, item.boxes, item.ignored, sizes=COMMON).pairs.tolist():

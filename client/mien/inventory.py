@@ -1,0 +1,87 @@
+"""What a server is and has: its limits, its models and their cards; made from the replies' protobuf messages."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from mien.v1 import face_pb2, face_service_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server is and takes."""
+
+    version: str
+    shape: str
+    """`embedded`, `single` or `cluster`."""
+    tasks: tuple[str, ...]
+    formats: tuple[str, ...]
+    detector: str
+    max_image_bytes: int
+    max_image_pixels: int
+    max_faces: int
+    min_face: float
+    """Faces whose box is lower than this many pixels get no answers."""
+    min_sharpness: float
+    """Faces whose sharpness is lower get no answers."""
+
+    @classmethod
+    def from_message(cls, message: face_service_pb2.GetServerInfoResponse) -> Self:
+        """Read a reply."""
+        return cls(
+            version=message.version,
+            shape=message.shape,
+            tasks=tuple(message.tasks),
+            formats=tuple(message.formats),
+            detector=message.detector,
+            max_image_bytes=message.max_image_bytes,
+            max_image_pixels=message.max_image_pixels,
+            max_faces=message.max_faces,
+            min_face=message.min_face,
+            min_sharpness=message.min_sharpness,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model of the server."""
+
+    name: str
+    version: str
+    digest: str
+    """`sha256:` and the SHA-256 of the weights file."""
+    tasks: tuple[str, ...]
+    labels: tuple[str, ...]
+    summary: str
+    is_default: bool
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What there is to know of a model before relying on it; as text, its Markdown."""
+
+    model: ModelInfo
+    markdown: str
+    """Figures by group, calibration, cost, data and terms, intended and forbidden uses."""
+
+    @classmethod
+    def from_message(cls, message: face_service_pb2.GetModelCardResponse) -> Self:
+        """Read a reply."""
+        return cls(model_info(message.model), message.markdown)
+
+    def __str__(self) -> str:
+        return self.markdown
+
+
+def model_info(message: face_pb2.ModelInfo) -> ModelInfo:
+    """Read a model's description."""
+    return ModelInfo(
+        name=message.name,
+        version=message.version,
+        digest=message.digest,
+        tasks=tuple(message.tasks),
+        labels=tuple(message.labels),
+        summary=message.summary,
+        is_default=message.is_default,
+        parameters=message.parameters,
+    )
