@@ -11,7 +11,7 @@ def make_optimizer(net: nn.Module, *, learning_rate: float, weight_decay: float)
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def save(path: Path, epoch: int, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
