@@ -38,12 +38,14 @@ class DetectionRun:
     def train_epoch(self, composer: Composer) -> dict[str, float]:
         """Make scenes and learn from them, once; return the mean of each part of the loss."""
         random = np.random.default_rng((self.seed, self.epoch))
+        plain = self.epoch >= (1 - self.recipe.plain_share) * self.epochs
         self.net.train()
         parts: dict[str, float] = {}
         for step in range(self.recipe.steps):
             self._set_learning_rate(self.epoch * self.recipe.steps + step)
             size = int(random.choice(self.recipe.sizes))
-            scenes = [composer.compose(size, random) for _ in range(max(1, self.recipe.pixels // size**2))]
+            count = max(1, self.recipe.pixels // size**2)
+            scenes = [composer.compose(size, random, plain=plain) for _ in range(count)]
             for name, value in self._step(scenes, random).items():
                 parts[name] = parts.get(name, 0.0) + value / self.recipe.steps
         self.epoch += 1

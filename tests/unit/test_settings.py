@@ -104,3 +104,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Settings.load(**given)
+
+
+def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("MIEN_DETECTR", "haar")
+    monkeypatch.setenv("MIEN_SERVER", "127.0.0.1:1")
+    monkeypatch.setenv("MIEN_GRPC_SERVICE_HOST", "10.0.0.1")
+    assert Settings.load().detector == "mien"
+    assert [record.message for record in caplog.records] == [
+        "MIEN_DETECTR is not a setting; did you mean MIEN_DETECTOR?"
+    ]
