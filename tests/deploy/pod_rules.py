@@ -95,7 +95,7 @@ def _frontend(documents: list[Manifest]) -> Iterator[str]:
     if service.get("clusterIP") != "None":
         yield "Service mien-grpc: must be headless, or a connection stays with one pod"
     for document in documents:
-        if document["kind"] == "Service" and document["spec"]["selector"].get("app.kubernetes.io/name") == "mien":
+        if document["kind"] == "Service" and document["spec"]["selector"].get("app.kubernetes.io/part-of") == "mien":
             if [(p["port"], p["targetPort"]) for p in document["spec"]["ports"]] != [(port, "grpc")]:
                 yield f"Service {document['metadata']['name']}: its port is not {port}"
             if document["spec"]["selector"].get("app.kubernetes.io/component") != "frontend":
@@ -123,7 +123,7 @@ def _budget(documents: list[Manifest]) -> Iterator[str]:
 def _network(documents: list[Manifest]) -> Iterator[str]:
     policies = [doc["spec"] for doc in documents if doc["kind"] == "NetworkPolicy"]
     selected = [policy["podSelector"].get("matchLabels", {}) for policy in policies]
-    if {"app.kubernetes.io/name": "mien"} not in selected:
+    if {"app.kubernetes.io/part-of": "mien"} not in selected:
         yield "NetworkPolicy: none covers all of Mien's pods"
     for policy in policies:
         for rule in policy["ingress"]:

@@ -73,6 +73,10 @@ def other_label(documents: Documents) -> None:
     groups(documents)["cpu"]["labels"]["mien/group"] = "gpu"
 
 
+def operators_label(documents: Documents) -> None:
+    groups(documents)["cpu"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = "mien"
+
+
 def restart(documents: Documents) -> None:
     ray_pods(documents)["cpu"]["restartPolicy"] = "Always"
 
@@ -101,6 +105,11 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda d: cluster(d)["headGroupSpec"].update(headService={"metadata": {"name": "x"}}),
         "the head's Service is named by the operator",
     ),
+    "head's port": (
+        lambda d: container(d, "head")["ports"].pop(),
+        "the head has no port named serve",
+    ),
+    "operator's label": (operators_label, "its own app.kubernetes.io/name"),
     "upgrade": (
         lambda d: ray_service(d)["spec"]["upgradeStrategy"].update(type="None"),
         "upgradeStrategy must be NewCluster",
