@@ -15,6 +15,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1:50051"
+METRICS_PORT = 9464
 
 _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 _PATIENCE = 180.0
