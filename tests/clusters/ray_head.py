@@ -104,6 +104,7 @@ def nodes(group: str) -> list[dict[str, Any]]:
 def base_config() -> dict[str, Any]:
     """Return the Serve config that Kubernetes deploys."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "k8s" / "base" / "serve.yaml").read_text())
+    config["applications"][0]["args"]["orchestrator"] = {"scaling": {"max_replicas": 4}}  # ports of metrics on one host
     return config
 
 
