@@ -15,6 +15,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1:50051"
+METRICS_PORT = 9464
 
 _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 _PATIENCE = 180.0
@@ -103,6 +104,7 @@ def nodes(group: str) -> list[dict[str, Any]]:
 def base_config() -> dict[str, Any]:
     """Return the Serve config that Kubernetes deploys."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "k8s" / "base" / "serve.yaml").read_text())
+    config["applications"][0]["args"]["orchestrator"] = {"scaling": {"max_replicas": 4}}  # ports of metrics on one host
     return config
 
 

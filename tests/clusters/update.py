@@ -72,10 +72,10 @@ def next_model(folder: Path) -> Path:
 
 
 def metrics() -> set[str]:
-    """Return the names of the metrics that the nodes export."""
+    """Return the names of the metrics that the nodes and the orchestrator export."""
     names = set()
-    for node in ray.nodes():
-        url = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
+    for port in (*(node["MetricsExportPort"] for node in ray.nodes()), ray_head.METRICS_PORT):
+        url = f"http://127.0.0.1:{port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as reply:
             names |= set(re.findall(r"^(\w+)", reply.read().decode(), re.MULTILINE))
     return names

@@ -8,6 +8,8 @@ from tests.deploy.manifests import Manifest, cluster, containers, groups, ray_po
 Rule = Callable[[list[Manifest]], Iterator[str]]
 
 _LONGEST_NAME = 47
+_HEAD_PORTS = {"dashboard", "serve"}
+_OPERATORS_LABELS = {"app.kubernetes.io/name", "app.kubernetes.io/created-by"}
 _COUNTED = {"num-cpus": "cpu", "num-gpus": "gpu", "memory": "memory", "resources": "resources"}
 
 
@@ -60,6 +62,15 @@ def _fault_tolerance(documents: list[Manifest]) -> Iterator[str]:
 def _head_service(documents: list[Manifest]) -> Iterator[str]:
     if "name" in cluster(documents)["headGroupSpec"].get("headService", {}).get("metadata", {}):
         yield "the head's Service is named by the operator"
+    (container,) = ray_pods(documents)["head"]["containers"]
+    for missing in _HEAD_PORTS - {port["name"] for port in container["ports"]}:
+        yield f"the head has no port named {missing}, of which the operator makes a Service"
+
+
+def _own_labels(documents: list[Manifest]) -> Iterator[str]:
+    for group in (cluster(documents)["headGroupSpec"], *groups(documents).values()):
+        for label in _OPERATORS_LABELS & group["template"]["metadata"]["labels"].keys():
+            yield f"a pod has its own {label}, by which the operator's Services select"
 
 
 def _upgrade(documents: list[Manifest]) -> Iterator[str]:
@@ -75,5 +86,6 @@ RULES: tuple[Rule, ...] = (
     _autoscaler,
     _fault_tolerance,
     _head_service,
+    _own_labels,
     _upgrade,
 )

@@ -91,11 +91,14 @@ def _frontend(documents: list[Manifest]) -> Iterator[str]:
         yield f"pod frontend: readiness must ask {SERVICE} on port {port}"
     if {"name": "grpc", "containerPort": port} not in container["ports"]:
         yield f"pod frontend: its port `grpc` is not {port}, which the Serve config has"
+    metrics = serve_config(documents)["applications"][0]["args"].get("metrics_port")
+    if {"name": "mien-metrics", "containerPort": metrics} not in container["ports"]:
+        yield f"pod frontend: its port `mien-metrics` is not {metrics}, which the Serve config has"
     service = named(documents, "Service", "mien-grpc")["spec"]
     if service.get("clusterIP") != "None":
         yield "Service mien-grpc: must be headless, or a connection stays with one pod"
     for document in documents:
-        if document["kind"] == "Service" and document["spec"]["selector"].get("app.kubernetes.io/name") == "mien":
+        if document["kind"] == "Service" and document["spec"]["selector"].get("app.kubernetes.io/part-of") == "mien":
             if [(p["port"], p["targetPort"]) for p in document["spec"]["ports"]] != [(port, "grpc")]:
                 yield f"Service {document['metadata']['name']}: its port is not {port}"
             if document["spec"]["selector"].get("app.kubernetes.io/component") != "frontend":
@@ -123,13 +126,35 @@ def _budget(documents: list[Manifest]) -> Iterator[str]:
 def _network(documents: list[Manifest]) -> Iterator[str]:
     policies = [doc["spec"] for doc in documents if doc["kind"] == "NetworkPolicy"]
     selected = [policy["podSelector"].get("matchLabels", {}) for policy in policies]
-    if {"app.kubernetes.io/name": "mien"} not in selected:
+    if {"app.kubernetes.io/part-of": "mien"} not in selected:
         yield "NetworkPolicy: none covers all of Mien's pods"
     for policy in policies:
         for rule in policy["ingress"]:
             anyone = any(peer.get("namespaceSelector") == {} and "podSelector" not in peer for peer in rule["from"])
             if anyone and [port["port"] for port in rule.get("ports", [])] != [50051]:
                 yield "NetworkPolicy: strangers reach more than the gRPC port"
+
+
+def _scraped(documents: list[Manifest]) -> Iterator[str]:
+    monitors = [doc["spec"] for doc in documents if doc["kind"] == "PodMonitor"]
+    scraped = {endpoint["port"] for monitor in monitors for endpoint in monitor["podMetricsEndpoints"]}
+    allowed = _ports_for(documents, "prometheus")
+    for name, container in containers(documents):
+        for port in container["ports"]:
+            if not monitors or not port["name"].endswith("metrics"):
+                continue
+            if port["name"] not in scraped:
+                yield f"pod {name}: nobody scrapes its port {port['name']}"
+            if port["containerPort"] not in allowed:
+                yield f"pod {name}: no NetworkPolicy lets Prometheus reach its port {port['name']}"
+
+
+def _ports_for(documents: list[Manifest], application: str) -> set[int]:
+    """Return the ports of Mien's pods that the policies open to the pods of another application."""
+    peer = {"matchLabels": {"app.kubernetes.io/name": application}}
+    rules = [rule for doc in documents if doc["kind"] == "NetworkPolicy" for rule in doc["spec"]["ingress"]]
+    opened = [rule for rule in rules if any(source.get("podSelector") == peer for source in rule["from"])]
+    return {port["port"] for rule in opened for port in rule["ports"]}
 
 
 RULES: tuple[Rule, ...] = (
@@ -145,4 +170,5 @@ RULES: tuple[Rule, ...] = (
     _graceful_end,
     _budget,
     _network,
+    _scraped,
 )

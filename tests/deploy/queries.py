@@ -21,4 +21,4 @@ def expressions() -> Iterator[str]:
 
 def metric_names() -> set[str]:
     """Return the names of the metrics that are asked for."""
-    return {name for query in expressions() for name in re.findall(r"ray_\w+", query)}
+    return {name for query in expressions() for name in re.findall(r"\b(?:ray|grpc_server|mien)_\w+", query)}

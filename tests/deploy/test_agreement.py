@@ -12,6 +12,7 @@ import ray.serve
 from dockerfile_parse import DockerfileParser
 
 from mien.version import __version__
+from mien_orchestrator.metrics import Metrics
 from mien_orchestrator.serve_config import IMPORT_PATH
 from mien_orchestrator.settings import Settings
 from mien_workers.cluster import SWITCHES
@@ -115,12 +116,14 @@ def test_models_named_are_models_that_ship(documents: list[Manifest]) -> None:
 
 
 def existing() -> set[str]:
-    """Return the names under which Ray Serve exports its metrics."""
+    """Return the names under which Ray Serve and the orchestrators export their metrics."""
+    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     names = set(NODE_METRICS)
     for path in Path(ray.serve.__file__).parent.rglob("*.py"):
         for kind, name in METRIC.findall(path.read_text()):
-            suffixes = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}[kind]
-            names |= {f"ray_{name}{suffix}" for suffix in suffixes}
+            names |= {f"ray_{name}{suffix}" for suffix in suffixes[kind.lower()]}
+    for family in Metrics().registry.collect():
+        names |= {family.name + suffix for suffix in suffixes[family.type]}
     return names
 
 

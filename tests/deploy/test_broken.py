@@ -53,11 +53,9 @@ def expose_everything(documents: Documents) -> None:
 
 
 def no_policy_for_all(documents: Documents) -> None:
-    documents[:] = [
-        doc
-        for doc in documents
-        if doc["kind"] != "NetworkPolicy" or doc["metadata"]["name"] in {"mien-callers", "mien-redis"}
-    ]
+    for document in documents:
+        if document["kind"] == "NetworkPolicy" and document["metadata"]["name"] != "mien-redis":
+            document["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] = "frontend"
 
 
 def too_many_alone(orchestrator: Manifest) -> None:
@@ -71,6 +69,10 @@ def no_account(documents: Documents) -> None:
 
 def other_label(documents: Documents) -> None:
     groups(documents)["cpu"]["labels"]["mien/group"] = "gpu"
+
+
+def operators_label(documents: Documents) -> None:
+    groups(documents)["cpu"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = "mien"
 
 
 def restart(documents: Documents) -> None:
@@ -101,6 +103,11 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda d: cluster(d)["headGroupSpec"].update(headService={"metadata": {"name": "x"}}),
         "the head's Service is named by the operator",
     ),
+    "head's port": (
+        lambda d: container(d, "head")["ports"].pop(),
+        "the head has no port named serve",
+    ),
+    "operator's label": (operators_label, "its own app.kubernetes.io/name"),
     "upgrade": (
         lambda d: ray_service(d)["spec"]["upgradeStrategy"].update(type="None"),
         "upgradeStrategy must be NewCluster",
@@ -154,6 +161,18 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "pod's port": (
         lambda d: container(d, "frontend")["ports"][0].update(containerPort=50052),
         "its port `grpc` is not 50051",
+    ),
+    "metrics' port": (
+        in_serve(lambda a: a["args"].pop("metrics_port")),
+        "its port `mien-metrics` is not None",
+    ),
+    "not scraped": (
+        lambda d: named(d, "PodMonitor")["spec"]["podMetricsEndpoints"].pop(),
+        "frontend: nobody scrapes its port mien-metrics",
+    ),
+    "Prometheus shut out": (
+        lambda d: named(d, "NetworkPolicy", "mien-prometheus")["spec"]["ingress"][0]["ports"].pop(),
+        "frontend: no NetworkPolicy lets Prometheus reach its port mien-metrics",
     ),
     "one address": (
         lambda d: named(d, "Service", "mien-grpc")["spec"].pop("clusterIP"),

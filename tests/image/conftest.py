@@ -48,9 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def image(request: pytest.FixtureRequest) -> str:
     """The name of the image, built from this working tree."""
     if not shutil.which("podman"):
-        pytest.fail("the image is built by podman: install Debian's podman and runc")
+        pytest.fail("the image is built by podman: install Debian's podman, runc and iptables")
     base = request.config.getoption("--base")
-    command = ["podman", "--runtime", "runc", "build", *LIMITS, "--file", "deploy/Dockerfile", "--tag", "mien:test"]
+    command = ["podman", "--runtime", "runc", "build", *LIMITS, "--format", "docker"]
+    command += ["--file", "deploy/Dockerfile", "--tag", "mien:test"]
     command += ["--build-arg", f"BASE={base}"] if base else []
     command += ["--secret", f"id=pip,src={PIP_CONFIG}"] if PIP_CONFIG.is_file() else []
     subprocess.run([*command, "."], cwd=ROOT, check=True, timeout=1800)

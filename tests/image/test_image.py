@@ -7,6 +7,8 @@ import pytest
 import mien
 from tests.image.conftest import Serving
 
+pytestmark = pytest.mark.timeout(2400)  # the first test waits for the image
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 SHAPES = {
@@ -32,9 +34,11 @@ def test_the_image_serves_without_privileges(serving: Serving, shape: str, capsy
             print(f"\n{shape}: SERVING {container.seconds:.1f} s after the container's start")
 
 
-def test_a_login_shell_finds_the_commands(serving: Serving) -> None:
+def test_a_login_shell_finds_what_the_operator_runs(serving: Serving) -> None:
     with serving() as container:
         assert "ray, version" in container.run("bash", "-lc", "ray --version")
+        assert "--cluster-name" in container.run("bash", "-lc", "ray kuberay-autoscaler --help")
+        container.run("bash", "-lc", "python -c 'from ray._private.gcs_utils import cleanup_redis_storage'")
 
 
 def test_the_image_has_no_build_tools(serving: Serving) -> None:

@@ -1,0 +1,57 @@
+"""The pods of the overlay for one node make a cluster: probes, token, placement, memory, one answered call."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+import mien
+from mien_orchestrator import probe
+from mien_orchestrator.server import SERVICE
+from tests.deploy.manifests import render, serve_config
+from tests.image.pods import Pods, running
+from tests.image.test_image import EXAMPLE
+
+pytestmark = pytest.mark.timeout(2400)
+
+_APPLICATIONS = "/api/serve/applications/"
+_PATIENCE = 400.0
+
+
+def wait(what: str, condition: Callable[[], object]) -> float:
+    """Wait until a condition holds; return the seconds that took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < _PATIENCE, what
+        time.sleep(0.5)  # Ray tells nobody when it happens
+    return time.monotonic() - started
+
+
+def status(pods: Pods) -> str:
+    _, said = pods.ask("head", 8265, _APPLICATIONS, token=pods.token)
+    return str(json.loads(said)["applications"].get("mien", {}).get("status")) if said else "unknown"
+
+
+def test_the_pods_of_an_overlay_answer(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+    documents = render("dev")
+    with running(image, documents) as pods:
+        wait("the head is ready", lambda: pods.ask("head", 8265, "/api/gcs_healthz")[0] == 200)
+        for group in pods.by_group:  # what kubelet asks has no token
+            wait(f"{group} lives", lambda group=group: pods.ask(group, 52365, "/api/local_raylet_healthz")[0] == 200)
+        assert pods.ask("head", 8265, _APPLICATIONS)[0] == 401
+        assert pods.ask("head", 8265, _APPLICATIONS, token="another")[0] == 403
+        assert pods.ask("head", 8265, _APPLICATIONS, token=pods.token, put=serve_config(documents))[0] == 200
+        seconds = wait("the application runs", lambda: status(pods) == "RUNNING")
+        address = f"{pods.by_group['frontend'].address}:50051"
+        probe.check(address, service=SERVICE, timeout=10)  # the readiness probe
+        with mien.Client(address, timeout=60) as client:
+            analysis = client.analyze(EXAMPLE)
+        assert all(task.ok for task in analysis.tasks)
+        assert "mien_task_latency_seconds" in pods.ask("frontend", 9464, "/metrics")[1]
+        assert "ray_serve_deployment_replica_healthy" in pods.ask("cpu", 8080, "/metrics")[1]
+        assert not any(pod.killed_for_memory() for pod in pods.by_group.values())
+        with capsys.disabled():
+            print(f"\nRUNNING {seconds:.1f} s after the Serve config was put")
+            for group, pod in pods.by_group.items():
+                print(f"{group:10} {pod.used_mib():6.0f} MiB of {pod.memory_mib}")
