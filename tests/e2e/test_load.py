@@ -125,7 +125,7 @@ def test_workers_stop_when_their_callers_have_left(cluster: str, metrics_port: i
         while count(counter) or metric(metrics_port, "mien_in_flight_requests"):
             pass  # the test's own time limit ends a wait in vain
     answered = metric(metrics_port, "mien_batch_size_sum") - before
-    assert answered < 2 * AT_ONCE * faces  # a call for age and gender, one for emotion
+    assert answered < 2 * AT_ONCE * faces  # all of them would be three tasks' faces
     with mien.Client(cluster, timeout=60) as client:
         assert all(task.ok for task in client.analyze(EXAMPLE).tasks)
 
