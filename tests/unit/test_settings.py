@@ -104,3 +104,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Settings.load(**given)
+
+
+@pytest.mark.parametrize(("text", "value"), [("False", False), ("false", False), ("0", False), ("True", True)])
+def test_no_is_no_however_it_is_written(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_REFLECTION", text)
+    monkeypatch.setenv("MIEN_TASKS__GENDER__ENABLED", text)
+    assert (Settings.load().reflection, "gender" in Settings.load().served) == (value, value)
+
+
+def test_what_is_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_REFLECTION", "Falsch")
+    with pytest.raises(SettingsError, match="reflection"):
+        Settings.load()
