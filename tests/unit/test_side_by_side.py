@@ -3,7 +3,9 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -106,18 +108,36 @@ def threads() -> int:
 
 def test_a_loaded_model_has_run_before_anybody_asks() -> None:
     entry = Registry().for_task("emotion")
-    called: list[str] = []
+    with noting_calls() as called:
+        load(entry, "emotion")
+    assert "OnnxModel.predict" in called
+
+
+async def test_a_reply_is_built_once_and_what_all_replies_share_before_them(service: FaceAnalysis) -> None:
+    with noting_calls() as called:
+        reply = await service.analyze(request(EXAMPLE.read_bytes()), 30)
+    assert all(task.model.digest for task in reply.tasks)
+    assert called["merge"] == 1
+    assert called["model_info"] == 0
+    assert called["SerializeToString"] == called["FromString"] == 0  # which is gRPC's to do
+
+
+@contextmanager
+def noting_calls() -> Iterator[Counter[str]]:
+    """Count what this thread calls, by name."""
+    called = Counter[str]()
 
     def note(frame: FrameType, event: str, arg: object) -> None:
         if event == "call":
-            called.append(frame.f_code.co_qualname)
+            called[frame.f_code.co_qualname] += 1
+        elif event == "c_call":
+            called[getattr(arg, "__name__", "")] += 1
 
     sys.setprofile(note)
     try:
-        load(entry, "emotion")
+        yield called
     finally:
         sys.setprofile(None)
-    assert "OnnxModel.predict" in called
 
 
 def request(image: bytes) -> pb.AnalyzeRequest:
