@@ -16,6 +16,7 @@ _COMPARED = (
     "ratio_box",
     "landmarks",
     "detection_score",
+    "quality",
     "age",
     "gender",
     "mood",

@@ -19,6 +19,7 @@ from mien_models.detect import create
 from mien_models.faces import Faces
 from mien_models.image import decode
 from mien_models.mood import mood
+from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.registry import TASKS, Registry
 from mien_models.runtime import Model, load
 from mien_models.spec import EMOTIONS, CropSpec, Task
@@ -28,6 +29,8 @@ _POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_co
 Reply = dict[str, object]
 Answers = Mapping[str, NDArray[np.float32]]
 
+_EVERY_FACE = QualityLimits(min_face=0, min_sharpness=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -36,6 +39,7 @@ class Seen:
     width: int
     height: int
     faces: Faces
+    quality: Quality
     crops: Mapping[Task, NDArray[np.uint8]]
     """(N, S, S, 3) uint8 RGB, as each task's model wants them."""
 
@@ -59,9 +63,10 @@ class Eyes:
         pixels = decode(data).pixels
         found = self._detector.detect(pixels)
         faces = found.largest_first(len(found))
+        quality = judge(pixels, faces, _EVERY_FACE)
         crops = {spec: cut(pixels, faces, spec) for spec in set(self._specs.values())}
         height, width = pixels.shape[:2]
-        return Seen(width, height, faces, {task: crops[spec] for task, spec in self._specs.items()})
+        return Seen(width, height, faces, quality, {task: crops[spec] for task, spec in self._specs.items()})
 
 
 class Pipeline:
@@ -69,12 +74,19 @@ class Pipeline:
 
     def __init__(self) -> None:
         self._eyes = Eyes()
-        self._models = {task: load_model(task) for task in TASKS}
+        registry = Registry()
+        tasks: dict[str, list[Task]] = {}
+        for task in TASKS:
+            tasks.setdefault(registry.for_task(task).spec.name, []).append(task)
+        self._models = [(load_model(shared[0]), shared) for shared in tasks.values()]
 
     def analyze(self, data: bytes) -> Reply:
-        """Say what the faces of an image file look like."""
+        """Say what the faces of an image file look like; tasks of one model are answered by one call."""
         seen = self._eyes.see(data)
-        answers = {task: model.predict(seen.crops[task]) for task, model in self._models.items() if len(seen.faces)}
+        answers: dict[Task, Answers] = {}
+        for model, tasks in self._models:
+            if len(seen.faces):
+                answers |= dict.fromkeys(tasks, model.predict(seen.crops[tasks[0]], tasks))
         return merge(seen, answers)
 
 
@@ -112,6 +124,11 @@ def _place(seen: Seen, index: int) -> Reply:
         place["landmarks"] = {name: {"x": px, "y": py} for name, (px, py) in zip(_POINTS, points, strict=True)}
     if seen.faces.scores is not None:
         place["detection_score"] = float(seen.faces.scores[index])
+    place["quality"] = {
+        "size_px": float(seen.quality.size_px[index]),
+        "sharpness": float(seen.quality.sharpness[index]),
+        "abstained": [],
+    }
     return place
 
 

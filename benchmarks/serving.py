@@ -93,6 +93,7 @@ def _environment(detector: str) -> dict[str, str]:
         "MIEN_DETECTOR_LONG_SIDE": str(_DEFAULTS["detector_long_side"].default),
         "MIEN_MIN_FACE": "0",  # every face gets its answers, from every system
         "MIEN_MIN_SHARPNESS": "0",
+        "MIEN_REDUCED_DECODING": "false",  # the peers decode whole photographs
         "MIEN_MODEL_STORE": str(HERE / ".venvs" / "no-store"),
         "PYTHONPATH": os.pathsep.join([str(HERE), *paths]),
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -3,39 +3,49 @@
 python benchmarks/sizing.py
 """
 
-import json
 from pathlib import Path
 
+from measurements import Results
+from summary import Spread, closed, spread
+
 _ROOT = Path(__file__).parent.parent
-_RESULTS = _ROOT / "benchmarks" / "results" / "serving.json"
+_RESULTS = _ROOT / "benchmarks" / "results" / "systems.json"
 _GUIDE = _ROOT / "docs" / "deploy.md"
 _BEGIN, _END = "<!-- sizing: begin -->\n", "<!-- sizing: end -->"
 
+_SHAPES = ("single", "cluster")
+_IN_FLIGHT = (1, 16)
 _RATES = (1, 10, 50, 200)
 _UTILISATION = 0.7
 """Share of a core that is planned to be busy; the rest is for bursts."""
 
 
-def table(results: Path = _RESULTS) -> str:
+def table(results: Results) -> str:
     """Return the table, in Markdown."""
-    measured = json.loads(results.read_text())
     lines = [
         "| shape | calls in flight | CPU ms a request | " + " | ".join(f"{rate} requests/s" for rate in _RATES) + " |",
         "| --- " * (3 + len(_RATES)) + "|",
     ]
-    for name, runs in measured["results"].items():
-        shape, in_flight = name.removesuffix(" in flight").split(", ")
-        cost = max(run["cpu_ms_per_request"] for run in runs)
-        cores = [f"{rate * cost / 1e3 / _UTILISATION:.1f} cores" for rate in _RATES]
-        lines.append(f"| {shape} | {in_flight} | {cost} | " + " | ".join(cores) + " |")
+    for in_flight in _IN_FLIGHT:
+        for shape in _SHAPES:
+            cost = _cpu_ms(results, shape, in_flight).median
+            cores = [f"{rate * cost / 1e3 / _UTILISATION:.1f} cores" for rate in _RATES]
+            lines.append(f"| {shape} | {in_flight} | {cost:.1f} | " + " | ".join(cores) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cpu_ms(results: Results, shape: str, in_flight: int) -> Spread:
+    found = spread(results, shape, lambda session: closed(session, in_flight).cpu_ms_per_request)
+    if found is None:
+        raise SystemExit(f"{_RESULTS.name} does not hold {shape}: run benchmarks/serving.py with it")
+    return found
 
 
 def main() -> None:
     """Put the table between its marks."""
-    before, _, rest = _GUIDE.read_text().partition(_BEGIN)
+    before, _, rest = _GUIDE.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    _GUIDE.write_text(before + _BEGIN + table() + _END + after)
+    _GUIDE.write_text(before + _BEGIN + table(Results.read(_RESULTS)) + _END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def load(entry: Entry, task: Task, *, runtime: RuntimeName = "onnx", device: str
     """Load a model for one of its tasks and run it once, so that the first request is not the slow one.
 
     `device` (PyTorch's names, such as `cuda`) counts for the PyTorch runtime alone; `threads` for the CPU.
-    Raises `ModelError` where the weights file is missing or changed.
+    Raises `ModelError` where the weights file is missing or changed, and for a device that is not here.
     """
     model: Model
     if runtime == "torch":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien_models.nets import ServedModel, build
-from mien_models.registry import Entry
+from mien_models.registry import Entry, ModelError
 from mien_models.runtime import check, names_of
 from mien_models.spec import Task
 
@@ -18,11 +18,16 @@ class TorchModel:
     """A model run by PyTorch; its weights are read from the ONNX file, so that both runtimes share one digest."""
 
     def __init__(self, entry: Entry, task: Task, *, device: str = "cpu", threads: int = 1) -> None:
+        """Load the model onto a device; raises `ModelError` for one that is not here."""
         torch.set_num_threads(threads)
         self.entry = entry
         self.task = task
-        self._device = torch.device(device)
-        self._model = served_model(entry).to(self._device)
+        try:
+            self._device = torch.device(device)
+            self._model = served_model(entry).to(self._device)
+        except (RuntimeError, AssertionError, ValueError) as error:  # AssertionError: built without CUDA
+            reason = str(error).partition("\n")[0]
+            raise ModelError(f"model {entry.spec.name} cannot run on the device {device!r}: {reason}") from error
 
     def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
         """Answer (N, S, S, 3) uint8 RGB crops; see `Model`."""

@@ -1,6 +1,6 @@
 """Which cells learn which face: predictions and true boxes in, pairs of face and cell out.
 
-SimOTA of Ge et al., YOLOX, arXiv 2107.08430, for all pictures of a batch at once.
+SimOTA of Ge et al., YOLOX, arXiv 2107.08430, for all pictures of a batch at once, and the cells of a teacher.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,33 @@ from torch import Tensor
 _CENTRE = 2.5  # reach of a face's centre, in strides
 _MOST = 10  # boxes whose overlaps are summed to say how many cells a face gets
 _OVERLAP_WEIGHT = 3.0
+_LARGEST = 6.0  # log of a box's side in strides
+_TAUGHT_SCORE = 0.25  # score from which a teacher's cell teaches
+_TAUGHT_OVERLAP = 0.5  # intersection over union of its box and a true one from which it is believed
 _FAR = 1e5  # cost of a cell that is not both in the box and near its centre
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """K pairs; a cell learns at most one face."""
+    """K pairs of face and cell."""
 
     faces: Tensor
     """(K,) rows of the true boxes."""
     cells: Tensor
     """(K,) columns of the predictions."""
-    overlaps: Tensor
-    """(K,) intersection over union of the predicted and the true box."""
+    scores: Tensor
+    """(K,) in [0, 1], what the cells' scores are to be."""
+    points: Tensor
+    """(K, 5, 2) what the cells' points are to be; NaN where unknown."""
+
+
+def decode(predictions: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn (..., P, 15) predictions into (..., P, 4) boxes and (..., P, 5, 2) points; `places` (P, 3) as `cells`."""
+    stride, corners = places[:, 2:], places[:, :2]
+    centres = (corners + predictions[..., 1:3]) * stride
+    sizes = predictions[..., 3:5].clamp(max=_LARGEST).exp() * stride
+    points = predictions[..., 5:].reshape(*predictions.shape[:-1], 5, 2)
+    return torch.cat([centres - sizes / 2, sizes], -1), (points + corners[:, None]) * stride[:, None]
 
 
 def overlap(boxes: Tensor, others: Tensor) -> Tensor:
@@ -35,11 +49,11 @@ def overlap(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, picture: Tensor) -> Assignment:
-    """Pair faces with cells.
+def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor) -> Assignment:
+    """Pair faces with cells; a cell learns at most one face, and the root of its box's overlap as its score.
 
     `boxes` (B, P, 4) and `scores` (B, P) logits as predicted; `cells` (P, 3) column, row and stride; `truth` (G, 4) the
-    batch's faces, (G,) `picture` the row of the batch that each is in.
+    batch's faces, (G, 5, 2) their `points`, (G,) `picture` the row of the batch that each is in.
     """
     stride = cells[:, 2]
     centres = (cells[:, :2] + 0.5) * stride[:, None]
@@ -57,7 +71,24 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, picture:
     lowest = lowest.scatter_reduce(0, picture[:, None].expand_as(wanted), wanted, "amin")
     chosen &= cost <= lowest[picture]
     faces, columns = chosen.nonzero(as_tuple=True)
-    return Assignment(faces, columns, shared[faces, columns])
+    return Assignment(faces, columns, shared[faces, columns].sqrt(), points[faces])
+
+
+@torch.no_grad()
+def taught(predictions: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor) -> Assignment:
+    """Pair faces with the cells in which a teacher sees them: its scores, and its points where none are known.
+
+    `predictions` (B, P, 15) are the teacher's, with scores instead of logits; the others as for `assign`. What the
+    teacher sees where there is no face teaches nothing.
+    """
+    boxes, marks = decode(predictions, cells)
+    rows, columns = (predictions[..., 0] > _TAUGHT_SCORE).nonzero(as_tuple=True)
+    shared = overlap(boxes[rows, columns][:, None], truth) * (picture == rows[:, None])
+    best, faces = torch.nn.functional.pad(shared, (0, 1)).max(1)  # a column more: there may be no face at all
+    sure = best > _TAUGHT_OVERLAP
+    rows, columns, faces = rows[sure], columns[sure], faces[sure]
+    known = torch.where(points[faces].isnan(), marks[rows, columns], points[faces])
+    return Assignment(faces, columns, predictions[rows, columns, 0], known)
 
 
 def _cheapest(cost: Tensor, shared: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mien_models.detect import Detector
+from mien_models.detect.dense import DenseDetector
 from mien_models.detect.spec import DetectorSpec
 from mien_models.detector_export import write_detector
 from mien_training.chips import load_chips
@@ -24,7 +24,7 @@ def train_detector(
     data: Path,
     runs: Path,
     *,
-    teacher: Detector,
+    teacher: DenseDetector,
     epochs: int = 0,
     threads: int = 1,
     seed: int = 0,
@@ -33,7 +33,8 @@ def train_detector(
     """Train by a recipe, or go on with a run that was stopped; returns it finished.
 
     `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
-    `teacher` tells where the faces of the chips are. `epochs` 0 takes the recipe's. Raises `DatasetError`.
+    `teacher` tells where the faces of the chips are, and teaches what it sees in scenes. `epochs` 0 takes the recipe's.
+    Raises `DatasetError`.
     """
     torch.set_num_threads(threads)
     name = recipe.spec.name
@@ -48,7 +49,7 @@ def train_detector(
     composer = Composer(photographs, chips)
     while run.epoch < run.epochs:
         started = time.monotonic()
-        parts = run.train_epoch(composer)
+        parts = run.train_epoch(composer, teacher)
         run.save()
         line: dict[str, object] = {"epoch": run.epoch, "epochs": run.epochs}
         line |= {part: round(value, 4) for part, value in parts.items()}

@@ -8,31 +8,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien_models.detect.dense import cells
-from mien_training.assignment import assign, overlap
+from mien_training.assignment import Assignment, assign, decode, overlap, taught
 from mien_training.scenes import Scene
 
 _BOX_WEIGHT = 2.0
 _POINT_WEIGHT = 1.0
 _EMPTY_WEIGHT, _EMPTY_FOCUS = 0.75, 2.0  # VarifocalNet's alpha and gamma
 _POINT_BEND = 0.05  # error of a point, as a share of the face's size, from which it counts linearly
-_LARGEST = 6.0  # log of a box's side in strides
 
 
-def decode(predictions: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn (..., P, 15) predictions into (..., P, 4) boxes and (..., P, 5, 2) points; `places` (P, 3) as `cells`."""
-    stride, corners = places[:, 2:], places[:, :2]
-    centres = (corners + predictions[..., 1:3]) * stride
-    sizes = predictions[..., 3:5].clamp(max=_LARGEST).exp() * stride
-    points = predictions[..., 5:].reshape(*predictions.shape[:-1], 5, 2)
-    return torch.cat([centres - sizes / 2, sizes], -1), (points + corners[:, None]) * stride[:, None]
-
-
-def detection_loss(predictions: Tensor, scenes: Sequence[Scene]) -> tuple[Tensor, dict[str, float]]:
+def detection_loss(
+    predictions: Tensor, scenes: Sequence[Scene], teacher: Tensor | None = None
+) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of (B, P, 15) predictions for the batch's scenes, and its parts.
 
     Scores learn the square root of the predicted box's overlap with its face (a VarifocalNet target, arXiv 2008.13367;
     the root so that small faces, whose overlaps are low, are not all doubted), boxes learn EIoU (arXiv 2101.08158),
-    points the distance in sizes of the face. Cells in ignored boxes learn nothing.
+    points the distance in sizes of the face. Cells in ignored boxes learn nothing. `teacher` is what another detector
+    predicts, (B, P, 15) with scores instead of logits: cells in which it sees a face learn it too.
     """
     size = scenes[0].image.shape[0]
     places = torch.from_numpy(cells(size, size))
@@ -40,19 +33,30 @@ def detection_loss(predictions: Tensor, scenes: Sequence[Scene]) -> tuple[Tensor
     marks = _joined([scene.points for scene in scenes])
     picture = torch.tensor([row for row, scene in enumerate(scenes) for _ in scene.boxes], dtype=torch.long)
     boxes, points = decode(predictions, places)
-    pairs = assign(boxes, predictions[..., 0], places, truth, picture)
+    parts = [assign(boxes, predictions[..., 0], places, truth, marks, picture)]
+    if teacher is not None:
+        parts.append(taught(teacher, places, truth, marks, picture))
+    pairs = _both(parts)
     rows, faces = picture[pairs.faces], truth[pairs.faces]
     target = torch.zeros(predictions.shape[:2])
-    target[rows, pairs.cells] = pairs.overlaps.sqrt()
+    target.view(-1).scatter_reduce_(0, rows * target.shape[1] + pairs.cells, pairs.scores, "amax")
     counted = ~_ignored(scenes, places)
     counted[rows, pairs.cells] = True
-    weights = target[rows, pairs.cells]
-    total = weights.sum().clamp(min=1)
-    score = _varifocal(predictions[..., 0], target, counted) / total
-    box = (_eiou(boxes[rows, pairs.cells], faces) * weights).sum() / total
-    point = (_distances(points[rows, pairs.cells], marks[pairs.faces], faces) * weights).sum() / total
+    total = pairs.scores.sum().clamp(min=1)
+    score = _varifocal(predictions[..., 0], target, counted) / target.sum().clamp(min=1)
+    box = (_eiou(boxes[rows, pairs.cells], faces) * pairs.scores).sum() / total
+    point = (_distances(points[rows, pairs.cells], pairs.points, faces) * pairs.scores).sum() / total
     loss = score + _BOX_WEIGHT * box + _POINT_WEIGHT * point
     return loss, {"score": score.item(), "box": box.item(), "points": point.item()}
+
+
+def _both(parts: Sequence[Assignment]) -> Assignment:
+    return Assignment(
+        torch.cat([part.faces for part in parts]),
+        torch.cat([part.cells for part in parts]),
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.points for part in parts]),
+    )
 
 
 def _joined(parts: Sequence[np.ndarray]) -> Tensor:

@@ -19,6 +19,9 @@ class DetectionRecipe:
     """How many of these faces are looked at."""
     steps: int = 100
     """Batches of an epoch; scenes are made anew for each, so an epoch is only the time between two checkpoints."""
+    plain_share: float = 0.5
+    """Share of the run, its end, that learns from plain crops: mosaics and pasted faces help at first, then distract
+    (as YOLOX does, Ge et al., arXiv 2107.08430)."""
     sizes: tuple[int, ...] = (256, 320, 320, 416)
     """Sides of the scenes, one chosen for each batch, in pixels."""
     pixels: int = 16 * 320 * 320

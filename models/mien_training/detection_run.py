@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mien_models.detect import dense
+from mien_models.detect.dense import DenseDetector
 from mien_models.faces import Faces
 from mien_models.nets.face_net import SCALE, FaceNet
 from mien_training import checkpoint
@@ -35,27 +37,32 @@ class DetectionRun:
         )
         self.epoch = checkpoint.restore(path, self.net, self.optimizer)
 
-    def train_epoch(self, composer: Composer) -> dict[str, float]:
-        """Make scenes and learn from them, once; return the mean of each part of the loss."""
+    def train_epoch(self, composer: Composer, teacher: DenseDetector | None = None) -> dict[str, float]:
+        """Make scenes and learn from them and from what a teacher sees in them; return the mean parts of the loss."""
         random = np.random.default_rng((self.seed, self.epoch))
+        plain = self.epoch >= (1 - self.recipe.plain_share) * self.epochs
         self.net.train()
         parts: dict[str, float] = {}
         for step in range(self.recipe.steps):
             self._set_learning_rate(self.epoch * self.recipe.steps + step)
             size = int(random.choice(self.recipe.sizes))
-            scenes = [composer.compose(size, random) for _ in range(max(1, self.recipe.pixels // size**2))]
-            for name, value in self._step(scenes, random).items():
+            count = max(1, self.recipe.pixels // size**2)
+            scenes = [composer.compose(size, random, plain=plain) for _ in range(count)]
+            for name, value in self._step(scenes, random, teacher).items():
                 parts[name] = parts.get(name, 0.0) + value / self.recipe.steps
         self.epoch += 1
         return parts
 
-    def _step(self, scenes: Sequence[Scene], random: np.random.Generator) -> dict[str, float]:
+    def _step(
+        self, scenes: Sequence[Scene], random: np.random.Generator, teacher: DenseDetector | None
+    ) -> dict[str, float]:
         images = np.stack([spoil(scene.image, random) for scene in scenes])
         # Channels last in memory, as the net is.
         inputs = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(SCALE)
         with torch.autocast("cpu", torch.bfloat16):
             predictions: Tensor = self.net(inputs)
-        loss, parts = detection_loss(predictions.float(), scenes)
+        seen = _predictions(teacher, images) if teacher else None
+        loss, parts = detection_loss(predictions.float(), scenes, seen)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
@@ -101,3 +108,9 @@ class DetectionRun:
     def save(self) -> None:
         """Write the checkpoint; see `mien_training.checkpoint`."""
         checkpoint.save(self.checkpoint, self.epoch, self.net, self.optimizer)
+
+
+def _predictions(teacher: DenseDetector, images: NDArray[np.uint8]) -> Tensor:
+    """Return what a teacher says of (B, S, S, 3) images: (B, P, 15), the score first."""
+    said = [teacher.predict(image) for image in images]
+    return torch.from_numpy(np.stack([np.column_stack([scores, shapes]) for scores, shapes in said]))

@@ -113,7 +113,7 @@ _SPECS = (
             heads={"emotion": EmotionHead(count=14, mix=(0.5, 0.5))},
         ),
         ("fer2013",),
-        epochs=45,
+        epochs=39,
         source_size=48,
         sizes=(32, 40, 48),
         augmentation=Augmentation(scale=0.1, rotation=10, grey=0, soften=0.1, noise=0.1, erase=0.1),

@@ -20,6 +20,7 @@ LEAST = 7.0
 _MIRRORED = [1, 0, 2, 4, 3]  # the order of the five points in a mirror image
 _VISIBLE = 0.5  # share of a face's box inside the picture below which it counts neither way
 _COVERED = 0.75  # share of crops that a photograph fills, or nearly
+_EMPTY = 0.25  # share of crops from photographs without faces
 _ENLARGED = 2.0  # a photograph is enlarged at most this much
 
 
@@ -50,11 +51,13 @@ class Composer:
         self._until = np.cumsum(shares / shares.sum())
         self._chips = chips
 
-    def compose(self, size: int, random: np.random.Generator) -> Scene:
-        """Make a scene of `size` x `size` pixels."""
+    def compose(self, size: int, random: np.random.Generator, *, plain: bool = False) -> Scene:
+        """Make a scene of `size` x `size` pixels; a `plain` one is a crop of one photograph with nothing added."""
+        if plain:
+            return _sorted_out(self._crop(self._photograph(random, _EMPTY), size, size, random))
         kind = random.random()
         if kind < 0.45:
-            scene = self._crop(self._photograph(random, 0.25), size, size, random)
+            scene = self._crop(self._photograph(random, _EMPTY), size, size, random)
         elif kind < 0.85:
             scene = self._mosaic(size, random)
         else:

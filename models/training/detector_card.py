@@ -1,8 +1,9 @@
-"""Write the detector's card, and the table of detectors in docs/detectors.md, from the committed result file.
+"""Write the detector's card, and the tables of docs/detectors.md, from the committed result files.
 
 python models/training/detector_card.py
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import record
@@ -12,8 +13,6 @@ from mien_models.detect import DETECTORS
 
 CARD = CARDS / "mien-detector.md"
 DOCUMENT = record.ROOT / "docs" / "detectors.md"
-
-_BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 
 _LIMITS = """## Use it for, and not for
 
@@ -135,17 +134,37 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def filled(document: str, result: results.Result) -> str:
-    """Return a document with the overview between its marks."""
-    before, _, rest = document.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return "\n".join([f"{before}{_BEGIN}", *overview(result), f"{_END}{after}"])
+def long_sides(result: results.Result) -> list[str]:
+    """Return the table that says what a larger picture finds, and costs."""
+    return [
+        "| long side | tiles | faces found | boxes too many | boxes where there is no face | median ms | p95 ms |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {row['long_side']} | {'yes' if row['tiles'] else 'no'} | {row['found']} of {row['faces']} | "
+            f"{row['surplus']} | {row['no_face_boxes']} in {row['no_face_photographs']} photographs | "
+            f"{row['median_ms']:.1f} | {row['p95_ms']:.1f} |"
+            for row in result["rows"]
+        ),
+    ]
+
+
+def filled(document: str, tables: Mapping[str, list[str]]) -> str:
+    """Return a document with each table between the marks of its name."""
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, _, rest = document.partition(begin)
+        _, _, after = rest.partition(end)
+        document = "\n".join([f"{before}{begin}", *table, f"{end}{after}"])
+    return document
 
 
 def documents() -> dict[Path, str]:
-    """Return the card, and the document with its table; nothing where the detectors were not judged."""
-    told = results.detector()
-    return {CARD: card(told), DOCUMENT: filled(DOCUMENT.read_text(encoding="utf-8"), told)} if told else {}
+    """Return the card, and the document with its tables; nothing where the detectors were not judged."""
+    told, sides = results.detector(), results.long_sides()
+    if not told or not sides:
+        return {}
+    tables = {"results": overview(told), "long side": long_sides(sides)}
+    return {CARD: card(told), DOCUMENT: filled(DOCUMENT.read_text(encoding="utf-8"), tables)}
 
 
 if __name__ == "__main__":

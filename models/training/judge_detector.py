@@ -5,7 +5,6 @@ Run from the repository's root, for example:
     python models/training/judge_detector.py --data ../shared/data --photographs ../shared/photos --out result.json
 """
 
-import csv
 import itertools
 import math
 import time
@@ -19,13 +18,13 @@ import typer
 from numpy.typing import NDArray
 
 import record
+from counted import Counted
 from evaluate_detector import look
 from mien_models import runtime
 from mien_models.crop import cut
 from mien_models.detect import DETECTORS, Detector, create
 from mien_models.detect.spec import SHIPPED, read
 from mien_models.faces import Faces
-from mien_models.image import decode
 from mien_models.registry import Registry
 from mien_models.spec import Task
 from mien_orchestrator.settings import Settings
@@ -40,9 +39,6 @@ from mien_training.detection_metrics import (
     recall,
 )
 from mien_training.photographs import Photograph, load_photographs
-
-KNOWN = record.ROOT / "benchmarks" / "known_photographs.csv"
-"""Photographs with the faces counted by eye."""
 
 SIZES: dict[str, Sizes] = {"all": ALL, "<24": (0, 24), "24-64": (24, 64), ">64": (64, math.inf), ">24": COMMON}
 """Longer side of a face, in pixels."""
@@ -73,6 +69,7 @@ def main(
     detectors = {name: _detector(name) for name in DETECTORS}
     turns = look(detectors, [item.image for item in val])
     found = {name: turn.faces for name, turn in turns.items()}
+    counted = Counted.read(photographs)
     spec, _ = read(SHIPPED)
     result = {
         "detector": spec.name,
@@ -84,7 +81,7 @@ def main(
         **record.of_run("judge_detector.py", options, [labelled]),
         "machine": record.machine(),
         "val": {name: _labelled(name, faces, val) for name, faces in found.items()},
-        "counted": {name: _counted(detector, photographs) for name, detector in detectors.items()},
+        "counted": {name: counted.figures(detector) for name, detector in detectors.items()},
         "points": {name: _point_error(found[name], val) for name in ("mien", "yunet")},
         "crops": _changed_answers(found["mien"], found["yunet"], val),
         "time": _times(detectors, val),
@@ -145,26 +142,6 @@ def _pose(points: NDArray[np.float32]) -> str:
     line = left - right
     aside = abs((nose - (right + left) / 2) @ line) / max(float(line @ line), 1e-6)
     return next(pose for pose, (low, high) in POSES.items() if low <= aside < high)
-
-
-def _counted(detector: Detector, folder: Path) -> Figures:
-    """Faces found beside faces counted by eye; boxes where there is no face."""
-    with KNOWN.open(encoding="utf-8", newline="") as handle:
-        counts = {row["file"]: int(row["faces"]) for row in csv.DictReader(handle)}
-    rows = {name: len(detector.detect(_read(folder / name))) for name in counts}
-    empty = [path for path in sorted((folder / "no_face").iterdir()) if path.suffix.lower() in (".jpg", ".png")]
-    return {
-        "faces": sum(counts.values()),
-        "found": sum(min(rows[name], count) for name, count in counts.items()),
-        "surplus": sum(max(0, rows[name] - count) for name, count in counts.items()),
-        "no_face_photographs": len(empty),
-        "no_face_boxes": sum(len(detector.detect(_read(path))) for path in empty),
-        "missed_in": {name: [rows[name], count] for name, count in counts.items() if rows[name] < count},
-    }
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    return decode(path.read_bytes()).pixels
 
 
 def _point_error(found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:

@@ -43,6 +43,11 @@ def detector() -> Result | None:
     return _read("mien.detector")
 
 
+def long_sides() -> Result | None:
+    """Return what the detector finds at several sizes, or None where it was not measured."""
+    return _read("mien.long_side")
+
+
 def _read(stem: str) -> Result | None:
     path = RESULTS / f"{stem}.json"
     if not path.is_file():

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from mien.tables import console
-from mien_models.detect import DetectorError, create
+from mien_models.detect import DetectorError
+from mien_models.detect.yunet import YuNet
 from mien_models.published import PUBLISHED, Published
 from mien_models.registry import DEFAULTS, Entry, ModelError
 from mien_models.store import ModelStore
@@ -137,7 +138,7 @@ def _train_detector(
     from mien_training import detection_job as job
 
     # YuNet tells where the faces of the chips are: a larger picture is never needed.
-    teacher = create("yunet", model_path=settings.yunet, long_side=320)
+    teacher = YuNet(settings.yunet, long_side=320)
     run = job.train_detector(
         recipe, data, runs, teacher=teacher, epochs=epochs, threads=threads, seed=seed, tell=typer.echo
     )

@@ -7,8 +7,10 @@ Nothing else reads the environment, but for the SDK's `MIEN_SERVER` and `MIEN_TO
 model store, `OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,6 +28,10 @@ DETECTORS = "detectors"
 """Folder, in the model store, of the detectors trained here: the registry reads only models of faces."""
 
 _REFERENCE = "reference"
+_PREFIX = "MIEN_"
+_SDK = {"MIEN_SERVER", "MIEN_TOKEN"}
+
+_log = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
@@ -230,7 +236,13 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **arguments: Any) -> "Settings":
-        """Read all sources; an argument that is None does not count. Raises `SettingsError`."""
+        """Read all sources; an argument that is None does not count. Raises `SettingsError`.
+
+        Variables that look like misspelt settings are warned of; others are none of ours, such as those that Kubernetes
+        sets for a Service with such a name.
+        """
+        for variable, meant in _misspelt(os.environ, cls.model_fields).items():
+            _log.warning("%s is not a setting; did you mean %s?", variable, meant)
         try:
             return cls(**{name: value for name, value in arguments.items() if value is not None})
         except ValidationError as error:
@@ -245,6 +257,14 @@ def task_settings(base: TaskSettings, changes: Mapping[str, object]) -> TaskSett
         return TaskSettings.model_validate({**base.model_dump(), **changes})
     except ValidationError as error:
         raise _wrong(error) from error
+
+
+def _misspelt(environment: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:
+    """Return the variables that are nearly the name of a setting, each with that name."""
+    settings = {f"{_PREFIX}{field.upper()}" for field in fields}
+    strange = {name for name in environment if name.startswith(_PREFIX) and "__" not in name} - settings - _SDK
+    close = {name: get_close_matches(name, settings, n=1, cutoff=0.9) for name in sorted(strange)}
+    return {name: found[0] for name, found in close.items() if found}
 
 
 def _wrong(error: ValidationError) -> SettingsError:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-COUNT = int(os.environ.get("MIEN_FUZZ", "200"))
+COUNT = int(os.environ.get("FUZZ", "200"))
 """Spoiled files; the environment may ask for more."""
 
 OUTCOMES = {"faces", "no face", "IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_FORMAT_UNSUPPORTED"}

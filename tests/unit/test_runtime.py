@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien_models.registry import ANSWERS, Registry
+from mien_models.registry import ANSWERS, ModelError, Registry
 from mien_models.runtime import CropError, RuntimeName, load
 from mien_models.spec import Task
 
@@ -73,3 +73,9 @@ def test_a_wrong_stack_is_refused_with_the_right_one(runtime: RuntimeName, stack
     model = load(Registry().get("mien-emotion"), "emotion", runtime=runtime)
     with pytest.raises(CropError, match=r"takes \(N, 48, 48, 3\) uint8"):
         model.predict(stack)
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "abacus"])
+def test_a_device_that_is_not_here_is_named(device: str) -> None:
+    with pytest.raises(ModelError, match=f"cannot run on the device '{device}'"):
+        load(Registry().get("mini-xception-emotion"), "emotion", runtime="torch", device=device)

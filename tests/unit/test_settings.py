@@ -117,3 +117,13 @@ def test_what_is_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MIEN_REFLECTION", "Falsch")
     with pytest.raises(SettingsError, match="reflection"):
         Settings.load()
+
+
+def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("MIEN_DETECTR", "haar")
+    monkeypatch.setenv("MIEN_SERVER", "127.0.0.1:1")
+    monkeypatch.setenv("MIEN_GRPC_SERVICE_HOST", "10.0.0.1")
+    assert Settings.load().detector == "mien"
+    assert [record.message for record in caplog.records] == [
+        "MIEN_DETECTR is not a setting; did you mean MIEN_DETECTOR?"
+    ]

@@ -13,11 +13,10 @@ from mien_models.detect.dense import cells, pad
 from mien_models.detect.mien import MienDetector
 from mien_models.detect.spec import DetectorSpec
 from mien_models.detector_export import write_detector
-from mien_models.faces import Faces
 from mien_models.nets.face_net import SCALE, VALUES, FaceNet
-from mien_training.assignment import assign, overlap
+from mien_training.assignment import assign, decode, overlap, taught
 from mien_training.detection_job import export_detector, train_detector
-from mien_training.detection_losses import decode, detection_loss
+from mien_training.detection_losses import detection_loss
 from mien_training.detection_recipes import DETECTION_RECIPES, DetectionRecipe
 from mien_training.detection_run import DetectionRun
 from mien_training.scenes import Scene
@@ -27,6 +26,7 @@ SMALL = {"widths": (16, 16, 16, 16, 16), "depths": (0, 0, 0, 0)}
 SPEC = DetectorSpec(name="small", version="0", summary="A small one.", options=SMALL)
 RECIPE = DetectionRecipe(SPEC, epochs=2, chips=(), steps=2, sizes=(64,), pixels=2 * 64 * 64)
 NONE = np.zeros((0, 4), np.float32)
+UNKNOWN = torch.full((2, 5, 2), torch.nan)
 
 
 def scene(*boxes: tuple[float, float, float, float], ignored: np.ndarray = NONE, size: int = 64) -> Scene:
@@ -65,7 +65,7 @@ def test_every_face_gets_cells_near_it_even_a_tiny_one() -> None:
     places = torch.from_numpy(cells(64, 64))
     predictions = told((0, 0, 8, 8), 0)
     boxes, _ = decode(predictions[None], places)
-    pairs = assign(boxes, predictions[None, :, 0], places, truth, torch.tensor([0, 0]))
+    pairs = assign(boxes, predictions[None, :, 0], places, truth, UNKNOWN, torch.tensor([0, 0]))
     assert set(pairs.faces.tolist()) == {0, 1}
     assert len(set(pairs.cells.tolist())) == len(pairs.cells)
     centres = (places[pairs.cells, :2] + 0.5) * places[pairs.cells, 2:]
@@ -79,11 +79,33 @@ def test_faces_of_other_pictures_are_not_mixed_up() -> None:
     good, bad = told((8, 8, 16, 16), 2), told((40, 40, 8, 8), -2)
     predictions = torch.stack([good, bad])
     boxes, _ = decode(predictions, places)
-    pairs = assign(boxes, predictions[..., 0], places, truth, torch.tensor([0, 1]))
-    assert pairs.overlaps[pairs.faces == 0].min() > 0.99
-    assert pairs.overlaps[pairs.faces == 1].max() < 0.01
+    pairs = assign(boxes, predictions[..., 0], places, truth, UNKNOWN, torch.tensor([0, 1]))
+    assert pairs.scores[pairs.faces == 0].min() > 0.99
+    assert pairs.scores[pairs.faces == 1].max() < 0.1
     # Better boxes earn more cells.
     assert (pairs.faces == 0).sum() > (pairs.faces == 1).sum() == 1
+
+
+def test_a_teachers_cells_learn_the_face_they_see_and_its_points() -> None:
+    places = torch.from_numpy(cells(64, 64))
+    truth = torch.tensor([[8.0, 16, 24, 32], [8, 16, 24, 32]])
+    seen, astray = told((8, 18, 24, 30), 0.0), told((40, 40, 20, 20), 0.0)
+    seen[7, 0], seen[9, 0], astray[5, 0] = 0.9, 0.2, 0.9
+    pairs = taught(torch.stack([astray, seen]), places, truth, UNKNOWN, torch.tensor([0, 1]))
+    assert (pairs.faces.tolist(), pairs.cells.tolist()) == ([1], [7])
+    assert pairs.scores.tolist() == pytest.approx([0.9])
+    assert torch.allclose(pairs.points, torch.tensor([20.0, 33]), atol=1e-3)
+    nobody = taught(seen[None], places, truth[:0], UNKNOWN[:0], torch.tensor([], dtype=torch.long))
+    assert len(nobody.faces) == 0
+
+
+def test_what_a_teacher_sees_counts_beside_the_labels() -> None:
+    picture, doubt = scene((8, 16, 24, 32)), told((8, 16, 24, 32), -3.0)
+    lesson = told((8, 16, 24, 32), 0.0)
+    alone, _ = detection_loss(doubt[None], [picture], lesson[None])
+    lesson[:, 0] = 0.8
+    assert detection_loss(doubt[None], [picture])[0] == alone
+    assert detection_loss(doubt[None], [picture], lesson[None])[1]["score"] > 0
 
 
 def test_a_batch_without_faces_learns_that_there_are_none() -> None:
@@ -136,11 +158,11 @@ def test_the_exported_file_answers_as_the_network_does(tmp_path: Path) -> None:
     detector = MienDetector(tmp_path / "small.json", long_side=640)
     for height, width in ((64, 64), (40, 100)):
         padded = pad(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-        scores, shapes = detector._session.run(["scores", "shapes"], {"image": padded[None]})
+        scores, shapes = detector.predict(padded)
         with torch.inference_mode():
             expected = net.eval()(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / SCALE)[0].numpy()
         assert scores == pytest.approx(1 / (1 + np.exp(-expected[:, 0])), abs=1e-4)
-        assert pytest.approx(expected[:, 1:], abs=1e-3) == shapes.T
+        assert pytest.approx(expected[:, 1:], abs=1e-3) == shapes
 
 
 @pytest.fixture
@@ -148,21 +170,14 @@ def teacher(shared: Path) -> Detector:
     return create("yunet", model_path=shared / "reference" / "yunet_n_320_320.onnx", long_side=320)
 
 
-class NoTeacher:
-    """Stands where no chips are read."""
-
-    name = "none"
-
-    def detect(self, image: np.ndarray) -> Faces:
-        raise AssertionError
-
-
 def test_a_run_trains_stops_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     write_photographs(tmp_path / "detect.zip")
+    write_detector(SPEC, FaceNet(**SMALL), tmp_path)
+    teacher = MienDetector(tmp_path / "small.json", long_side=64)
     lines: list[str] = []
     recipe = replace(RECIPE, epochs=1)
-    train_detector(recipe, tmp_path, tmp_path / "runs", teacher=NoTeacher(), tell=lines.append)
-    run = train_detector(RECIPE, tmp_path, tmp_path / "runs", teacher=NoTeacher(), tell=lines.append)
+    train_detector(recipe, tmp_path, tmp_path / "runs", teacher=teacher, tell=lines.append)
+    run = train_detector(RECIPE, tmp_path, tmp_path / "runs", teacher=teacher, tell=lines.append)
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert {"score", "box", "points", "seconds", "ap", "ap_24"} <= json.loads(lines[-1]).keys()
     assert (tmp_path / "runs" / "small.jsonl").read_text().splitlines() == lines

@@ -77,7 +77,7 @@ def test_no_scene_asks_for_a_face_that_is_too_small_or_outside() -> None:
             assert across * down >= 0.49 * width * height
 
 
-def test_pasted_faces_have_boxes_where_they_are() -> None:
+def with_white_chips() -> Composer:
     background = Photograph(
         "b.png",
         "",
@@ -90,7 +90,11 @@ def test_pasted_faces_have_boxes_where_they_are() -> None:
     chips = Chips(
         np.full((1, SIDE, SIDE, 3), 255, np.uint8), np.array([[15, 5, 50, 70]], np.float32), EYES[None].copy()
     )
-    composer = Composer([marked(), background], chips)
+    return Composer([marked(), background], chips)
+
+
+def test_pasted_faces_have_boxes_where_they_are() -> None:
+    composer = with_white_chips()
     random = np.random.default_rng(2)
     bright = [
         scene.image[int(box[1] + box[3] / 2), int(box[0] + box[2] / 2)].min()
@@ -99,6 +103,13 @@ def test_pasted_faces_have_boxes_where_they_are() -> None:
         if 0 < box[0] + box[2] / 2 < 128 and 0 < box[1] + box[3] / 2 < 128
     ]
     assert sum(value > 91 for value in bright) > 30
+
+
+def test_plain_scenes_have_nothing_pasted() -> None:
+    composer = with_white_chips()
+    random = np.random.default_rng(2)
+    scenes = [composer.compose(128, random, plain=True) for _ in range(60)]
+    assert max(len(scene.boxes) for scene in scenes) == len(marked().boxes)
 
 
 def test_a_mask_is_full_in_the_middle_of_the_face_and_nothing_at_the_edges() -> None:

@@ -4,6 +4,7 @@ A cell at column c and row r of a level with stride s predicts a box with the ce
 exp(w, h) * s, and points at (c + x, r + y) * s: the arithmetic of YuNet and of OpenCV's face_detect.cpp.
 """
 
+from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import cv2
@@ -11,10 +12,37 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mien_models.detect import shrink
 from mien_models.faces import Faces
 
 STRIDES = (8, 16, 32)
 """Pixels from one cell to the next, level by level."""
+
+
+class DenseDetector(ABC):
+    """A detector at the image's own size, or at `long_side` pixels where that is smaller."""
+
+    name: str
+
+    def __init__(self, *, long_side: int, min_score: float, max_overlap: float) -> None:
+        self._long_side = long_side
+        self._min_score = min_score
+        self._max_overlap = max_overlap
+
+    @abstractmethod
+    def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what all P cells say of an image (H, W, 3) uint8 RGB, H and W multiples of 32.
+
+        Scores (P,) and shapes (P, 14), as `decode` takes them.
+        """
+
+    def detect(self, image: NDArray[np.uint8]) -> Faces:
+        """Find the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
+        small, factor = shrink(image, self._long_side)
+        padded = pad(small)
+        height, width = padded.shape[:2]
+        faces = decode(*self.predict(padded), (height, width), min_score=self._min_score, max_overlap=self._max_overlap)
+        return faces.scaled(factor)
 
 
 def session(data: bytes) -> onnxruntime.InferenceSession:

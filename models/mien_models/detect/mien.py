@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.detect import DetectorError, shrink
-from mien_models.detect.dense import decode, pad, session
+from mien_models.detect import DetectorError
+from mien_models.detect.dense import DenseDetector, session
 from mien_models.detect.spec import SHIPPED, read
-from mien_models.faces import Faces
 
 
-class MienDetector:
-    """The detector of a specification at the image's own size, or at `long_side` pixels where that is smaller."""
+class MienDetector(DenseDetector):
+    """The detector of a specification."""
 
     name = "mien"
 
@@ -23,14 +22,13 @@ class MienDetector:
             self._session = session(data)
         except RuntimeError as error:
             raise DetectorError(f"{path}: ONNX Runtime cannot load the weights: {error}") from error
-        self._long_side = long_side
-        self._min_score = self.spec.min_score if min_score is None else min_score
+        super().__init__(
+            long_side=long_side,
+            min_score=self.spec.min_score if min_score is None else min_score,
+            max_overlap=self.spec.max_overlap,
+        )
 
-    def detect(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
-        small, factor = shrink(image, self._long_side)
-        padded = pad(small)
-        scores, shapes = self._session.run(["scores", "shapes"], {"image": padded[None]})
-        height, width = padded.shape[:2]
-        faces = decode(scores, shapes.T, (height, width), min_score=self._min_score, max_overlap=self.spec.max_overlap)
-        return faces.scaled(factor)
+    def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the scores and shapes of all cells; see `DenseDetector`."""
+        scores, shapes = self._session.run(["scores", "shapes"], {"image": image[None]})
+        return scores, shapes.T

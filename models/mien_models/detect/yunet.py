@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.detect import DetectorError, shrink
-from mien_models.detect.dense import STRIDES, decode, pad, session
-from mien_models.faces import Faces
+from mien_models.detect import DetectorError
+from mien_models.detect.dense import STRIDES, DenseDetector, session
 from mien_models.published import YUNET
 
 MIN_SCORE = 0.65
@@ -35,31 +34,22 @@ _FREE_SIZE = b"\x0a\x03\x12\x01h" + b"\x0a\x03\x12\x01w"
 _INPUT = b"\x0a\x05input\x12\x18\x0a\x16\x08\x01\x12\x12\x0a\x02\x08\x01\x0a\x02\x08\x03"
 
 
-class YuNet:
-    """YuNet at the image's own size, or at `long_side` pixels where that is smaller."""
+class YuNet(DenseDetector):
+    """The published YuNet."""
 
     name = "yunet"
 
     def __init__(self, model_path: Path, *, long_side: int, min_score: float = MIN_SCORE) -> None:
         """Load the file; raises `DetectorError` where it is missing or not the published one."""
+        super().__init__(long_side=long_side, min_score=min_score, max_overlap=MAX_OVERLAP)
         self._session = session(_free(_read(model_path)))
-        self._long_side = long_side
-        self._min_score = min_score
 
-    def detect(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
-        small, factor = shrink(image, self._long_side)
-        padded = pad(small)
-        outputs = self._session.run(_OUTPUTS, {"input": cv2.dnn.blobFromImage(padded, swapRB=True)})
+    def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the scores and shapes of all cells; see `DenseDetector`."""
+        outputs = self._session.run(_OUTPUTS, {"input": cv2.dnn.blobFromImage(image, swapRB=True)})
         classes, objects, boxes, points = (np.concatenate(outputs[i : i + 3], axis=1)[0] for i in range(0, 12, 3))
-        faces = decode(
-            np.sqrt(classes.clip(0, 1) * objects.clip(0, 1))[:, 0],
-            np.concatenate([boxes, points], axis=1),
-            padded.shape[:2],
-            min_score=self._min_score,
-            max_overlap=MAX_OVERLAP,
-        )
-        return faces.scaled(factor)
+        scores = np.sqrt(classes.clip(0, 1) * objects.clip(0, 1))[:, 0]
+        return scores, np.concatenate([boxes, points], axis=1)
 
 
 def _read(path: Path) -> bytes:
