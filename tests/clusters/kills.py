@@ -1,4 +1,4 @@
-"""Processes are killed under load, three of each kind: a worker, an orchestrator, a raylet with all that runs on it."""
+"""Processes are killed under load, three of each kind: workers, orchestrators, raylets with all that runs on them."""
 
 import itertools
 import json
@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,10 @@ from tests.photographs import distinct, numbers
 IN_FLIGHT = 16
 REPLICAS = ("emotion", "age", "gender", "orchestrator", "orchestrator", "orchestrator")
 """Deployments of which a replica is killed, one after the other."""
-GROUPS = {"frontend": 1, "cpu": 3}
-"""CPUs of a node of each group, of which there are two."""
+NODES_OF = ("emotion", "orchestrator", "emotion")
+"""Deployments of which a replica's whole node is lost: the raylet is killed, and what runs on the node ends with it."""
+GROUPS = {"frontend": (3, 1), "cpu": (4, 3)}
+"""Nodes of each group and the CPUs of each: two of each group hold everything, the others may be lost."""
 
 _ROUNDING = 1e-3
 """How far an answer may be from the same one given alone."""
@@ -49,7 +51,7 @@ def main(out: Path) -> None:
     for name in ("orchestrator", "age", "gender", "emotion"):
         ray_head.deployment(config, name)["autoscaling_config"] |= {"min_replicas": 2, "max_replicas": 2}
     ray_head.start_plain()
-    raylets = {group: [start_node(group), start_node(group)] for group in GROUPS}
+    raylets = dict(start_node(group, cpus) for group, (count, cpus) in GROUPS.items() for _ in range(count))
     ray_head.deploy(config)
     ray_head.wait_until_running()
     ray_head.wait("all replicas run", complete)
@@ -60,19 +62,20 @@ def main(out: Path) -> None:
         ray_head.wait("callers are answered", lambda: len(crowd.answers) >= 2 * IN_FLIGHT)
         for name in REPLICAS:
             what = "orchestrator" if name == "orchestrator" else "worker"
-            kills += [kill(what, crowd, replica_pid(name), complete)]
-        for group in ("cpu", "frontend", "cpu"):
-            kills += [kill("raylet", crowd, raylets[group].pop(0), lambda group=group: replaced(group, raylets))]
-    out.write_text(json.dumps({"calls": len(crowd.answers), "kills": kills}, indent=1))
+            kills.append(kill(what, crowd, first_replica(name)["pid"]))
+            out.write_text(json.dumps({"calls": len(crowd.answers), "kills": kills}, indent=1))
+        for name in NODES_OF:
+            kills.append(kill("raylet", crowd, raylets[first_replica(name)["node_id"]]))
+            out.write_text(json.dumps({"calls": len(crowd.answers), "kills": kills}, indent=1))
 
 
-def kill(what: str, crowd: Crowd, pid: int, recovered: Callable[[], bool]) -> dict[str, Any]:
+def kill(what: str, crowd: Crowd, pid: int) -> dict[str, Any]:
     """Kill a process and wait until the cluster is whole and the callers were answered many times more."""
     before = len(crowd.answers), len(crowd.failures), len(crowd.wrong)
     killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     ray_head.wait("the dead process is missed", lambda: not complete())
-    ray_head.wait("the cluster is whole again", recovered)
+    ray_head.wait("the cluster is whole again", complete)
     seconds = time.monotonic() - killed
     answered = len(crowd.answers)
     ray_head.wait("callers are answered", lambda: len(crowd.answers) >= answered + 4 * IN_FLIGHT)
@@ -87,19 +90,13 @@ def kill(what: str, crowd: Crowd, pid: int, recovered: Callable[[], bool]) -> di
     }
 
 
-def start_node(group: str) -> int:
-    """Start a node and return its raylet's process id."""
-    known = find_raylets()
-    ray_head.start_node(group, cpus=GROUPS[group])
-    (pid,) = find_raylets() - known
-    return pid
-
-
-def replaced(group: str, raylets: dict[str, list[int]]) -> bool:
-    """Put a new node in the place of one that is gone, once it is missed; tell whether the cluster is whole again."""
-    if len(raylets[group]) < 2 and len(ray_head.nodes(group)) == 1:
-        raylets[group].append(start_node(group))
-    return len(raylets[group]) == 2 and complete()
+def start_node(group: str, cpus: int) -> tuple[str, int]:
+    """Start a node; return its id and its raylet's process id."""
+    nodes, raylets = {node["NodeID"] for node in ray_head.nodes(group)}, find_raylets()
+    ray_head.start_node(group, cpus=cpus)
+    (node,) = {node["NodeID"] for node in ray_head.nodes(group)} - nodes
+    (raylet,) = find_raylets() - raylets
+    return node, raylet
 
 
 def complete() -> bool:
@@ -111,10 +108,9 @@ def complete() -> bool:
     )
 
 
-def replica_pid(name: str) -> int:
-    """Return the process id of a deployment's first replica."""
-    pid: int = ray_head.replicas()[name][0]["pid"]
-    return pid
+def first_replica(name: str) -> dict[str, Any]:
+    """Return what Serve says of a deployment's first replica."""
+    return ray_head.replicas()[name][0]
 
 
 def find_raylets() -> set[int]:
