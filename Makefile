@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help analyze test check format protos serve bench clusters-test image-base image-test clean
+.PHONY: help analyze test check format protos serve bench fuzz soak clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,12 @@ protos: $(VENV)/.dev  ## Regenerate client/mien/v1 from protos/
 
 bench: $(VENV)/.dev  ## Measure Mien and its peers side by side; BENCH='--photographs FOLDER', BENCH=--quick
 	$(BIN)/python benchmarks/serving.py $(BENCH)
+
+fuzz: $(VENV)/.dev  ## Spoil 2,000 photographs and see that each is seen or refused clearly; FUZZ=20000
+	FUZZ=$(or $(FUZZ),2000) $(BIN)/pytest tests/integration/test_mutated_images.py --capture=no
+
+soak: $(VENV)/.dev  ## Ask each shape 10,000 times and see whether its processes' memory stays flat; SOAK='--shape single'
+	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)
 
 clusters-test: $(VENV)/.dev  ## Scale, lose nodes and change a model on Ray clusters in private namespaces (needs root)
 	$(BIN)/pytest tests/clusters

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -23,6 +24,25 @@ def memory_mib(pid: int) -> float:
         with suppress(psutil.NoSuchProcess):
             total += process.memory_full_info().pss
     return total / 2**20
+
+
+def resident_mib(pid: int) -> dict[str, float]:
+    """Return the resident memory (RSS) of each process of a tree, in MiB, by what it runs and its id."""
+    found = {}
+    for process in _tree(pid):
+        with suppress(psutil.NoSuchProcess):
+            found[f"{_title(process)} {process.pid}"] = process.memory_info().rss / 2**20
+    return found
+
+
+def _title(process: psutil.Process) -> str:
+    """Name a process: Ray's by their own titles, Python's by their scripts, others by their programs."""
+    words = process.cmdline()
+    if not words or words[0].startswith("ray::"):
+        return words[0] if words else process.name()
+    if "python" not in Path(words[0]).name:
+        return process.name()
+    return next((Path(word).name for word in words[1:] if not word.startswith("-")), process.name())
 
 
 def _tree(pid: int) -> Iterator[psutil.Process]:

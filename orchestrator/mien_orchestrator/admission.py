@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from mien.errors import OverloadedError
 
-_SMOOTHING = 0.1
-"""Weight of the latest request in the moving average of what one costs."""
+_KEPT = 0.9
+"""Share of its weight that each answer keeps, in the average of what one costs, when the next has come."""
 
 _ALWAYS = 4
 """Images that are let in whatever the average says, so that it is measured anew."""
@@ -32,8 +32,19 @@ class Admission:
         self.in_flight = 0
         """Images being analyzed now."""
         self._bytes = 0
-        self._each = 0.0
-        """Seconds by which one image more delays the others: its own time, divided by those in flight with it."""
+        self._since = 0.0
+        """When the last answer was given, or when the first image came after all were answered."""
+        self._busy_seconds, self._answers = 0.0, 0.0
+        """Time with images in flight and the answers in it, both with old ones fading."""
+
+    @property
+    def _each(self) -> float:
+        """Seconds by which one image more delays the others: the time from one answer to the next, on average.
+
+        Not an image's own time over those in flight: of a crowd that comes at once, the first has few before it and yet
+        shares the machine with all behind it.
+        """
+        return self._busy_seconds / self._answers if self._answers else 0.0
 
     @contextmanager
     def admit(self, size: int, budget: float) -> Iterator[None]:
@@ -48,13 +59,16 @@ class Admission:
             raise self._busy("the images being analyzed have too many bytes together")
         if self.in_flight >= _ALWAYS and expected > _SHARE * budget:
             raise self._busy(f"an answer would take about {expected:.1f} s, too long for this call's deadline")
+        if not self.in_flight:
+            self._since = time.monotonic()
         self.in_flight += 1
         self._bytes += size
-        together, arrived = self.in_flight, time.monotonic()
         try:
             yield
-            each = (time.monotonic() - arrived) / together
-            self._each = each if self._each == 0 else self._each + _SMOOTHING * (each - self._each)
+            now = time.monotonic()
+            self._busy_seconds = _KEPT * self._busy_seconds + now - self._since
+            self._answers = _KEPT * self._answers + 1
+            self._since = now
         finally:
             self.in_flight -= 1
             self._bytes -= size

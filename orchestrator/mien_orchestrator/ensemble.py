@@ -19,7 +19,7 @@ from mien_models.image import ImageError as UnreadableImage
 from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.backend import Backend, Prediction
-from mien_orchestrator.reply import Outcome, merge
+from mien_orchestrator.reply import Outcome, merge, model_info
 from mien_orchestrator.sight import Seen, Sight
 from mien_orchestrator.timing import Stopwatch, consecutive
 
@@ -44,6 +44,7 @@ class Ensemble:
         """Keep `margin` seconds back from each caller's time, so that a reply without late tasks is still in time."""
         self.models = models
         self.detector = sight.detector
+        self._described = {task: model_info(entry) for task, entry in models.items()}
         self._sight = sight
         self._backend = backend
         self._executor = executor
@@ -69,7 +70,7 @@ class Ensemble:
             outcomes = [Outcome(task, code_pb2.OK) for task in tasks]
         if request.failure_policy == pb.FAILURE_POLICY_ALL_OR_NOTHING:
             _raise_first_failure(outcomes)
-        return merge(seen, outcomes, self.models, self.detector.name, watch, steps)
+        return merge(seen, outcomes, self._described, self.detector.name, watch, steps)
 
     def _tasks(self, names: Sequence[str]) -> list[Task]:
         """Return the tasks asked for, each once, in the order asked for."""

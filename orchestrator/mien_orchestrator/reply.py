@@ -36,12 +36,12 @@ class Outcome:
 def merge(
     seen: Seen,
     outcomes: Sequence[Outcome],
-    models: Mapping[Task, Entry],
+    models: Mapping[Task, face_pb2.ModelInfo],
     detector: str,
     watch: Stopwatch,
     steps: list[face_pb2.Span],
 ) -> pb.AnalyzeResponse:
-    """Build the reply; the timing tree ends with it."""
+    """Build the reply; the timing tree ends with it. `models` are those that were meant to answer."""
     with watch.step("merge", steps):
         faces = _faces(seen.faces, seen.quality, seen.image.width, seen.image.height)
         for outcome in outcomes:
@@ -69,14 +69,14 @@ def model_info(entry: Entry) -> face_pb2.ModelInfo:
         version=spec.version,
         digest=entry.digest,
         tasks=list(spec.heads),
-        labels=emotion_labels(entry),
+        labels=_emotion_labels(entry),
         summary=spec.summary,
         is_default=spec.name in DEFAULTS.values(),
         parameters=spec.parameters,
     )
 
 
-def emotion_labels(entry: Entry) -> tuple[str, ...]:
+def _emotion_labels(entry: Entry) -> tuple[str, ...]:
     """Return the labels of a model's emotion head; empty where it has none."""
     head = entry.spec.heads.get("emotion")
     return head.labels if isinstance(head, EmotionHead) else ()
@@ -144,16 +144,16 @@ _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, Sequence[str]], None]] 
 }
 
 
-def _task_result(outcome: Outcome, entry: Entry) -> face_pb2.TaskResult:
+def _task_result(outcome: Outcome, model: face_pb2.ModelInfo) -> face_pb2.TaskResult:
     result = face_pb2.TaskResult(
         task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message)
     )
     if outcome.code == code_pb2.OK:
-        result.model.CopyFrom(_model(outcome, entry))
+        result.model.CopyFrom(_model(outcome, model))
     return result
 
 
-def _model(outcome: Outcome, entry: Entry) -> face_pb2.ModelInfo:
+def _model(outcome: Outcome, meant: face_pb2.ModelInfo) -> face_pb2.ModelInfo:
     """Return the model that answered; where nothing was asked, the one of the settings."""
     answered = outcome.prediction.models.get(outcome.task) if outcome.prediction else None
-    return answered or model_info(entry)
+    return answered or meant

@@ -116,6 +116,7 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
         (["models", "nobody"], 2, "unknown model 'nobody'; there are: mien-age-gender"),
         (["models", ""], 2, "unknown model ''; there are: mien-age-gender"),
         (["analyze", "{empty}/missing.jpg"], 1, "no such file"),
+        (["analyze", str(EXAMPLE), "--json=False"], 2, "does not take a value"),
     ],
 )
 def test_wrong_usage_has_its_exit_code_and_a_plain_text(
@@ -200,6 +201,15 @@ def test_serve_tells_a_wrong_settings_file(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "unknown model 'nose-net'" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_name_that_is_not_ascii_is_read_and_told(single: str, tmp_path: Path) -> None:
+    path = tmp_path / "Ångström 人 é.jpg"
+    path.write_bytes(EXAMPLE.read_bytes())
+    said = client("analyze", path, "--json", "--server", single, "--annotate", tmp_path / "ö.png", LC_ALL="C")
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["source"] == str(path)
+    assert (tmp_path / "ö.png").exists()
 
 
 def test_brackets_in_a_name_are_shown_as_they_are(single: str, tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """A task that fails again and again: what callers and health checks are told of it, and that it slows nobody."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from numpy.typing import NDArray
+from PIL import Image
 
 import mien
 from mien.v1 import face_service_pb2 as pb
@@ -19,14 +20,13 @@ from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.registry import Registry
 from mien_models.runtime import load
 from mien_models.spec import Task
-from mien_orchestrator.assembly import make_executor, make_registry, make_service, served_models
+from mien_orchestrator.assembly import make_executor, make_inline_backend, make_registry, make_service, served_models
 from mien_orchestrator.backend import InlineModels, Prediction
 from mien_orchestrator.fanout import Fanout
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.task_health import TaskHealth
+from tests.photographs import EXAMPLE, distinct, encoded
 from tests.servers import Running
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 
 class Emotionless:
@@ -109,3 +109,48 @@ def test_callers_who_leave_do_not_disturb_the_others(running: Running) -> None:
                 call.cancel()
             assert all(call.result(60).faces for call in calls[1::2])
         assert all(task.ok for task in client.analyze(EXAMPLE, timeout=60).tasks)
+
+
+def test_a_task_whose_workers_are_not_there_yet_is_not_serving(running: Running) -> None:
+    settings = Settings.load(port=0, drain_seconds=0)
+    health = TaskHealth()
+    health.mark(["emotion"], "starting", True)
+    with make_executor(settings) as executor:
+        service = make_service(settings, make_inline_backend(settings, executor), executor, "single", health)
+        with running(service, settings) as address, grpc.insecure_channel(address) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="emotion"))
+            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert health_of(address, "age")
+
+
+class Poisonable:
+    """Real models that fail at a call in which a crop has no blue in it, whatever else comes with it."""
+
+    def __init__(self, models: InlineModels) -> None:
+        self._models = models
+        self.gathered = 0
+
+    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+        self.gathered = max(self.gathered, len(crops))
+        if (crops[..., 2].max(axis=(1, 2)) == 0).any():
+            raise ZeroDivisionError("poison")
+        return await self._models.call(tasks, crops, budget)
+
+
+async def test_a_poison_face_fails_its_own_photograph_and_none_that_was_called_with_it() -> None:
+    settings = Settings.load(breaker_failures=1000)
+    images = distinct(24)
+    with Image.open(EXAMPLE) as file:
+        red, green, blue = file.convert("RGB").split()
+    images[7] = encoded(Image.merge("RGB", (red, green, blue.point(lambda value: 0))), "PNG")
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        models = {task: load(Registry().for_task(task), task) for task in settings.served}
+        poisonable = Poisonable(InlineModels(models, computing))
+        entries = served_models(settings, make_registry(settings))
+        fanout = Fanout(entries, settings, poisonable.call, lambda tasks: 1, TaskHealth())
+        service = make_service(settings, fanout, seeing, "single")
+        calls = [service.analyze(pb.AnalyzeRequest(image=image), 60) for image in images]
+        replies = await asyncio.gather(*calls)
+    assert poisonable.gathered > 1
+    failed = [place for place, reply in enumerate(replies) if any(task.status.code for task in reply.tasks)]
+    assert failed == [7]

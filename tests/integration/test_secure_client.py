@@ -117,6 +117,20 @@ def test_mutual_tls_wants_the_callers_certificate(
             assert "Tls(certificate, key)" in refusal(address, tls=wrong).message
 
 
+def test_a_callers_certificate_that_has_expired_is_refused(
+    running: Running, service: FaceAnalysis, authority: Authority
+) -> None:
+    certificate, key = authority.issue("server")
+    settings = Settings.load(
+        port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key, tls_client_ca=authority.ca
+    )
+    expired = authority.issue("expired", "me.example", days=-1)
+    with running(service, settings) as address:
+        error = refusal(address, tls=mien.Tls(ca=authority.ca, certificate=expired[0], key=expired[1]))
+    assert isinstance(error, mien.ServerUnavailableError)
+    assert "Tls(certificate, key)" in error.message
+
+
 def test_wrong_files_are_told_before_anything_is_called(authority: Authority, tmp_path: Path) -> None:
     own, other = authority.issue("own", "me.example"), authority.issue("other", "me.example")
     for tls, said in (

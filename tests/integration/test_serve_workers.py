@@ -1,7 +1,9 @@
 """The workers behind Serve's handles, in Serve's local mode: real workers and handles, without a cluster."""
 
 import asyncio
+import sys
 import warnings
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -72,3 +74,19 @@ async def test_what_a_worker_says_is_wrong_keeps_its_kind(handles: dict[Task, De
     workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
     with pytest.raises(mien.MienError, match="uint8 crops"):
         await workers.call(["age"], np.zeros((1, 9, 9, 3), np.uint8), 30)
+
+
+async def test_a_stack_becomes_a_message_once_for_both_tasks(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
+    made = []
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        if event == "call" and frame.f_code.co_qualname == "to_message":
+            made.append(frame.f_locals["array"].dtype)
+
+    workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
+    sys.setprofile(note)
+    try:
+        await workers.call(["age", "gender"], crops(2), 30)
+    finally:
+        sys.setprofile(None)
+    assert made == [np.uint8]

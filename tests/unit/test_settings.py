@@ -106,6 +106,19 @@ def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
         Settings.load(**given)
 
 
+@pytest.mark.parametrize(("text", "value"), [("False", False), ("false", False), ("0", False), ("True", True)])
+def test_no_is_no_however_it_is_written(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_REFLECTION", text)
+    monkeypatch.setenv("MIEN_TASKS__GENDER__ENABLED", text)
+    assert (Settings.load().reflection, "gender" in Settings.load().served) == (value, value)
+
+
+def test_what_is_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_REFLECTION", "Falsch")
+    with pytest.raises(SettingsError, match="reflection"):
+        Settings.load()
+
+
 def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("MIEN_DETECTR", "haar")
     monkeypatch.setenv("MIEN_SERVER", "127.0.0.1:1")

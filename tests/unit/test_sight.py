@@ -11,10 +11,13 @@ from PIL import Image
 
 import mien
 from mien.v1 import face_pb2
+from mien_models.crop import cut
 from mien_models.faces import Faces
 from mien_models.image import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
+from mien_models.runtime import load
+from mien_models.spec import Task
 from mien_orchestrator.assembly import make_sight
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.sight import Seen, Sight
@@ -96,3 +99,24 @@ def test_nobody_waits_so_nothing_more_is_done() -> None:
     with pytest.raises(mien.DeadlineExceededError):
         make_sight(Settings.load()).see(photograph(size=512), SPECS, 0, gone, Stopwatch(), steps)
     assert [step.name for step in steps] == ["decode"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_box_that_is_a_twentieth_off_changes_an_answer_little(task: Task) -> None:
+    """Each model's own framing bears what a detector's boxes vary by, in each direction and in size."""
+    entry = Registry().for_task(task)
+    model = load(entry, task)
+    with Image.open(EXAMPLE) as file:
+        pixels = np.asarray(file.convert("RGB"))
+    (box,) = make_sight(Settings.load()).detector.detect(pixels).largest_first(1).boxes
+    off = 0.05 * box[3]
+    steps = [(x, y, size) for x in (-off, 0, off) for y in (-off, 0, off) for size in (-off, 0, off)]
+    boxes = box + np.array([(x - size / 2, y - size / 2, size, size) for x, y, size in steps], np.float32)
+    answers = model.predict(cut(pixels, Faces(boxes), entry.spec.crop))
+    match task:
+        case "age":
+            assert np.ptp(answers["years"]) < 10
+        case "gender":
+            assert (answers["p_male"] < 0.5).all()
+        case "emotion":
+            assert len(set(answers["probabilities"].argmax(axis=1))) == 1

@@ -56,6 +56,7 @@ class ServeWorkers:
     async def _ask(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
         """Ask once, and once more where nothing came back: inference changes nothing, so it can be repeated."""
         started = time.perf_counter()
+        stack = to_message(crops)
         last: Task | None = None
         while True:
             again = last is not None
@@ -64,7 +65,7 @@ class ServeWorkers:
             request = pb.PredictRequest(
                 task=asked,
                 more_tasks=[task for task in tasks if task != asked],
-                crops=to_message(crops),
+                crops=stack,
                 budget_ms=left * 1e3,
             )
             try:

@@ -1,0 +1,24 @@
+"""What callers see when processes of a cluster are killed under load."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.clusters.sandbox import run
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(os.geteuid() != 0, reason="private namespaces need root"),
+]
+
+
+def test_killed_processes_cost_no_call_and_no_answer(tmp_path: Path) -> None:
+    figures = run("kills", tmp_path, timeout=1400)
+    kills = figures["kills"]
+    assert Counter(kill["killed"] for kill in kills) == {"worker": 3, "orchestrator": 3, "raylet": 3}
+    assert [kill["wrong"] for kill in kills] == [0] * 9
+    assert [kill["failed"] for kill in kills] == [[]] * 9

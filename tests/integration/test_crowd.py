@@ -1,0 +1,93 @@
+"""Crowds: very many calls at once, over photographs of which no two are alike; each gets its own answer."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+from tests.photographs import EXAMPLE, distinct, numbers
+from tests.servers import Running
+
+CROWD = 1000
+PARTS = {"box": slice(0, 4), "age and gender": slice(4, 8), "emotion": slice(8, 15)}
+"""What one step or one model call says, of `numbers`."""
+
+ROUNDING = 1e-3
+"""How far an answer may be from the same one given alone: a model's last digits depend on its batch."""
+
+SMALL = {
+    "age": {"model": "ssrnet-age"},
+    "gender": {"model": "mini-xception-gender"},
+    "emotion": {"model": "mini-xception-emotion"},
+}
+"""Models of a few milliseconds, each called by itself."""
+
+
+def assert_own(together: Sequence[pb.AnalyzeResponse], alone: Sequence[pb.AnalyzeResponse]) -> None:
+    """Each answer is the one given alone; and of all those, each part is nearest to its own."""
+    assert all(task.status.code == 0 for reply in together for task in reply.tasks)
+    said, expected = (np.stack([numbers(reply) for reply in replies]) for replies in (together, alone))
+    assert np.abs(said - expected).max() < ROUNDING
+    for name, part in PARTS.items():
+        nearest = np.array([np.abs(expected[:, part] - one).sum(axis=1).argmin() for one in said[:, part]])
+        assert np.array_equal(nearest, np.arange(len(said))), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_of_a_thousand_calls_at_once_none_gets_anothers_answer() -> None:
+    requests = [pb.AnalyzeRequest(image=image) for image in distinct(CROWD)]
+    settings = Settings.load(max_concurrent_requests=CROWD)
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        service = make_inline_service(settings, seeing, computing, "embedded")
+        alone = [await service.analyze(request, 60) for request in requests]
+        together = await asyncio.gather(*(service.analyze(request, 600) for request in requests))
+    assert_own(together, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_of_a_thousand_calls_over_the_wire_none_gets_anothers_answer(running: Running) -> None:
+    images = distinct(CROWD, seed=1)
+    settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=CROWD, tasks=SMALL)
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        service = make_inline_service(settings, seeing, computing, "single")
+        with running(service, settings) as address:
+            async with mien.AsyncClient(address, timeout=300) as client:
+                alone = [(await client.analyze(image)).message for image in images]
+                together = await asyncio.gather(*(client.analyze(image) for image in images))
+    assert_own([analysis.message for analysis in together], alone)
+
+
+async def test_two_hundred_first_calls_at_once_are_all_answered(running: Running) -> None:
+    """A server that was never asked before; the callers come over eight connections."""
+    settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=200)
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        service = make_inline_service(settings, seeing, computing, "single")
+        with running(service, settings) as address:
+            clients = [mien.AsyncClient(address, timeout=300) for _ in range(8)]
+            analyses = await asyncio.gather(*(clients[call % 8].analyze(EXAMPLE) for call in range(200)))
+            for client in clients:
+                await client.close()
+    assert all(task.ok for analysis in analyses for task in analysis.tasks)
+    said: NDArray[np.float64] = np.stack([numbers(analysis.message) for analysis in analyses])
+    assert np.ptp(said, axis=0).max() < ROUNDING
+
+
+async def test_a_bad_photograph_in_a_crowd_fails_alone(service: FaceAnalysis) -> None:
+    images = distinct(24, seed=2)
+    images[5::8] = [b"", b"no image", images[0][:900]]
+    outcomes = await asyncio.gather(
+        *(service.analyze(pb.AnalyzeRequest(image=image), 60) for image in images), return_exceptions=True
+    )
+    failed = {place: outcome for place, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)}
+    assert sorted(failed) == [5, 13, 21]
+    assert all(isinstance(error, mien.ImageError) for error in failed.values())
+    assert all(len(reply.faces) == 1 for reply in outcomes if isinstance(reply, pb.AnalyzeResponse))

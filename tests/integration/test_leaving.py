@@ -1,0 +1,105 @@
+"""Callers who leave: by a cancel, by the end of their process. What was begun for them is given up."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_models.spec import Task
+from mien_orchestrator.assembly import make_executor, make_service
+from mien_orchestrator.backend import Prediction
+from mien_orchestrator.settings import Settings
+from tests.photographs import EXAMPLE
+from tests.servers import Running
+
+CALLS = 20
+TASKS = 3
+
+CALLER = """
+import sys, grpc
+from mien.v1 import face_service_pb2 as pb
+from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+image = sys.stdin.buffer.read()
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    calls = [FaceAnalysisServiceStub(channel).Analyze.future(pb.AnalyzeRequest(image=image)) for _ in range(20)]
+    calls[0].result()
+"""
+
+
+class Endless:
+    """A backend that never answers, and counts who waits."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.changed = threading.Condition()
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+        self._count(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._count(-1)
+        raise AssertionError
+
+    def _count(self, step: int) -> None:
+        with self.changed:
+            self.waiting += step
+            self.changed.notify_all()
+
+    def wait_for(self, count: int) -> bool:
+        """Wait until so many wait."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.waiting == count, 120)
+
+
+@contextmanager
+def serving(running: Running) -> Iterator[tuple[str, Endless]]:
+    settings = Settings.load(port=0, drain_seconds=0)
+    with make_executor(settings) as executor:
+        backend = Endless()
+        service = make_service(settings, backend, executor, "single")
+        with running(service, settings) as address:
+            yield address, backend
+            while service.in_flight:  # the tasks are given up first, and nobody tells; the test's time limit counts
+                time.sleep(0.01)
+
+
+def test_cancelled_calls_leave_nothing_in_flight(running: Running) -> None:
+    with serving(running) as (address, backend), grpc.insecure_channel(address) as channel:
+        stub = FaceAnalysisServiceStub(channel)
+        calls = [stub.Analyze.future(pb.AnalyzeRequest(image=EXAMPLE.read_bytes())) for _ in range(CALLS)]
+        assert backend.wait_for(CALLS * TASKS)
+        for call in calls:
+            call.cancel()
+        assert backend.wait_for(0)
+
+
+@pytest.mark.parametrize("ends", ["terminate", "kill"])
+def test_a_caller_whose_process_ends_leaves_nothing_in_flight(running: Running, ends: str) -> None:
+    with serving(running) as (address, backend):
+        with subprocess.Popen([sys.executable, "-c", CALLER, address], stdin=subprocess.PIPE) as caller:
+            assert caller.stdin
+            caller.stdin.write(EXAMPLE.read_bytes())
+            caller.stdin.close()
+            assert backend.wait_for(CALLS * TASKS)
+            getattr(caller, ends)()
+        assert backend.wait_for(0)
+
+
+def test_calls_past_their_deadline_leave_nothing_in_flight(running: Running) -> None:
+    with serving(running) as (address, backend), grpc.insecure_channel(address) as channel:
+        stub = FaceAnalysisServiceStub(channel)
+        calls = [stub.Analyze.future(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()), timeout=5) for _ in range(CALLS)]
+        for call in calls:
+            assert call.exception() or {task.status.code for task in call.result().tasks} == {4}
+        assert backend.wait_for(0)

@@ -1,0 +1,43 @@
+"""Spoiled photographs: no crash, bounded memory, each an image or a clear refusal. `make fuzz` takes 2,000 of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+COUNT = int(os.environ.get("FUZZ", "200"))
+"""Spoiled files; the environment may ask for more."""
+
+OUTCOMES = {"faces", "no face", "IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_FORMAT_UNSUPPORTED"}
+
+MOST_MIB = 400
+"""Growth of memory while spoiled files are looked at: some pictures of four million pixels, in several copies."""
+
+
+def run(count: int, folder: Path, *photographs: Path) -> None:
+    command = [sys.executable, "-m", "tests.mutations", "0", str(count), folder, *photographs]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert said.returncode == 0, f"a crash at {folder / 'last'}: {said.stderr[-3000:]}"
+    figures = json.loads(said.stdout)
+    print(figures)  # `make fuzz` shows it
+    assert sum(figures["outcomes"].values()) == count
+    assert figures["outcomes"].keys() <= OUTCOMES
+    assert figures["grown_mib"] < MOST_MIB
+
+
+@pytest.mark.timeout(3600)
+def test_a_spoiled_photograph_is_seen_or_refused_clearly(tmp_path: Path) -> None:
+    run(COUNT, tmp_path)
+
+
+@pytest.mark.shared
+@pytest.mark.timeout(3600)
+def test_spoiled_photographs_of_many_cameras_are_too(shared: Path, tmp_path: Path) -> None:
+    photographs = [path for path in sorted((shared / "photos").rglob("*.*g")) if path.stat().st_size < 400_000]
+    assert len(photographs) > 10
+    run(COUNT // 2, tmp_path, *photographs)
