@@ -188,6 +188,8 @@ class Server:
             ("grpc.so_reuseport", int(self._shared_port)),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
+            # gRPC cancels a call that was not taken up after 30 s, however long its caller would wait
+            ("grpc.server_max_unrequested_time_in_server", int(_LONGEST)),
             *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
