@@ -19,7 +19,7 @@ class DetectionRecipe:
     """How many of these faces are looked at."""
     steps: int = 100
     """Batches of an epoch; scenes are made anew for each, so an epoch is only the time between two checkpoints."""
-    plain_share: float = 0.5
+    plain_share: float = 0.33
     """Share of the run, its end, that learns from plain crops: mosaics and pasted faces help at first, then distract
     (as YOLOX does, Ge et al., arXiv 2107.08430)."""
     sizes: tuple[int, ...] = (256, 320, 320, 416)
@@ -38,11 +38,11 @@ _SPECS = (
     DetectionRecipe(
         DetectorSpec(
             name="mien",
-            version="1.0.0",
+            version="1.1.0",
             summary="Mien's own face detector, trained on photographs and on pasted faces of FairFace and UTKFace.",
             options={"widths": (16, 32, 64, 96, 128), "depths": (1, 2, 4, 3)},
         ),
-        epochs=115,
+        epochs=170,
     ),
 )
 
