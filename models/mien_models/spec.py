@@ -53,7 +53,7 @@ class _Columns(_Frozen):
 
 
 class EmotionHead(_Columns):
-    """Softmax over `labels`; several label styles (FER2013's, FER+'s) are mixed as a geometric mean."""
+    """Softmax over `labels`; of several label styles (FER2013's, FER+'s) the mean."""
 
     kind: Literal["emotion"] = "emotion"
     labels: tuple[str, ...] = EMOTIONS

@@ -83,9 +83,9 @@ def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
 
 
 def _emotion(head: EmotionHead, scores: Tensor) -> Tensor:
-    styles = scores.view(-1, len(head.mix), len(head.labels))
+    styles = F.softmax(scores.view(-1, len(head.mix), len(head.labels)), 2)
     mix = torch.tensor(head.mix, device=scores.device).view(1, -1, 1)
-    return F.softmax((F.log_softmax(styles, 2) * mix).sum(1) / head.temperature, 1)
+    return F.softmax((styles * mix).sum(1).clamp(min=1e-9).log() / head.temperature, 1)
 
 
 def _gender_logit(head: GenderHead, scores: Tensor) -> Tensor:
