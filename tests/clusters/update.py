@@ -77,7 +77,7 @@ def metrics() -> set[str]:
     for port in (*(node["MetricsExportPort"] for node in ray.nodes()), ray_head.METRICS_PORT):
         url = f"http://127.0.0.1:{port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as reply:
-            names |= set(re.findall(r"^(\w+)", reply.read().decode(), re.MULTILINE))
+            names |= set(re.findall(r"^(?:# TYPE )?(\w+)", reply.read().decode(), re.MULTILINE))
     return names
 
 
