@@ -59,7 +59,7 @@ clusters-test: $(VENV)/.dev  ## Scale, lose nodes and change a model on Ray clus
 image-base:  ## Make a base image of Debian packages, for image-test where docker.io is out of reach (needs mmdebstrap)
 	mmdebstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm - | podman import - mien-base
 
-image-test: $(VENV)/.dev  ## Build the image and run it as Kubernetes does (needs podman; BASE=localhost/mien-base)
+image-test: $(VENV)/.dev  ## Build the image and run it as Kubernetes does (needs podman, runc and iptables; BASE=localhost/mien-base)
 	$(BIN)/pytest tests/image $(if $(BASE),--base $(BASE)) --capture=no
 
 clean:  ## Remove the environment and what was built

@@ -30,7 +30,7 @@ def main(out: Path) -> None:
     with calling(3, ["emotion"], picture()) as calls:  # the first of them wakes the task
         crowd.append(calls)
         woke = ray_head.wait("the sleeping task answers", lambda: calls.answers)
-        timeline.mark("load on emotion")
+        timeline.mark("emotion answers")
         ray_head.wait("emotion has two replicas", lambda: timeline.latest("emotion") == 2)
         ray_head.wait("its group has two nodes", lambda: timeline.latest("emotion nodes") == 2)
     timeline.mark("load ends")

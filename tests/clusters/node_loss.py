@@ -29,7 +29,7 @@ def main(out: Path) -> None:
     ray_head.deploy(config)
     ray_head.wait_until_running()
     spread = {name: len({r["node_id"] for r in found}) for name, found in ray_head.replicas().items()}
-    with calling(4) as calls:
+    with calling(2) as calls:
         ray_head.wait("callers are answered", lambda: len(calls.answers) >= 20)
         healed = {}
         for group, cpus in (("cpu", 3), ("frontend", 1)):

@@ -18,8 +18,9 @@ ADDRESS = "127.0.0.1:50051"
 METRICS_PORT = 9464
 
 _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
-_PATIENCE = 180.0
+_PATIENCE = 400.0
 """Seconds until a condition is given up; on a busy machine of two cores a replica may need a minute to start."""
+_STARTS = 5
 
 _OBJECT_STORE = 100 * 2**20
 _OPTIONS = [f"--object-store-memory={_OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"]  # one host for all
@@ -91,9 +92,13 @@ def _start_head(options: list[str], **environment: str) -> None:
 
 
 def start_node(group: str, *, cpus: int) -> None:
-    """Start a node of a group beside the head."""
+    """Start a node of a group beside the head; again where Ray gives up, as it does after 30 s on a busy machine."""
     command = ["ray", "start", "--address=127.0.0.1:6379", f"--num-cpus={cpus}", f"--labels=mien/group={group}"]
-    subprocess.run([*command, *_OPTIONS, "--dashboard-agent-listen-port=0"], check=True, stdout=subprocess.DEVNULL)
+    command += [*_OPTIONS, "--dashboard-agent-listen-port=0"]
+    for _ in range(_STARTS):
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0:
+            return
+    raise TimeoutError(f"a node of {group} did not start in {_STARTS} attempts")
 
 
 def nodes(group: str) -> list[dict[str, Any]]:

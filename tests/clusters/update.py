@@ -12,6 +12,7 @@ import ray
 
 from tests.clusters import ray_head
 from tests.clusters.callers import Calls, calling
+from tests.deploy.queries import metric_names
 
 WEIGHTS = ray_head.ROOT / "models" / "mien_models" / "weights"
 NEXT = "mien-emotion-next"
@@ -40,6 +41,7 @@ def main(out: Path) -> None:
         asked = len(calls.answers)
         ray_head.wait("callers are answered after a wrong model", lambda: len(calls.answers) >= asked + 60)
         ray_head.wait_until_running()
+    ray_head.wait("the metrics asked for are told", lambda: metric_names() <= metrics())  # Ray's come late
     figures = {
         "calls": len(calls.answers),
         "failures": calls.failures,
@@ -50,7 +52,6 @@ def main(out: Path) -> None:
         "other_versions": sorted({seen[task] for _, seen in calls.answers for task in ("age", "gender")}),
         "replicas_before": before,
         "replicas_after": replica_ids(),
-        "metrics": sorted(metrics()),
     }
     out.write_text(json.dumps(figures, indent=2))
 
@@ -77,7 +78,7 @@ def metrics() -> set[str]:
     for port in (*(node["MetricsExportPort"] for node in ray.nodes()), ray_head.METRICS_PORT):
         url = f"http://127.0.0.1:{port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as reply:
-            names |= set(re.findall(r"^(\w+)", reply.read().decode(), re.MULTILINE))
+            names |= set(re.findall(r"^(?:# TYPE )?(\w+)", reply.read().decode(), re.MULTILINE))
     return names
 
 

@@ -64,7 +64,7 @@ def serving(image: str) -> Serving:
 
 
 @contextmanager
-def run(image: str, *command: str, patience: float = 120) -> Iterator[Container]:
+def run(image: str, *command: str, patience: float = 400) -> Iterator[Container]:
     """Run a container on this machine's loopback until it serves."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -49,7 +49,8 @@ def test_the_pods_of_an_overlay_answer(image: str, capsys: pytest.CaptureFixture
             analysis = client.analyze(EXAMPLE)
         assert all(task.ok for task in analysis.tasks)
         assert "mien_task_latency_seconds" in pods.ask("frontend", 9464, "/metrics")[1]
-        assert "ray_serve_deployment_replica_healthy" in pods.ask("cpu", 8080, "/metrics")[1]
+        for group, name in (("head", "ray_serve_deployment_replica_healthy"), ("cpu", "ray_node_mem_used")):
+            wait(f"{group} tells {name}", lambda group=group, name=name: name in pods.ask(group, 8080, "/metrics")[1])
         assert not any(pod.killed_for_memory() for pod in pods.by_group.values())
         with capsys.disabled():
             print(f"\nRUNNING {seconds:.1f} s after the Serve config was put")
