@@ -18,7 +18,8 @@ _LIMITS = """## Use it for, and not for
 
 It says where faces are, not whose. It was trained on a few thousand photographs and on pasted faces, some of them
 labelled by YuNet: it repeats YuNet's blind spots, and people in the photographs are mostly frontal. Worse, by the
-tables above: faces under 24 pixels and profiles; not measured: faces upside down, drawings, animals.
+tables above: faces under 24 pixels and profiles; not measured: faces upside down, drawings, animals. In a picture too
+blurred to know anybody in it, it may box head and shoulders as one face.
 
 `val` chose the threshold, so its false boxes flatter it a little. The photographs' rights are mostly not cleared, so
 they are not part of the project; their collections are named in `models/training/README.md`.
