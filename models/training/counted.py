@@ -27,7 +27,10 @@ class Counted:
 
     @classmethod
     def read(cls, folder: Path) -> "Counted":
-        """Read the photographs of a folder with the folders nasa, azure, public_domain and no_face."""
+        """Read the photographs of a folder with the folders nasa, azure, public_domain and no_face.
+
+        Raises `OSError` where one is missing, `mien_models.image.ImageError` where one is not readable.
+        """
         with _KNOWN.open(encoding="utf-8", newline="") as handle:
             faces = {row["file"]: int(row["faces"]) for row in csv.DictReader(handle)}
         empty = [path for path in sorted((folder / "no_face").iterdir()) if path.suffix.lower() in _SUFFIXES]
