@@ -50,7 +50,7 @@ bench: $(VENV)/.dev  ## Measure Mien and its peers side by side; BENCH='--photog
 fuzz: $(VENV)/.dev  ## Spoil 2,000 photographs and see that each is seen or refused clearly; FUZZ=20000
 	FUZZ=$(or $(FUZZ),2000) $(BIN)/pytest tests/integration/test_mutated_images.py --capture=no
 
-soak: $(VENV)/.dev  ## Ask each shape 10,000 times and see whether its processes' memory stays flat; SOAK='--shape single'
+soak: $(VENV)/.dev  ## Ask each shape 20,000 times and see whether its processes' memory stays flat; SOAK='--shape single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)
 
 clusters-test: $(VENV)/.dev  ## Scale, lose nodes and change a model on Ray clusters in private namespaces (needs root)

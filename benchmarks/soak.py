@@ -4,7 +4,8 @@ python benchmarks/soak.py --out benchmarks/results/soak.json
 
 The single server, then the cluster, is asked for small photographs of all kinds; one in fifty is broken, and one in
 fifty has a caller who leaves before the answer. After the warm-up, each process's memory in the last quarter of the
-samples is compared with that in the first. Shapes that are not asked keep what the result file has of them.
+samples is compared with that in the first. The warm-up is long because Ray's workers give back some 20 MiB, left over
+from their start, only after a minute. Shapes that are not asked keep what the result file has of them.
 """
 
 import asyncio
@@ -48,10 +49,10 @@ _LEAVES_AFTER = 0.005
 
 def main(
     out: Annotated[Path, typer.Option(help="Result file.")],
-    requests: Annotated[int, typer.Option(help="Requests to each shape, warm-up included.")] = 10_000,
-    warm_up: Annotated[int, typer.Option(help="Requests before memory counts.")] = 2_000,
+    requests: Annotated[int, typer.Option(help="Requests to each shape, warm-up included.")] = 20_000,
+    warm_up: Annotated[int, typer.Option(help="Requests before memory counts.")] = 10_000,
     in_flight: Annotated[int, typer.Option(help="Callers at once.")] = 32,
-    samples: Annotated[int, typer.Option(help="Times that memory is looked at.")] = 100,
+    samples: Annotated[int, typer.Option(help="Times that memory is looked at.")] = 200,
     shape: Annotated[list[str] | None, typer.Option(help="Shapes to ask; all by default.")] = None,
 ) -> None:
     """Ask each shape so often and write how its memory went."""
