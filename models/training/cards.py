@@ -9,7 +9,7 @@ from typing import Any
 
 import record
 import results
-from mien_models.registry import DEFAULTS, Entry, Registry
+from mien_models.registry import DEFAULTS, Entry
 from mien_training.recipes import RECIPES
 
 CARDS = record.ROOT / "models" / "cards"
@@ -35,6 +35,10 @@ Trained on the faces of a few data sets, with their biases; the tables above sho
 likely worse: faces under about 30 pixels, faces seen from the side, sunglasses, masks, heavy make-up, extreme light,
 drawings. The terms of the data sets above bind whoever trains on them again."""
 
+_TOO_LARGE = (
+    "- Too large for the package: `mien models train {name} --data DATA` makes such weights from the same data."
+)
+
 _KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
 
 
@@ -50,10 +54,11 @@ def card(entry: Entry) -> str:
             f"- Tasks: {', '.join(spec.heads)}. Network: {spec.architecture}, {spec.parameters:,} parameters.",
             f"- Input: {spec.crop.size}x{spec.crop.size} {spec.input.colour}, {spec.crop.scale} x the face's height.",
             f"- Weights: `{entry.path.name}`, {spec.weights.bytes if spec.weights else 0:,} bytes, `{entry.digest}`.",
+            *([] if results.ships(entry) else [_TOO_LARGE.format(name=spec.name)]),
         ],
         [
-            "Figures are of the `val` parts, through the shipped ONNX file. They were seen when the model was chosen",
-            "and calibrated, so expect slightly worse on faces from elsewhere.",
+            "Figures are of the `val` parts, through the ONNX file of these weights. They were seen when the model was",
+            "chosen and calibrated, so expect slightly worse on faces from elsewhere.",
         ],
     ]
     for data, result in found.items():
@@ -230,12 +235,12 @@ def _percent(value: float | None) -> str:
 def overview() -> str:
     """Return the README's table of all models."""
     rows = []
-    for entry in Registry().entries():
+    for entry in results.entries():
         name = entry.spec.name
         said = [text for data, result in results.figures(name).items() for text in _headline(data, result["metrics"])]
-        default = ", default" if name in DEFAULTS.values() else ""
+        note = ", default" if name in DEFAULTS.values() else "" if results.ships(entry) else "; not in the package"
         link = f"[{name}](models/cards/{name}.md)"
-        rows.append((link, f"{', '.join(entry.spec.heads)}{default}", "; ".join(said), f"{entry.spec.parameters:,}"))
+        rows.append((link, f"{', '.join(entry.spec.heads)}{note}", "; ".join(said), f"{entry.spec.parameters:,}"))
     return "\n".join(_table(("model", "for", "figure on `val`", "parameters"), *rows))
 
 
@@ -259,7 +264,7 @@ def filled(document: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Return every document that is made from result files: cards, and the README with its table."""
-    cards = {CARDS / f"{entry.spec.name}.md": card(entry) for entry in Registry().entries()}
+    cards = {CARDS / f"{entry.spec.name}.md": card(entry) for entry in results.entries()}
     return cards | {README: filled(README.read_text(encoding="utf-8"))}
 
 

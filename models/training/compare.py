@@ -11,7 +11,7 @@ from typing import Any
 import record
 import results
 from mien_models.published import PUBLISHED
-from mien_models.registry import DEFAULTS, Registry
+from mien_models.registry import DEFAULTS
 from mien_models.spec import Task
 
 DOCUMENT = record.ROOT / "docs" / "comparison.md"
@@ -173,7 +173,7 @@ def _best_here(measure: Measure) -> str:
 
 def _systems() -> str:
     """Return one row a network: every measure, then milliseconds, parameters and bytes."""
-    ours = [entry.spec.name for entry in Registry().entries()]
+    ours = [entry.spec.name for entry in results.entries()]
     names = [*ours, *(name for name in PUBLISHED if results.figures(name))]
     rows: list[Sequence[str]] = [
         ("network", *(measure.title for measure in MEASURES), "milliseconds", "parameters", "bytes")

@@ -5,7 +5,8 @@ Run from the repository's root:
     python models/training/judge.py --data ../shared/data
     python models/training/judge.py --data ../shared/data --model mien-emotion
 
-Without --model every model of the package is judged, and every published network that the model store has.
+Without --model every model of the package is judged, and of the model store every published network and every one that
+a recipe makes. The specifications of the latter are kept beside their results.
 """
 
 from collections.abc import Iterator
@@ -19,11 +20,13 @@ import compare
 import cost
 import evaluate
 import record
+import results
 import stability
 from mien_models.published import PUBLISHED
 from mien_models.registry import Entry, ModelError, Registry
 from mien_models.spec import Task
 from mien_orchestrator.settings import SettingsError
+from mien_training.recipes import RECIPES
 
 _LABELLED: dict[Task, tuple[str, ...]] = {
     "age": ("utkface", "fairface"),
@@ -50,6 +53,8 @@ def main(
         for entry in _chosen(model):
             for step in _steps(entry, data):
                 typer.echo(f"{entry.spec.name}: {step}")
+            if entry.spec.name in RECIPES and entry not in Registry().entries():
+                entry.spec.write(results.SPECS / f"{entry.spec.name}.json")
     except (ModelError, SettingsError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
@@ -61,7 +66,8 @@ def main(
 def _chosen(names: list[str] | None) -> list[Entry]:
     models = evaluate.registry()
     ours = {entry.spec.name: entry for entry in Registry().entries()}
-    chosen = names or [entry.spec.name for entry in models.entries() if entry.spec.name in ours.keys() | PUBLISHED]
+    judged = ours.keys() | PUBLISHED | RECIPES
+    chosen = names or [entry.spec.name for entry in models.entries() if entry.spec.name in judged]
     entries = [models.get(name) for name in chosen]
     for entry in entries:
         if entry.spec.name in ours and entry != ours[entry.spec.name]:

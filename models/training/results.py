@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from mien_models.registry import Entry, Registry
 from record import RESULTS
 
 DATA_SETS = {
@@ -12,7 +13,20 @@ DATA_SETS = {
 }
 """What each labelled zip holds, and its terms."""
 
+SPECS = RESULTS / "specs"
+"""Specifications of models that were trained and judged here, but whose weights are too large for the package."""
+
 Result = dict[str, Any]
+
+
+def entries() -> list[Entry]:
+    """Return the models that the project tells figures of as its own: those of the package and those of `SPECS`."""
+    return Registry([SPECS]).entries()
+
+
+def ships(entry: Entry) -> bool:
+    """Say whether a model's weights are in the package."""
+    return entry.path.parent != SPECS
 
 
 def figures(name: str) -> dict[str, Result]:

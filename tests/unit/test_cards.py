@@ -11,9 +11,9 @@ import detector_card
 import record
 import results
 from mien_models.detect.spec import SHIPPED
-from mien_models.registry import DEFAULTS, Registry
+from mien_models.registry import DEFAULTS
 
-ENTRIES = Registry().entries()
+ENTRIES = results.entries()
 DOCUMENTS = cards.documents() | compare.documents() | detector_card.documents()
 
 
@@ -22,12 +22,12 @@ def test_a_document_is_current(path) -> None:
     assert path.read_text() == DOCUMENTS[path], "run cards.py, compare.py and detector_card.py of models/training"
 
 
-def test_there_is_no_card_of_a_model_that_does_not_ship() -> None:
+def test_there_is_no_card_of_a_model_without_results() -> None:
     assert set(cards.CARDS.iterdir()) == DOCUMENTS.keys() - {cards.README, compare.DOCUMENT, detector_card.DOCUMENT}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
-def test_results_are_of_the_weights_that_ship(entry) -> None:
+def test_results_are_of_the_weights_that_are_told_of(entry) -> None:
     name = entry.spec.name
     found = results.figures(name)
     told = [*found.values(), results.stability(name), results.cost(name)]
