@@ -1,9 +1,20 @@
 """A run's weights, optimiser and epoch in one file, from which the run goes on after a stop."""
 
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+
+class Stateful(Protocol):
+    """A network or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that changes in a run."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
+        """Take over what `state_dict` returned."""
 
 
 def make_optimizer(net: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -14,19 +25,19 @@ def make_optimizer(net: nn.Module, *, learning_rate: float, weight_decay: float)
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
-def save(path: Path, epoch: int, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def save(path: Path, epoch: int, **parts: Stateful) -> None:
     """Write the file in one step, so that a stop never leaves half of it; `epoch` is how many are done."""
     partial = path.with_suffix(".partial")
-    torch.save({"epoch": epoch, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, partial)
+    torch.save({"epoch": epoch} | {name: part.state_dict() for name, part in parts.items()}, partial)
     partial.replace(path)
 
 
-def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put network and optimiser into the state of the file and return its epoch; 0, and no change, without a file."""
+def restore(path: Path, **parts: Stateful) -> int:
+    """Put each part into the state of the file and return its epoch; 0, and no change, without a file."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
-    net.load_state_dict(state["net"])
-    optimizer.load_state_dict(state["optimizer"])
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
     epoch: int = state["epoch"]
     return epoch

@@ -66,4 +66,4 @@ def export_detector(run: DetectionRun, data: Path, folder: Path) -> DetectorSpec
     """Choose the threshold on `val` and write `NAME.onnx` and `NAME.json` into a folder that exists."""
     val = load_photographs(data / f"{run.recipe.photographs}.zip", split="val")
     spec = run.recipe.spec.model_copy(update={"min_score": run.min_score(val)})
-    return write_detector(spec, run.net, folder)
+    return write_detector(spec, run.averaged, folder)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from mien_models.detect import dense
 from mien_models.detect.dense import DenseDetector
@@ -22,6 +23,7 @@ from mien_training.scenes import Composer, Scene
 from mien_training.weather import spoil
 
 _LEAST_SCORE = 0.02  # boxes below it add nothing to the average precision
+_DECAY = 0.998  # of the moving average of the weights, a step
 
 
 class DetectionRun:
@@ -35,7 +37,15 @@ class DetectionRun:
         self.optimizer = checkpoint.make_optimizer(
             self.net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self.epoch = checkpoint.restore(path, self.net, self.optimizer)
+        self._average = AveragedModel(self.net, avg_fn=_averaged, use_buffers=True)
+        self.epoch = checkpoint.restore(path, net=self.net, average=self._average, optimizer=self.optimizer)
+
+    @property
+    def averaged(self) -> FaceNet:
+        """The network with the moving average of its weights: what is judged and exported."""
+        net = self._average.module
+        assert isinstance(net, FaceNet)
+        return net
 
     def train_epoch(self, composer: Composer, teacher: DenseDetector | None = None) -> dict[str, float]:
         """Make scenes and learn from them and from what a teacher sees in them; return the mean parts of the loss."""
@@ -67,6 +77,7 @@ class DetectionRun:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
         self.optimizer.step()
+        self._average.update_parameters(self.net)
         return parts
 
     def _set_learning_rate(self, step: int) -> None:
@@ -96,7 +107,7 @@ class DetectionRun:
         """Find the faces of an image (H, W, 3) uint8 RGB at its own size, down to very low scores."""
         padded = dense.pad(image)
         inputs = torch.from_numpy(padded.copy()).permute(2, 0, 1)[None].float().div_(SCALE)
-        predictions: Tensor = self.net.eval()(inputs)[0]
+        predictions: Tensor = self.averaged.eval()(inputs)[0]
         return dense.decode(
             predictions[:, 0].sigmoid().numpy(),
             predictions[:, 1:].numpy(),
@@ -107,7 +118,13 @@ class DetectionRun:
 
     def save(self) -> None:
         """Write the checkpoint; see `mien_training.checkpoint`."""
-        checkpoint.save(self.checkpoint, self.epoch, self.net, self.optimizer)
+        checkpoint.save(self.checkpoint, self.epoch, net=self.net, average=self._average, optimizer=self.optimizer)
+
+
+def _averaged(average: Tensor, now: Tensor, updates: Tensor | int) -> Tensor:
+    """Return the next average; it follows quickly at first, so that a short run does not keep its first weights."""
+    decay = min(_DECAY, (1 + int(updates)) / (10 + int(updates)))
+    return average + (1 - decay) * (now - average)
 
 
 def _predictions(teacher: DenseDetector, images: NDArray[np.uint8]) -> Tensor:

@@ -29,7 +29,7 @@ class Run:
         self.optimizer = checkpoint.make_optimizer(
             self.net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self.epoch = checkpoint.restore(path, self.net, self.optimizer)
+        self.epoch = checkpoint.restore(path, net=self.net, optimizer=self.optimizer)
 
     def train_epoch(self, faces: FaceData) -> float:
         """Go once through the faces in random order; return the mean loss."""
@@ -97,4 +97,4 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint; see `mien_training.checkpoint`."""
-        checkpoint.save(self.checkpoint, self.epoch, self.net, self.optimizer)
+        checkpoint.save(self.checkpoint, self.epoch, net=self.net, optimizer=self.optimizer)
