@@ -66,7 +66,7 @@ def main(
 def _chosen(names: list[str] | None) -> list[Entry]:
     models = evaluate.registry()
     ours = {entry.spec.name: entry for entry in Registry().entries()}
-    judged = ours.keys() | PUBLISHED | RECIPES
+    judged = {*ours, *PUBLISHED, *RECIPES}
     chosen = names or [entry.spec.name for entry in models.entries() if entry.spec.name in judged]
     entries = [models.get(name) for name in chosen]
     for entry in entries:
