@@ -1,10 +1,13 @@
 """A run's weights, optimiser and epoch in one file, from which the run goes on after a stop."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+from mien_models.registry import ModelError
 
 
 class Stateful(Protocol):
@@ -33,11 +36,17 @@ def save(path: Path, epoch: int, **parts: Stateful) -> None:
 
 
 def restore(path: Path, **parts: Stateful) -> int:
-    """Put each part into the state of the file and return its epoch; 0, and no change, without a file."""
+    """Put each part into the state of the file and return its epoch; 0, and no change, without a file.
+
+    Raises `ModelError` for a file that is damaged or of another network.
+    """
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    epoch: int = state["epoch"]
+    try:
+        state = torch.load(path, weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        epoch: int = state["epoch"]
+    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+        raise ModelError(f"the checkpoint {path} is damaged or of another network; remove it to begin again") from error
     return epoch

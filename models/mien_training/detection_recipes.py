@@ -38,9 +38,9 @@ _SPECS = (
     DetectionRecipe(
         DetectorSpec(
             name="mien",
-            version="1.1.0",
+            version="1.2.0",
             summary="Mien's own face detector, trained on photographs and on pasted faces of FairFace and UTKFace.",
-            options={"widths": (16, 32, 64, 96, 128), "depths": (1, 2, 4, 3)},
+            options={"widths": (16, 32, 64, 96, 128), "depths": (1, 5, 4, 3)},
         ),
         epochs=170,
     ),

@@ -22,6 +22,9 @@ _VISIBLE = 0.5  # share of a face's box inside the picture below which it counts
 _COVERED = 0.75  # share of crops that a photograph fills, or nearly
 _EMPTY = 0.25  # share of crops from photographs without faces
 _ENLARGED = 2.0  # a photograph is enlarged at most this much
+_SMALLEST = 13.0  # longer side to which the face that a crop is made for is scaled, at least
+_EYES = 0.27  # distance of the eyes, in widths of the box, below which a face is seen from the side
+_SIDEWAYS = 4.0  # how much more often such a face is chosen: there are few
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +49,9 @@ class Composer:
         self._backgrounds = [item for item in photographs if not len(item.boxes) and not len(item.ignored)]
         if not self._faces:
             raise ValueError("the photographs hold no face; a detector needs some")
+        self._weights = {item: _weights(item) for item in self._faces}
         # Crowds are the hard photographs, and few: each counts as the root of its faces.
-        shares = np.sqrt([len(item.boxes) for item in self._faces])
+        shares = np.sqrt([self._weights[item].sum() for item in self._faces])
         self._until = np.cumsum(shares / shares.sum())
         self._chips = chips
 
@@ -90,9 +94,10 @@ class Composer:
         """Cut `width` x `height` pixels out of a scaled, turned and perhaps mirrored photograph."""
         rows, columns = item.image.shape[:2]
         if len(item.boxes):
-            box = item.boxes[int(random.integers(len(item.boxes)))]
+            weights = self._weights[item]
+            box = item.boxes[int(random.choice(len(weights), p=weights / weights.sum()))]
             longer = float(box[2:].max())
-            wanted = math.exp(random.uniform(math.log(9), math.log(0.95 * min(width, height))))
+            wanted = math.exp(random.uniform(math.log(_SMALLEST), math.log(0.95 * min(width, height))))
             scale = wanted / longer
             aim = box[:2] + box[2:] / 2
         else:
@@ -157,6 +162,12 @@ class Composer:
         top, left = (int(random.integers(max(1, side - SIDE))) for side in image.shape[:2])
         patch = image[top : top + SIDE, left : left + SIDE]
         return np.asarray(cv2.resize(patch, (SIDE, SIDE)), np.uint8)
+
+
+def _weights(item: Photograph) -> NDArray[np.float64]:
+    """Return how often each of its faces is chosen, beside the others."""
+    eyes = (item.points[:, 1, 0] - item.points[:, 0, 0]) / item.boxes[:, 2]
+    return np.where((eyes < _EYES) & (item.boxes[:, 2:].max(1) > 2 * LEAST), _SIDEWAYS, 1.0)
 
 
 def _empty(width: int, height: int) -> Scene:

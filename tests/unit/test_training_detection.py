@@ -14,6 +14,7 @@ from mien_models.detect.mien import MienDetector
 from mien_models.detect.spec import DetectorSpec
 from mien_models.detector_export import write_detector
 from mien_models.nets.face_net import SCALE, VALUES, FaceNet
+from mien_models.registry import ModelError
 from mien_training.assignment import assign, decode, overlap, taught
 from mien_training.detection_job import export_detector, train_detector
 from mien_training.detection_losses import detection_loss
@@ -183,12 +184,26 @@ def test_a_run_trains_stops_and_goes_on_from_its_checkpoint(tmp_path: Path) -> N
     assert (tmp_path / "runs" / "small.jsonl").read_text().splitlines() == lines
     again = DetectionRun(RECIPE, 2, tmp_path / "runs" / "small.pt", 0)
     assert again.epoch == 2
+    last, average = run.net.state_dict(), run.averaged.state_dict()
+    assert not torch.equal(last["stem.0.weight"], average["stem.0.weight"])
+    assert all(torch.equal(value, again.averaged.state_dict()[name]) for name, value in average.items())
     spec = export_detector(run, tmp_path, tmp_path)
     assert 0 < spec.min_score < 1
     picture = np.random.default_rng(0).integers(0, 256, (65, 97, 3), np.uint8)
     found = create("mien", model_path=tmp_path / "small.json", long_side=64, min_score=0.001).detect(picture)
     assert found.points is not None
     assert found.points.shape == (len(found), 5, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_checkpoint_that_is_damaged_or_of_another_network_is_told(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "small.pt"
+    if content is None:
+        DetectionRun(DETECTION_RECIPES["mien"], 2, path, 0).save()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match="remove it to begin again"):
+        DetectionRun(RECIPE, 2, path, 0)
 
 
 def test_learning_lowers_the_loss(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Photographs and chips to training scenes."""
 
 import zipfile
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,15 @@ def test_boxes_that_are_none_are_told_with_their_line(tmp_path: Path, boxes: str
         archive.writestr("labels.csv", 'file,boxes,split\na.png,"' + boxes.replace('"', '""') + '",train\n')
     with pytest.raises(DatasetError, match=r"line 2 \(a.png\)"):
         load_photographs(path, split="train")
+
+
+def test_a_face_from_the_side_is_looked_at_more_often() -> None:
+    frontal = marked()
+    sideways = replace(frontal, file="b.png", points=frontal.points * [0.2, 1] + [40, 0])
+    composer = Composer([frontal, sideways], None)
+    random = np.random.default_rng(0)
+    chosen = Counter(composer._photograph(random, 0).file for _ in range(900))
+    assert 1.6 < chosen["b.png"] / chosen["a.png"] < 2.4  # the root of four times as often
 
 
 def test_points_stay_on_the_eyes_and_the_right_one_is_left_in_the_picture_even_in_a_mirror() -> None:
