@@ -39,7 +39,8 @@ def _title(process: psutil.Process) -> str:
     """Name a process: Ray's by their own titles, Python's by their scripts, others by their programs."""
     words = process.cmdline()
     if not words or words[0].startswith("ray::"):
-        return words[0] if words else process.name()
+        # The actor, without the method that it runs just now.
+        return words[0].partition(".")[0] if words else process.name()
     if "python" not in Path(words[0]).name:
         return process.name()
     return next((Path(word).name for word in words[1:] if not word.startswith("-")), process.name())
