@@ -1,6 +1,6 @@
 """What a server does when asked for more than it can: answers in time a second, at its capacity and at multiples of it.
 
-python benchmarks/overload.py --photographs ../shared/photos --out benchmarks/results/overload.json
+python benchmarks/overload.py --photographs ../shared/photos --detector mien --out benchmarks/results/overload.json
 
 The single server is first driven in a closed loop, which tells about what it can do (on a busy machine, less). Then
 callers come at random (a Poisson process), whether it keeps up or not, each with a deadline; an answer with all its

@@ -34,7 +34,7 @@ def train_detector(
 
     `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
     `teacher` tells where the faces of the chips are, and teaches what it sees in scenes. `epochs` 0 takes the recipe's.
-    Raises `DatasetError`.
+    Raises `DatasetError`, and `ModelError` where the checkpoint is damaged or of another network.
     """
     torch.set_num_threads(threads)
     name = recipe.spec.name

@@ -32,7 +32,8 @@ def train(
     """Train by a recipe, or go on with a run that was stopped; returns it finished.
 
     `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
-    `epochs` 0 takes the recipe's. Raises `DatasetError` where a zip of `data` is missing or wrong.
+    `epochs` 0 takes the recipe's. Raises `DatasetError` where a zip of `data` is missing or wrong,
+    `ModelError` where the checkpoint is damaged or of another network.
     """
     torch.set_num_threads(threads)
     name, size = recipe.spec.name, recipe.source_size

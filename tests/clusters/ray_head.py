@@ -21,6 +21,7 @@ _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 _PATIENCE = 400.0
 """Seconds until a condition is given up; on a busy machine of two cores a replica may need a minute to start."""
 _STARTS = 5
+"""Times that a node is started before the scenario fails."""
 
 _OBJECT_STORE = 100 * 2**20
 _OPTIONS = [f"--object-store-memory={_OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"]  # one host for all
