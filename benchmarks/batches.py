@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from mien_models.registry import Entry, Registry
-from mien_models.runtime import load
+from mien_models.runtimes import load
 
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 _NEAR = 1.05

@@ -18,7 +18,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 
 import mien
-from mien.channel import OPTIONS
+from mien.transport.channel import OPTIONS
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_orchestrator.embedded import EmbeddedEngine

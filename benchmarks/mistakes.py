@@ -17,7 +17,7 @@ from rich.table import Table
 
 import mien
 from mien.request import analyze_request
-from mien_models.detect import DETECTORS
+from mien_models.detectors import DETECTORS
 from mien_orchestrator.embedded import EmbeddedEngine
 from mien_orchestrator.settings import Settings
 from photographs import read_known

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
-from mien_models.detect import DETECTORS
+from mien_models.detectors import DETECTORS
 from mien_orchestrator.embedded import EmbeddedEngine
 from mien_orchestrator.settings import Settings
 

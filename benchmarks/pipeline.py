@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.crop import cut
-from mien_models.detect import create
+from mien_models.crops import cut
+from mien_models.decode import decode
+from mien_models.detectors import create
 from mien_models.faces import Faces
-from mien_models.image import decode
 from mien_models.mood import mood
 from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.registry import TASKS, Registry
-from mien_models.runtime import Model, load
+from mien_models.runtimes import Model, load
 from mien_models.spec import EMOTIONS, CropSpec, Task
 
 _POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")

@@ -22,14 +22,14 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien_models.image import ImageLimits
+from mien_models.decode import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
-from mien_models.runtime import Model, load
-from mien_orchestrator.assembly import make_detector
+from mien_models.runtimes import Model, load
+from mien_orchestrator.build import make_detector
+from mien_orchestrator.pipeline.face_stage import FINENESS, Seen, Sight
+from mien_orchestrator.pipeline.timing import Stopwatch
 from mien_orchestrator.settings import Settings
-from mien_orchestrator.sight import FINENESS, Seen, Sight
-from mien_orchestrator.timing import Stopwatch
 
 _SUFFIXES = {".jpg", ".jpeg"}
 _SAME_FACE = 0.5

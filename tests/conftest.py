@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.settings import Settings
 from tests.servers import Running, run_server
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 import mien
 from mien.v1 import face_service_pb2 as pb
-from mien_models.image import FORMATS
-from mien_orchestrator.assembly import make_executor, make_inline_service
+from mien_models.decode import FORMATS
+from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.settings import Settings
 from tests.photographs import EXAMPLE, encoded
 

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from mien_orchestrator.metrics import Metrics
-from mien_orchestrator.server import Server
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.edge.server import Server
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.telemetry.metrics import Metrics
 
 Running = Callable[[FaceAnalysis, Settings], AbstractContextManager[str]]
 

@@ -7,7 +7,6 @@ with mien.Client() as client:  # in this process; mien.Client("host:50051") call
 """
 
 from mien.client import AsyncClient, Client
-from mien.connection import Tls
 from mien.draw import draw
 from mien.errors import (
     AuthenticationError,
@@ -24,9 +23,10 @@ from mien.errors import (
     ServerUnavailableError,
     UnsupportedError,
 )
-from mien.face import Age, Box, Emotion, Face, Gender, Landmarks, Mood, Point, Quality
-from mien.inventory import ModelCard, ModelInfo, ServerInfo
-from mien.result import Analysis, ImageInfo, Span, TaskResult
+from mien.transport.connection import Tls
+from mien.types.analysis import Analysis, ImageInfo, Span, TaskResult
+from mien.types.face import Age, Box, Emotion, Face, Gender, Landmarks, Mood, Point, Quality
+from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
 from mien.version import __version__
 
 __all__ = [

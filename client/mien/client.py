@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from mien.connection import Connection, Tls
-from mien.engine import AsyncEngine, Engine, async_embedded, embedded
-from mien.inventory import ModelCard, ModelInfo, ServerInfo, model_info
-from mien.remote import AsyncRemoteEngine, RemoteEngine
 from mien.request import ImageSource, analyze_request, model_name, seconds
-from mien.result import Analysis
+from mien.transport.base import AsyncEngine, Engine, async_embedded, embedded
+from mien.transport.connection import Connection, Tls
+from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
+from mien.types.analysis import Analysis
+from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call waits for its answer, unless it says otherwise."""

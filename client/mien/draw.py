@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mien.errors import ImageError
-from mien.face import Face
 from mien.request import ImageSource, image_bytes
-from mien.result import Analysis
+from mien.types.analysis import Analysis
+from mien.types.face import Face
 
 try:
     import pillow_heif

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mien_models.published import PUBLISHED
+from mien_models.catalog import PUBLISHED
 from mien_models.registry import Entry
 
 _INSTALLED = Path(__file__).parent / "cards"

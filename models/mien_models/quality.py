@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.crop import cut
+from mien_models.crops import cut
 from mien_models.faces import Faces
 from mien_models.spec import CropSpec
 

@@ -2,7 +2,7 @@
 
 Arguments count over the environment (`MIEN_*`, nested with `__`: `MIEN_TASKS__AGE__MODEL`), the environment over the
 settings file (YAML, named by an argument or by `MIEN_CONFIG`), the file over the defaults below. The file holds the
-settings themselves, or is a Ray Serve config of the cluster (`mien_orchestrator.serve_config`).
+settings themselves, or is a Ray Serve config of the cluster (`mien_orchestrator.cluster.serve_config`).
 Nothing else reads the environment, but for the SDK's `MIEN_SERVER` and `MIEN_TOKEN`. `XDG_CACHE_HOME` moves the default
 model store, `OTEL_EXPORTER_OTLP_ENDPOINT` is the default of `otlp_endpoint`.
 """
@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from mien_models.published import YUNET
+from mien_models.catalog import YUNET
 from mien_models.registry import TASKS
 from mien_models.spec import Task
-from mien_orchestrator.serve_config import is_serve_config, settings_of
+from mien_orchestrator.cluster.serve_config import is_serve_config, settings_of
 
 DETECTORS = "detectors"
 """Folder, in the model store, of the detectors trained here: the registry reads only models of faces."""

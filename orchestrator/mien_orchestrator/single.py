@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import cv2
 
-from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
-from mien_orchestrator.metrics import make_metrics
-from mien_orchestrator.server import Server
+from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.edge.server import Server
+from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
-from mien_orchestrator.task_health import TaskHealth
+from mien_orchestrator.telemetry.metrics import make_metrics
 
 
 async def serve(settings: Settings, ready: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mien_workers.cluster import SWITCHES
+from mien_orchestrator.cluster.local import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
-from mien_orchestrator.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of
+from mien_orchestrator.cluster.autoscaling import POLICY
+from mien_orchestrator.cluster.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of
 from mien_orchestrator.settings import Settings, SettingsError
-from mien_workers.scaling import POLICY
 from tests.deploy.manifests import Manifest, cluster, deployments, groups, serve_config
 from tests.deploy.operator_rules import Rule
 

@@ -12,11 +12,11 @@ import ray.serve
 from dockerfile_parse import DockerfileParser
 
 from mien.version import __version__
-from mien_orchestrator.metrics import Metrics
-from mien_orchestrator.serve_config import IMPORT_PATH
+from mien_orchestrator.cluster.autoscaling import POLICY
+from mien_orchestrator.cluster.local import SWITCHES
+from mien_orchestrator.cluster.serve_config import IMPORT_PATH
 from mien_orchestrator.settings import Settings
-from mien_workers.cluster import SWITCHES
-from mien_workers.scaling import POLICY
+from mien_orchestrator.telemetry.metrics import Metrics
 from tests.deploy.manifests import K8S, ROOT, Manifest, all_pods, cluster, containers, deployments, named
 from tests.deploy.queries import expressions, metric_names
 

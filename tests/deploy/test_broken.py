@@ -203,11 +203,14 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "setting": (in_serve(lambda a: a["args"].update(prot=1)), "prot: Extra inputs are not permitted"),
     "task left out": (in_serve(lambda a: a["deployments"].pop()), "the Serve config says nothing of emotion"),
     "proxy": (proxy_on, "Serve's own proxy is on"),
-    "import path": (in_serve(lambda a: a.update(import_path="mien:app")), "the application must be mien_workers.app"),
+    "import path": (
+        in_serve(lambda a: a.update(import_path="mien:app")),
+        "the application must be mien_orchestrator.cluster.app",
+    ),
     "loopback": (in_serve(lambda a: a["args"].update(host="127.0.0.1")), "an address that no other pod reaches"),
     "policy": (
         in_deployment(0, lambda d: d["autoscaling_config"].pop("policy")),
-        "orchestrators must scale by mien_workers.scaling:by_in_flight_calls",
+        "orchestrators must scale by mien_orchestrator.cluster.autoscaling:by_in_flight_calls",
     ),
     "shared pod": (in_deployment(0, lambda d: d.pop("max_replicas_per_node")), "several orchestrators may share a pod"),
     "threads": (in_serve(lambda a: a["args"].pop("cpu_threads")), "cpu_threads is None, but an orchestrator's"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mien_models.registry import Registry
-from mien_orchestrator.assembly import served_models
+from mien_orchestrator.build import served_models
 from mien_orchestrator.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mien_orchestrator.probe import check
+from mien_orchestrator.commands.health import check
 
 ROOT = Path(__file__).parents[2]
 PIP_CONFIG = Path("/etc/pip.conf")

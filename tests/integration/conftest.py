@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mien_orchestrator.assembly import make_executor, make_inline_service
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.build import make_executor, make_inline_service
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.certificates import Authority
 

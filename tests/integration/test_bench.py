@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import mien
-from mien.bench import Load, Sample, measure
-from mien.bench_report import report
+from mien.cli.bench.report import report
+from mien.cli.bench.runner import Load, Sample, measure
 from mien.errors import OverloadedError
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 import mien
 from mien.v1 import face_service_pb2 as pb
-from mien_orchestrator.assembly import make_executor, make_inline_service
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.build import make_executor, make_inline_service
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.photographs import EXAMPLE, distinct, numbers
 from tests.servers import Running

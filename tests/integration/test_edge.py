@@ -26,11 +26,11 @@ import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
-from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
-from mien_orchestrator.backend import Backend, Prediction
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
-from mien_orchestrator.tokens import token_line
 from tests.servers import Running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
@@ -204,7 +204,7 @@ def test_json_lines_tell_each_call_and_nothing_of_the_image(tmp_path: Path) -> N
         server.terminate()
         assert server.wait(30) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    calls = [line for line in lines if line["logger"] == "mien_orchestrator.logs"]
+    calls = [line for line in lines if line["logger"] == "mien_orchestrator.telemetry.logs"]
     assert [line["code"] for line in calls] == ["OK", "INVALID_ARGUMENT", "UNAUTHENTICATED"]
     assert calls[0]["method"] == "/mien.v1.FaceAnalysisService/Analyze"
     assert (calls[0]["request_id"], calls[0]["caller"]) == ("mine-3", "phone")

@@ -18,13 +18,13 @@ import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.registry import Registry
-from mien_models.runtime import load
+from mien_models.runtimes import load
 from mien_models.spec import Task
-from mien_orchestrator.assembly import make_executor, make_inline_backend, make_registry, make_service, served_models
-from mien_orchestrator.backend import InlineModels, Prediction
-from mien_orchestrator.fanout import Fanout
+from mien_orchestrator.build import make_executor, make_inline_backend, make_registry, make_service, served_models
+from mien_orchestrator.pipeline.backend import InlineModels, Prediction
+from mien_orchestrator.pipeline.fanout import Fanout
+from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
-from mien_orchestrator.task_health import TaskHealth
 from tests.photographs import EXAMPLE, distinct, encoded
 from tests.servers import Running
 

@@ -21,11 +21,11 @@ import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
-from mien_orchestrator.assembly import make_executor, make_inline_backend, make_service
-from mien_orchestrator.backend import Backend, Prediction
-from mien_orchestrator.metrics import make_metrics
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.telemetry.metrics import make_metrics
 from tests.servers import Running, run_server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"

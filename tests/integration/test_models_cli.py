@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mien_models.published import find
-from mien_training.detection_recipes import DETECTION_RECIPES
-from mien_training.detection_run import DetectionRun
+from mien_models.catalog import find
+from mien_training.detection.recipes import DETECTION_RECIPES
+from mien_training.detection.run import DetectionRun
 from tests.conftest import ROOT
 from tests.face_zips import write_faces, write_photographs
 from tests.file_server import serve_folder

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import mien
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
-from mien_orchestrator.tokens import token_line
 from tests.certificates import Authority
 from tests.servers import Running, run_server
 

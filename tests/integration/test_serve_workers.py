@@ -19,8 +19,8 @@ with warnings.catch_warnings():
     from ray import serve
     from ray.serve.handle import DeploymentHandle
 
-    from mien_workers.app import Worker
-    from mien_workers.backend import ServeWorkers
+    from mien_orchestrator.cluster.app import Worker
+    from mien_orchestrator.cluster.backend import ServeWorkers
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

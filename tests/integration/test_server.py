@@ -20,8 +20,8 @@ import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
-from mien_orchestrator.assembly import make_executor, make_service
-from mien_orchestrator.backend import Prediction
+from mien_orchestrator.build import make_executor, make_service
+from mien_orchestrator.pipeline.backend import Prediction
 from mien_orchestrator.settings import Settings
 from tests.servers import Running
 

@@ -1,6 +1,5 @@
-"""Fixtures of the training tests: the training commands on the import path, made-up labels and made-up zips."""
+"""Fixtures of the training tests: made-up labels and made-up zips."""
 
-import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,10 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-# The commands in models/training are scripts, not a package.
-sys.path.append(str(Path(__file__).resolve().parents[2] / "models" / "training"))
-
-from mien_training.dataset import FaceData
+from mien_training.faces.dataset import FaceData
 
 ZipMaker = Callable[..., Path]
 FaceMaker = Callable[..., FaceData]

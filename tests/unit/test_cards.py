@@ -5,45 +5,42 @@ from hashlib import sha256
 
 import pytest
 
-import cards
-import compare
-import detector_card
-import record
-import results
-from mien_models.detect.spec import SHIPPED
+from mien_models.detectors.spec import SHIPPED
 from mien_models.registry import DEFAULTS
+from mien_training.reports import cards, comparison, detector_card
+from mien_training.results import collection, provenance
 
-ENTRIES = results.entries()
-DOCUMENTS = cards.documents() | compare.documents() | detector_card.documents()
+ENTRIES = collection.entries()
+DOCUMENTS = cards.documents() | comparison.documents() | detector_card.documents()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_a_document_is_current(path) -> None:
-    assert path.read_text() == DOCUMENTS[path], "run cards.py, compare.py and detector_card.py of models/training"
+    assert path.read_text() == DOCUMENTS[path], "run cards.py, comparison.py and detector_card.py of models/training"
 
 
 def test_there_is_no_card_of_a_model_without_results() -> None:
-    assert set(cards.CARDS.iterdir()) == DOCUMENTS.keys() - {cards.README, compare.DOCUMENT, detector_card.DOCUMENT}
+    assert set(cards.CARDS.iterdir()) == DOCUMENTS.keys() - {cards.README, comparison.DOCUMENT, detector_card.DOCUMENT}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
 def test_results_are_of_the_weights_that_are_told_of(entry) -> None:
     name = entry.spec.name
-    found = results.figures(name)
-    told = [*found.values(), results.stability(name), results.cost(name)]
+    found = collection.figures(name)
+    told = [*found.values(), collection.stability(name), collection.cost(name)]
     if name in DEFAULTS.values():
-        told.append(results.precision(name))
+        told.append(collection.precision(name))
 
     assert found
-    assert None not in told, "run models/training/judge.py (and quantization.py for a default)"
+    assert None not in told, "run mien_training.evaluation.judge (and quantization.py for a default)"
     assert {result["digest"] for result in told if result} == {entry.digest}
 
 
 def test_the_detectors_result_is_of_the_weights_that_ship() -> None:
-    told, sides = results.detector(), results.long_sides()
+    told, sides = collection.detector(), collection.long_sides()
 
-    assert told, "run models/training/judge_detector.py"
-    assert sides, "run models/training/long_side.py"
+    assert told, "run mien_training.evaluation.judge_detector"
+    assert sides, "run mien_training.evaluation.long_side"
     assert (
         told["digest"] == sides["digest"] == f"sha256:{sha256((SHIPPED.parent / 'mien.onnx').read_bytes()).hexdigest()}"
     )
@@ -60,16 +57,16 @@ def test_a_card_names_groups_worst_group_calibration_cost_terms_and_uses(entry) 
 
 
 def test_every_published_network_that_was_measured_is_in_the_comparison() -> None:
-    document = compare.comparison()
-    names = {path.name.partition(".")[0] for path in record.RESULTS.glob("*-published.*.json")}
+    document = comparison.comparison()
+    names = {path.name.partition(".")[0] for path in provenance.RESULTS.glob("*-published.*.json")}
 
     assert len(names) == 8
     assert [name for name in names if f"| {name} |" not in document] == []
 
 
 def test_a_verdict_wants_every_figure_at_least_as_good() -> None:
-    bins = next(measure for measure in compare.MEASURES if len(measure.at) == 2)
-    age = next(measure for measure in compare.MEASURES if measure.least)
+    bins = next(measure for measure in comparison.MEASURES if len(measure.at) == 2)
+    age = next(measure for measure in comparison.MEASURES if measure.least)
 
     assert bins.reached((0.48, 0.87), bins.floor)
     assert not bins.reached((0.49, 0.86), bins.floor)
@@ -78,5 +75,5 @@ def test_a_verdict_wants_every_figure_at_least_as_good() -> None:
 
 
 def test_no_result_names_a_folder_of_a_machine() -> None:
-    for path in record.RESULTS.glob("*.json"):
+    for path in provenance.RESULTS.glob("*.json"):
         assert " /" not in json.loads(path.read_text())["command"], path.name

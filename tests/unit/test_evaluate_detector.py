@@ -9,11 +9,11 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-import evaluate_detector
-from evaluate_detector import BoxesError, Turn, measure, read_boxes
 from mien_models.faces import Faces
+from mien_training.evaluation import evaluate_detector
+from mien_training.evaluation.evaluate_detector import BoxesError, Turn, measure, read_boxes
 
-from .test_detect import ASTRONAUT, ASTRONAUT_BOX
+from .test_detectors import ASTRONAUT, ASTRONAUT_BOX
 
 
 def run(*options: object) -> Result:

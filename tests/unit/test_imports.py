@@ -60,10 +60,10 @@ def test_the_ensemble_knows_no_transport() -> None:
     ("module", "absent"),
     [
         ("mien", ("torch", "ray", "cv2", "onnxruntime", "pydantic", "mien_models")),
-        ("mien.cli", ("torch", "ray", "cv2", "onnxruntime")),
+        ("mien.cli.main", ("torch", "ray", "cv2", "onnxruntime")),
         ("mien_orchestrator.embedded", ("torch", "ray", "onnx")),
-        ("mien_orchestrator.server", ("torch", "ray")),
-        ("mien_orchestrator.cli", ("torch", "ray", "onnx", "h5py")),
+        ("mien_orchestrator.edge.server", ("torch", "ray")),
+        ("mien_orchestrator.commands.main", ("torch", "ray", "onnx", "h5py")),
     ],
 )
 def test_imports_stay_light(module: str, absent: tuple[str, ...]) -> None:

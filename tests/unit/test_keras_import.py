@@ -10,11 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mien_models import runtime
-from mien_models.keras_import import read_net
-from mien_models.published import PUBLISHED, find
+from mien_models import runtimes
+from mien_models.catalog import PUBLISHED, find
 from mien_models.registry import ModelError, Registry
-from mien_models.store import ModelStore
+from mien_models.store.keras_import import read_net
+from mien_models.store.model_store import ModelStore
 from tests.conftest import ROOT
 from tests.keras_files import write_ssrnet
 from tests.keras_reference import run_graph, run_ssrnet
@@ -42,11 +42,11 @@ def published_file(shared: Path, name: str) -> Path:
     raise AssertionError(f"no file of {name}")
 
 
-def imported(path: Path, name: str, folder: Path) -> runtime.Model:
+def imported(path: Path, name: str, folder: Path) -> runtimes.Model:
     """Return the model that a file becomes, run from the ONNX file that the import wrote."""
     ModelStore(folder).import_file(path, name)
     entry = Registry([folder]).get(name)
-    return runtime.load(entry, next(iter(entry.spec.heads)))
+    return runtimes.load(entry, next(iter(entry.spec.heads)))
 
 
 @pytest.mark.shared

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mien_models.registry import ANSWERS, ModelError, Registry
-from mien_models.runtime import CropError, RuntimeName, load
+from mien_models.runtimes import CropError, RuntimeName, load
 from mien_models.spec import Task
 
 CASES = [(entry.spec.name, task) for entry in Registry().entries() for task in entry.spec.heads]

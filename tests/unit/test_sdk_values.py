@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 import mien
-from mien import tables
-from mien.annotate import Annotator
+from mien.cli import tables
+from mien.cli.annotate import Annotator
+from mien.cli.sources import Source, find
 from mien.request import analyze_request, image_bytes
-from mien.sources import Source, find
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 

@@ -11,14 +11,16 @@ CONFIG = """
 proxy_location: Disabled
 applications:
   - name: mien
-    import_path: mien_workers.app:build
+    import_path: mien_orchestrator.cluster.app:build
     args: {port: 1234, tasks: {age: {threads: 2}}}
     deployments:
       - name: orchestrator
         max_replicas_per_node: 1
         ray_actor_options: {num_cpus: 2, label_selector: {mien/group: frontend}}
         autoscaling_config:
-          {min_replicas: 2, max_replicas: 3, policy: {policy_function: "mien_workers.scaling:by_in_flight_calls"}}
+          min_replicas: 2
+          max_replicas: 3
+          policy: {policy_function: "mien_orchestrator.cluster.autoscaling:by_in_flight_calls"}
       - name: age
         ray_actor_options: {num_cpus: 0.5}
         autoscaling_config: {min_replicas: 0, max_replicas: 4, initial_replicas: 1}
@@ -46,10 +48,16 @@ def test_what_is_said_of_a_deployment_counts_over_the_arguments(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("mien_workers.app:build", "other:app"), "one application with import_path 'mien_workers.app:build'"),
+        (
+            ("mien_orchestrator.cluster.app:build", "other:app"),
+            "one application with import_path 'mien_orchestrator.cluster.app:build'",
+        ),
         (("max_ongoing_requests", "max_ongoing"), "tasks.age.max_ongoing: Extra inputs are not permitted"),
         (("name: age", "name: nose"), "tasks.nose"),
-        (("min_replicas: 2, max_replicas: 3", "min_replicas: 0"), "only a running orchestrator can be called"),
+        (
+            ("min_replicas: 2\n          max_replicas: 3", "min_replicas: 0"),
+            "only a running orchestrator can be called",
+        ),
         (("max_replicas: 4", "max_replicas: 4, look_back_period_s: 1"), "must be above metrics_interval_s"),
         (("min_replicas: 0, max_replicas: 4", "min_replicas: 5"), "min_replicas (5) is above max_replicas (1)"),
     ],

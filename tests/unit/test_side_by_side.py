@@ -17,11 +17,11 @@ from PIL import Image
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.registry import TASKS, Registry
-from mien_models.runtime import load
+from mien_models.runtimes import load
 from mien_models.spec import Task
-from mien_orchestrator.assembly import make_executor, make_inline_backend, make_inline_service, make_service
-from mien_orchestrator.backend import Backend, Prediction
-from mien_orchestrator.service import FaceAnalysis
+from mien_orchestrator.build import make_executor, make_inline_backend, make_inline_service, make_service
+from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.photographs import EXAMPLE, encoded
 

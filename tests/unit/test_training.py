@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mien_models import runtime
-from mien_models.nets import ServedModel, build
+from mien_models import runtimes
+from mien_models.networks import ServedModel, build
 from mien_models.registry import ANSWERS, Entry, Registry
 from mien_models.spec import AgeDistributionHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec
-from mien_training import job
-from mien_training.recipes import RECIPES, Augmentation, Recipe
-from mien_training.run import Run
+from mien_training.faces import job
+from mien_training.faces.recipes import RECIPES, Augmentation, Recipe
+from mien_training.faces.run import Run
 
 from .conftest import ZipMaker
 
@@ -72,8 +72,8 @@ def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
     with torch.inference_mode():
         trained = _trained(run, entry)(torch.from_numpy(crops))
     for task in entry.spec.heads:
-        by_onnx = runtime.load(entry, task).predict(crops)
-        by_torch = runtime.load(entry, task, runtime="torch").predict(crops)
+        by_onnx = runtimes.load(entry, task).predict(crops)
+        by_torch = runtimes.load(entry, task, runtime="torch").predict(crops)
         for name in ANSWERS[task]:
             assert np.abs(by_onnx[name] - by_torch[name]).max() < 1e-4
             assert np.abs(by_onnx[name] - trained[name].numpy()).max() < 1e-4

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from mien_training.augment import augment
-from mien_training.dataset import DatasetError, concatenate, load
-from mien_training.recipes import Augmentation
+from mien_training.faces.augmentation import augment
+from mien_training.faces.dataset import DatasetError, concatenate, load
+from mien_training.faces.recipes import Augmentation
 
 from .conftest import ZipMaker
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from mien_models.detect import Detector, DetectorError, create
-from mien_models.detect.dense import cells, pad
-from mien_models.detect.mien import MienDetector
-from mien_models.detect.spec import DetectorSpec
-from mien_models.detector_export import write_detector
-from mien_models.nets.face_net import SCALE, VALUES, FaceNet
+from mien_models.detectors import Detector, DetectorError, create
+from mien_models.detectors.dense import cells, pad
+from mien_models.detectors.mien import MienDetector
+from mien_models.detectors.spec import DetectorSpec
+from mien_models.export.detector import write_detector
+from mien_models.networks.face_detector import SCALE, VALUES, FaceDetectorNet
 from mien_models.registry import ModelError
-from mien_training.assignment import assign, decode, overlap, taught
-from mien_training.detection_job import export_detector, train_detector
-from mien_training.detection_losses import detection_loss
-from mien_training.detection_recipes import DETECTION_RECIPES, DetectionRecipe
-from mien_training.detection_run import DetectionRun
-from mien_training.scenes import Scene
+from mien_training.detection.assignment import assign, decode, overlap, taught
+from mien_training.detection.job import export_detector, train_detector
+from mien_training.detection.losses import detection_loss
+from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
+from mien_training.detection.run import DetectionRun
+from mien_training.detection.scenes import Scene
 from tests.face_zips import write_faces, write_photographs
 
 SMALL = {"widths": (16, 16, 16, 16, 16), "depths": (0, 0, 0, 0)}
@@ -142,7 +142,7 @@ def test_ignored_regions_count_neither_way() -> None:
 
 def test_a_strided_filter_learns_what_it_serves() -> None:
     torch.manual_seed(0)
-    block = FaceNet(**SMALL).stages[0][0]  # type: ignore[index]
+    block = FaceDetectorNet(**SMALL).stages[0][0]  # type: ignore[index]
     pictures = torch.rand(2, 16, 32, 48)
     training = block.train()._filtered(pictures)
     assert torch.equal(training, block.eval()._filtered(pictures))
@@ -150,7 +150,7 @@ def test_a_strided_filter_learns_what_it_serves() -> None:
 
 def test_the_exported_file_answers_as_the_network_does(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = FaceNet(**SMALL)
+    net = FaceDetectorNet(**SMALL)
     for output in net.outputs:
         torch.nn.init.normal_(output.weight)  # type: ignore[arg-type]
     spec = write_detector(SPEC, net, tmp_path)
@@ -173,7 +173,7 @@ def teacher(shared: Path) -> Detector:
 
 def test_a_run_trains_stops_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     write_photographs(tmp_path / "detect.zip")
-    write_detector(SPEC, FaceNet(**SMALL), tmp_path)
+    write_detector(SPEC, FaceDetectorNet(**SMALL), tmp_path)
     teacher = MienDetector(tmp_path / "small.json", long_side=64)
     lines: list[str] = []
     recipe = replace(RECIPE, epochs=1)
@@ -207,7 +207,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_network_is_told(tmp_path: Pa
 
 
 def test_learning_lowers_the_loss(tmp_path: Path) -> None:
-    net = FaceNet(**SMALL)
+    net = FaceDetectorNet(**SMALL)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     generator = np.random.default_rng(0)
     picture = scene((8, 16, 24, 32))
@@ -226,7 +226,7 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 def test_chips_are_kept_where_the_teacher_sees_their_face(tmp_path: Path, teacher: Detector, shared: Path) -> None:
-    from mien_training.chips import load_chips
+    from mien_training.detection.chips import load_chips
 
     write_faces(tmp_path / "fairface.zip", "file,gender,split", ["male"] * 4)
     assert len(load_chips([tmp_path / "fairface.zip"], teacher, limit=4, seed=0)) == 0
@@ -239,11 +239,11 @@ def test_chips_are_kept_where_the_teacher_sees_their_face(tmp_path: Path, teache
 def test_every_recipe_makes_a_network_with_its_options() -> None:
     for name, recipe in DETECTION_RECIPES.items():
         assert recipe.spec.name == name
-        assert sum(parameter.numel() for parameter in FaceNet(**recipe.spec.options).parameters()) < 300_000
+        assert sum(parameter.numel() for parameter in FaceDetectorNet(**recipe.spec.options).parameters()) < 300_000
 
 
 def test_a_damaged_or_missing_file_is_told(tmp_path: Path) -> None:
-    write_detector(SPEC, FaceNet(**SMALL), tmp_path)
+    write_detector(SPEC, FaceDetectorNet(**SMALL), tmp_path)
     path = tmp_path / "small.json"
     weights = tmp_path / "small.onnx"
     content = weights.read_bytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien_models.faces import Faces
-from mien_training.detection_metrics import (
+from mien_training.detection.metrics import (
     Match,
     average_precision,
     false_boxes,

@@ -14,13 +14,10 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-import chips
-import cost
-import evaluate
-import uncalibrated
 from mien_models.registry import TASKS, Registry
-from mien_models.runtime_torch import TorchModel
+from mien_models.runtimes.torch import TorchModel
 from mien_models.spec import CropSpec
+from mien_training.evaluation import cost, evaluate, recrop, uncalibrated
 
 from .conftest import ZipMaker
 
@@ -118,9 +115,9 @@ def test_wider_crops_repeat_the_edge_and_shrink_the_face() -> None:
     chip = np.zeros((1, 80, 80, 3), np.uint8)
     chip[:, 20:60, 20:60] = 255
     wanted = CropSpec(size=80, scale=2.1, center_y=0.475)
-    (wide,) = chips.cut_again(chip, chips.FRAMES["utkface"], wanted)
+    (wide,) = recrop.cut_again(chip, recrop.FRAMES["utkface"], wanted)
 
-    assert chips.cut_again(chip, chips.FRAMES["utkface"], chips.FRAMES["utkface"]).tolist() == chip.tolist()
+    assert recrop.cut_again(chip, recrop.FRAMES["utkface"], recrop.FRAMES["utkface"]).tolist() == chip.tolist()
     assert wide[:, :, 0].astype(float).sum() / 255 == pytest.approx(20 * 20, rel=0.1)
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mien_models.nets.served import answer
+from mien_models.networks.served import answer
 from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
-from mien_training.calibrate import COVERAGE, calibrate
-from mien_training.losses import loss
+from mien_training.faces.calibration import COVERAGE, calibrate
+from mien_training.faces.losses import loss
 
 from .conftest import FaceMaker
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mien_training import metrics
+from mien_training.faces import metrics
 
 from .conftest import FaceMaker
 

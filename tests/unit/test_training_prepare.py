@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import prepare
 from mien_models.spec import EMOTIONS
-from mien_training.dataset import load
+from mien_training import prepare
+from mien_training.faces.dataset import load
 
 RUNNER = CliRunner()
 

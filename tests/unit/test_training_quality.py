@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import quality
 from mien_models.registry import Registry
 from mien_models.spec import CropSpec
 from mien_orchestrator.settings import Settings
-from mien_training.dataset import DatasetError
-from quality_document import DOCUMENT, document
+from mien_training.evaluation import quality
+from mien_training.faces.dataset import DatasetError
+from mien_training.reports.quality_document import DOCUMENT, document
 from tests.unit.conftest import ZipMaker
 
 RESULT = json.loads(quality.RESULT.read_text())
@@ -25,13 +25,13 @@ def test_the_settings_defaults_are_the_measured_limits() -> None:
 
 
 def test_the_document_is_current() -> None:
-    assert DOCUMENT.read_text() == document(RESULT), "run models/training/quality.py"
+    assert DOCUMENT.read_text() == document(RESULT), "run mien_training.evaluation.quality"
 
 
 def test_the_limits_are_those_of_the_models_that_ship() -> None:
     digests = {task: Registry().for_task(task).digest for task in ("gender", "age", "emotion")}
     told = {task: model["digest"] for task, model in RESULT["models"].items()}
-    assert told == digests, "run models/training/quality.py, then set the settings' defaults to its limits"
+    assert told == digests, "run mien_training.evaluation.quality, then set the settings' defaults to its limits"
 
 
 def test_the_smallest_face_is_the_last_before_a_gross_loss_of_any_task() -> None:

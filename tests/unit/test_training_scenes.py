@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien_training.chips import SIDE, Chips, mask
-from mien_training.dataset import DatasetError
-from mien_training.photographs import Photograph, load_photographs
-from mien_training.scenes import LEAST, Composer
-from mien_training.weather import spoil
+from mien_training.detection.chips import SIDE, Chips, mask
+from mien_training.detection.degradations import spoil
+from mien_training.detection.photographs import Photograph, load_photographs
+from mien_training.detection.scenes import LEAST, Composer
+from mien_training.faces.dataset import DatasetError
 from tests.face_zips import photograph, write_photographs
 
 # A face's box and points, marked by colours that no background has.

@@ -4,12 +4,12 @@ import time
 
 import numpy as np
 
-from mien.array import from_message, to_message
 from mien.errors import DeadlineExceededError, InvalidRequestError
 from mien.v1 import task_service_pb2 as pb
 from mien_models.registry import Entry
-from mien_models.runtime import CropError, Model
-from mien_orchestrator.reply import model_info
+from mien_models.runtimes import CropError, Model
+from mien_orchestrator.pipeline.response import model_info
+from mien_workers.tensors import from_message, to_message
 
 
 class TaskWorker:

@@ -1,0 +1,68 @@
+"""The command `client bench`."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mien.cli import tables
+from mien.cli.bench.report import Report, report, table
+from mien.cli.bench.runner import Load, measure
+from mien.cli.exit_codes import FAILED, leave
+from mien.cli.options import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, tls_of, token_of
+from mien.cli.sources import find
+from mien.client import DEFAULT_TIMEOUT
+from mien.errors import MienError
+from mien.request import analyze_request
+from mien.transport.base import async_embedded
+from mien.transport.connection import Connection
+from mien.transport.grpc import AsyncRemoteEngine
+from mien.v1 import face_service_pb2 as pb
+
+
+def bench(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns; they are sent in turn.")],
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Closed loop: calls in flight.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Open loop: calls a second, at random moments.")] = None,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds to measure.")] = 10.0,
+    warmup: Annotated[float, typer.Option(min=0, help="Seconds before, which do not count.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Of the random moments.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    server: Server = None,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Measure how fast answers come; one call in flight unless --concurrency or --rate says otherwise."""
+    if concurrency is None and rate is None:
+        concurrency = 1
+    try:
+        load = Load(concurrency=concurrency, rate=rate, duration=duration, warmup=warmup, timeout=timeout, seed=seed)
+        images = [source.read() for source in find(paths)]
+        requests = [analyze_request(image, tasks=None, max_faces=0, all_or_nothing=False) for image in images]
+        connection = Connection.find(server, tls_of(tls, ca, cert, key), token_of(token_file))
+        with Console(stderr=True).status(f"measuring for {warmup + duration:g} s"):
+            result = asyncio.run(_measure(connection, requests, load))
+    except MienError as error:
+        raise leave(error) from error
+    if as_json:
+        where = connection.name if connection else "this process"
+        print(json.dumps({"server": where, "images": len(images)} | result.to_dict()))
+    else:
+        tables.console().print(table(result))
+    if result.errors or result.task_failures:
+        raise typer.Exit(FAILED)
+
+
+async def _measure(connection: Connection | None, requests: list[pb.AnalyzeRequest], load: Load) -> Report:
+    engine = AsyncRemoteEngine(connection) if connection else async_embedded()
+    try:
+        await engine.server_info(load.timeout)  # fails at once where there is no server
+        return report(load, await measure(engine, requests, load))
+    finally:
+        await engine.close()

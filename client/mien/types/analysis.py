@@ -1,0 +1,108 @@
+"""What a photograph's analysis says, as plain frozen values; made from the reply's protobuf message."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from google.protobuf.json_format import MessageToDict
+from google.rpc import code_pb2
+
+from mien.types.face import Face, read_face
+from mien.types.server_info import ModelInfo, model_info
+from mien.v1 import face_pb2, face_service_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How one task went."""
+
+    task: str
+    code: str
+    """`OK`, or the name of the `google.rpc.Code`, such as `UNAVAILABLE`."""
+    message: str
+    """Why the task has no answers; empty where it has."""
+    model: ModelInfo | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the task was answered."""
+        return self.code == "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One step of the request's way, in milliseconds from the request's arrival."""
+
+    name: str
+    start_ms: float
+    elapsed_ms: float
+    children: tuple["Span", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """The image as it was read; width and height are the upright image's, in pixels."""
+
+    width: int
+    height: int
+    format: str
+    exif_orientation: int
+    orientation_applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What one image's analysis says."""
+
+    faces: tuple[Face, ...]
+    """Largest first; empty where no face was found."""
+    faces_truncated: bool
+    image: ImageInfo
+    tasks: tuple[TaskResult, ...]
+    detector: str
+    timing: Span
+    critical_path: tuple[str, ...]
+    """Names of the steps that the reply had to wait for."""
+    message: face_service_pb2.AnalyzeResponse = field(repr=False, compare=False)
+    """The reply itself."""
+
+    @classmethod
+    def from_message(cls, message: face_service_pb2.AnalyzeResponse) -> Self:
+        """Read a reply."""
+        image = message.image
+        return cls(
+            faces=tuple(read_face(face) for face in message.faces),
+            faces_truncated=message.faces_truncated,
+            image=ImageInfo(image.width, image.height, image.format, image.exif_orientation, image.orientation_applied),
+            tasks=tuple(_task_result(task) for task in message.tasks),
+            detector=message.detector,
+            timing=_span(message.timing.total),
+            critical_path=tuple(message.timing.critical_path),
+            message=message,
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the reply as proto3 JSON with the original field names; fields at their defaults are present."""
+        return MessageToDict(self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+    def __str__(self) -> str:
+        count = len(self.faces)
+        lines = [
+            f"{count} face{'' if count == 1 else 's'} in {self.image.width}x{self.image.height} {self.image.format}"
+        ]
+        lines += [f"  {face}" for face in self.faces]
+        lines += [f"  {task.task} failed: {task.code}: {task.message}" for task in self.tasks if not task.ok]
+        return "\n".join(lines)
+
+
+def _task_result(message: face_pb2.TaskResult) -> TaskResult:
+    return TaskResult(
+        task=message.task,
+        code=code_pb2.Code.Name(message.status.code),
+        message=message.status.message,
+        model=model_info(message.model) if message.HasField("model") else None,
+    )
+
+
+def _span(message: face_pb2.Span) -> Span:
+    children = tuple(_span(child) for child in message.children)
+    return Span(message.name, message.start_ms, message.elapsed_ms, children)

@@ -1,0 +1,37 @@
+"""What every detector offers: an upright image in, its faces out."""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien_models.faces import Faces
+
+DETECTORS = ("mien", "yunet", "haar")
+"""The names that `create` knows."""
+
+
+class Detector(Protocol):
+    """Finds all faces of an image; safe to call from several threads at once."""
+
+    name: str
+
+    def detect(self, image: NDArray[np.uint8]) -> Faces:
+        """Find the faces of an image (H, W, 3) uint8 RGB, in pixels of that image."""
+
+
+class DetectorError(ValueError):
+    """A detector that cannot be made as asked; the message says what to set."""
+
+
+def shrink(image: NDArray[np.uint8], long_side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Shrink an image (H, W, 3) to a longer side of at most `long_side` pixels.
+
+    Returns it with (2,) x and y factors that bring coordinates found in it back to the image's own.
+    """
+    height, width = image.shape[:2]
+    ratio = min(1.0, long_side / max(height, width))
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    small = image if ratio == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, np.array([width / size[0], height / size[1]], np.float32)

@@ -1,0 +1,103 @@
+"""What the detectors with one prediction a cell share: an image padded to whole cells, and predictions turned to faces.
+
+A cell at column c and row r of a level with stride s predicts a box with the centre (c + x, r + y) * s and the size
+exp(w, h) * s, and points at (c + x, r + y) * s: the arithmetic of YuNet and of OpenCV's face_detect.cpp.
+"""
+
+from abc import ABC, abstractmethod
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mien_models.detectors.base import shrink
+from mien_models.faces import Faces
+
+STRIDES = (8, 16, 32)
+"""Pixels from one cell to the next, level by level."""
+
+
+class DenseDetector(ABC):
+    """A detector at the image's own size, or at `long_side` pixels where that is smaller."""
+
+    name: str
+
+    def __init__(self, *, long_side: int, min_score: float, max_overlap: float) -> None:
+        self._long_side = long_side
+        self._min_score = min_score
+        self._max_overlap = max_overlap
+
+    @abstractmethod
+    def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what all P cells say of an image (H, W, 3) uint8 RGB, H and W multiples of 32.
+
+        Scores (P,) and shapes (P, 14), as `decode` takes them.
+        """
+
+    def detect(self, image: NDArray[np.uint8]) -> Faces:
+        """Find the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
+        small, factor = shrink(image, self._long_side)
+        padded = pad(small)
+        height, width = padded.shape[:2]
+        faces = decode(*self.predict(padded), (height, width), min_score=self._min_score, max_overlap=self._max_overlap)
+        return faces.scaled(factor)
+
+
+def session(data: bytes) -> onnxruntime.InferenceSession:
+    """Load a detector's ONNX file; raises onnxruntime's own error where it is none."""
+    options = onnxruntime.SessionOptions()
+    # One thread a call: requests run beside each other, and threads of their own would only get in each other's way.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # A memory plan is kept for every input shape, and images have many.
+    options.enable_mem_pattern = False
+    # Errors only: YuNet declares the outputs' shapes of 320 x 320, which is warned of in every other size.
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def pad(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Add black below and to the right of an image (H, W, 3), to whole cells of the largest stride."""
+    height, width = image.shape[:2]
+    bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
+    if not bottom and not right:
+        return image
+    return np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT), np.uint8)
+
+
+@lru_cache(maxsize=64)
+def cells(height: int, width: int) -> NDArray[np.float32]:
+    """Return (P, 3) column, row and stride of each cell, level by level and row by row."""
+    levels = []
+    for stride in STRIDES:
+        rows, columns = np.mgrid[: height // stride, : width // stride]
+        levels.append(np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1))
+    return np.concatenate(levels).astype(np.float32)
+
+
+def decode(
+    scores: NDArray[np.float32],
+    shapes: NDArray[np.float32],
+    size: tuple[int, int],
+    *,
+    min_score: float,
+    max_overlap: float,
+) -> Faces:
+    """Turn the predictions of all cells of a padded image into its faces, the best first.
+
+    `scores` (P,) and `shapes` (P, 14): the box's x, y, w, h and five points' x, y; `size`: the image's height and
+    width. Of two boxes whose intersection over union exceeds `max_overlap` the weaker is dropped.
+    """
+    likely = np.flatnonzero(scores >= min_score)
+    found, chosen, places = scores[likely], shapes[likely], cells(*size)[likely]
+    corners, strides = places[:, :2], places[:, 2:]
+    centres = (corners + chosen[:, :2]) * strides
+    sizes = np.exp(chosen[:, 2:4]) * strides
+    boxes = np.concatenate([centres - sizes / 2, sizes], axis=1)
+    points = (chosen[:, 4:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
+    # Whole pixels, as OpenCV's own detector compares them: with fractions other boxes win here and there.
+    whole = boxes.astype(int).tolist()
+    kept = np.asarray(cv2.dnn.NMSBoxes(whole, found.tolist(), min_score, max_overlap), np.intp).reshape(-1)
+    return Faces(boxes[kept], points[kept], found[kept])

@@ -1,0 +1,57 @@
+"""Make a detector by its name."""
+
+from pathlib import Path
+
+from mien_models.detectors.base import DETECTORS, Detector, DetectorError
+
+
+def create(
+    name: str,
+    *,
+    model_path: Path | None = None,
+    long_side: int,
+    min_score: float | None = None,
+    tiles: bool = False,
+) -> Detector:
+    """Make the detector `name`, one of `DETECTORS`.
+
+    `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the one that ships). An
+    image whose longer side exceeds `long_side` pixels is shrunk to it for the search; it is never enlarged.
+    `min_score`, in (0, 1), is None for the detector's own threshold. `tiles` adds a second look, at parts of a shrunk
+    image, where the first saw small faces or none. Raises `DetectorError` for an unknown name, a missing or wrong file
+    and a setting that the detector does not have.
+    """
+    # Imported here so that a process loads the runtime of its own detector only.
+    if name == "haar":
+        if min_score is not None or tiles:
+            raise DetectorError(
+                "The detector 'haar' has no scores: leave detector_min_score and detector_tiles unset, "
+                "or choose 'mien'."
+            )
+        from mien_models.detectors.haar import Haar
+
+        return Haar(long_side=long_side)
+    detector = _dense(name, model_path, long_side, min_score)
+    if tiles:
+        from mien_models.detectors.tiles import Tiled
+
+        return Tiled(detector, long_side=long_side)
+    return detector
+
+
+def _dense(name: str, model_path: Path | None, long_side: int, min_score: float | None) -> Detector:
+    """Make a detector that is a network."""
+    if name == "yunet":
+        from mien_models.detectors.yunet import MIN_SCORE, YuNet
+
+        if model_path is None:
+            raise DetectorError(
+                "The detector 'yunet' needs its file: set detector_path to yunet_n_320_320.onnx, or choose 'mien'."
+            )
+        return YuNet(model_path, long_side=long_side, min_score=MIN_SCORE if min_score is None else min_score)
+    if name == "mien":
+        from mien_models.detectors.mien import MienDetector
+        from mien_models.detectors.spec import SHIPPED
+
+        return MienDetector(model_path or SHIPPED, long_side=long_side, min_score=min_score)
+    raise DetectorError(f"There is no detector {name!r}: choose one of {', '.join(DETECTORS)}.")

@@ -1,0 +1,34 @@
+"""An image in, the faces out that Mien's own detector sees: FaceDetectorNet, through ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien_models.detectors.base import DetectorError
+from mien_models.detectors.dense import DenseDetector, session
+from mien_models.detectors.spec import SHIPPED, read
+
+
+class MienDetector(DenseDetector):
+    """The detector of a specification."""
+
+    name = "mien"
+
+    def __init__(self, path: Path = SHIPPED, *, long_side: int, min_score: float | None = None) -> None:
+        """Load the specification `path` and the ONNX file beside it; raises `DetectorError`."""
+        self.spec, data = read(path)
+        try:
+            self._session = session(data)
+        except RuntimeError as error:
+            raise DetectorError(f"{path}: ONNX Runtime cannot load the weights: {error}") from error
+        super().__init__(
+            long_side=long_side,
+            min_score=self.spec.min_score if min_score is None else min_score,
+            max_overlap=self.spec.max_overlap,
+        )
+
+    def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the scores and shapes of all cells; see `DenseDetector`."""
+        scores, shapes = self._session.run(["scores", "shapes"], {"image": image[None]})
+        return scores, shapes.T

@@ -1,0 +1,1 @@
+"""Write PyTorch networks as the ONNX files that serving loads."""

@@ -1,0 +1,114 @@
+"""A network as it is served: uint8 crops in, calibrated answers out, in one graph that ONNX and PyTorch share."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mien_models.networks.emotion_dcnn import EmotionDCNN
+from mien_models.networks.mini_xception import MiniXception
+from mien_models.networks.residual import ResidualNet
+from mien_models.networks.simple_cnn import SimpleCNN
+from mien_models.networks.ssrnet import SSRNet
+from mien_models.networks.vgg16 import VGG16Face
+from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head, InputSpec, ModelSpec
+
+_ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "emotion_dcnn": EmotionDCNN,
+    "mini_xception": MiniXception,
+    "residual": ResidualNet,
+    "simple_cnn": SimpleCNN,
+    "ssrnet": SSRNet,
+    "vgg16": VGG16Face,
+}
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as OpenCV and Pillow convert
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """Make the bare network that a specification names, with fresh weights."""
+    return _ARCHITECTURES[spec.architecture](**spec.options)
+
+
+def prepare(images: Tensor, spec: InputSpec) -> Tensor:
+    """Turn (N, 3, S, S) float RGB images in [0, 255] into the network's input, (N, 1 or 3, S, S)."""
+    if spec.colour == "grey":
+        weights = torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)
+        images = (images * weights).sum(1, keepdim=True)
+    elif spec.colour == "bgr":
+        images = images.flip(1)
+    return (images - spec.shift) / spec.scale
+
+
+class ServedModel(nn.Module):
+    """Answer (N, S, S, 3) uint8 RGB crops with a dict of float arrays.
+
+    `age`: years, low, high (N,), in years; `gender`: p_male (N,) in [0, 1];
+    `emotion`: probabilities (N, 7), rows sum to 1.
+    """
+
+    def __init__(self, spec: ModelSpec, net: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.net = net
+
+    def scores(self, crops: Tensor) -> Tensor:
+        """Return the network's raw scores for uint8 crops, averaged over the mirror image where the model says so."""
+        images = prepare(crops.permute(0, 3, 1, 2).float(), self.spec.input)
+        scores: Tensor = self.net(images)
+        if self.spec.flip:
+            scores = (scores + self.net(images.flip(3))) / 2
+        return scores
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        scores = self.scores(crops)
+        answers: dict[str, Tensor] = {}
+        for head in self.spec.heads.values():
+            answers |= answer(head, scores[:, head.first : head.first + head.count])
+        return answers
+
+
+def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
+    """Turn one head's score columns into its named answers."""
+    match head:
+        case EmotionHead():
+            return {"probabilities": _emotion(head, scores)}
+        case GenderHead():
+            logit = _gender_logit(head, scores)
+            return {"p_male": torch.sigmoid((logit if head.high == "male" else -logit) / head.temperature)}
+        case AgeDistributionHead():
+            return _age_from_distribution(head, scores)
+        case AgeValueHead():
+            years = scores[:, 0].clamp(min=0.0)
+            reach = head.margin + head.slope * years
+            return {"years": years, "low": (years - reach).clamp(min=0.0), "high": years + reach}
+
+
+def _emotion(head: EmotionHead, scores: Tensor) -> Tensor:
+    styles = F.softmax(scores.view(-1, len(head.mix), len(head.labels)), 2)
+    mix = torch.tensor(head.mix, device=scores.device).view(1, -1, 1)
+    return F.softmax((styles * mix).sum(1).clamp(min=1e-9).log() / head.temperature, 1)
+
+
+def _gender_logit(head: GenderHead, scores: Tensor) -> Tensor:
+    match head.source:
+        case "logit":
+            return scores[:, 0]
+        case "classes":
+            return scores[:, 1] - scores[:, 0]
+        case "value":
+            value = scores[:, 0].clamp(1e-3, 1 - 1e-3)
+            return torch.log(value / (1 - value))
+
+
+def _age_from_distribution(head: AgeDistributionHead, scores: Tensor) -> dict[str, Tensor]:
+    """Mean and quantiles; a quantile is interpolated within the year in which the distribution crosses it."""
+    p = F.softmax(scores / head.temperature, 1)
+    ages = torch.arange(head.count, device=scores.device, dtype=torch.float32)
+    years = (F.softmax(scores, 1) * ages).sum(1)
+    total = torch.cumsum(p, 1)
+
+    def quantile(level: float) -> Tensor:
+        crossed = ((level - (total - p)) / p.clamp(min=1e-9)).clamp(0.0, 1.0).sum(1)
+        return (crossed - 0.5).clamp(min=0.0)
+
+    low = torch.minimum(quantile(head.lower), years)
+    return {"years": years, "low": low, "high": torch.maximum(quantile(head.upper), years)}

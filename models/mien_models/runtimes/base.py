@@ -1,0 +1,39 @@
+"""What every runtime offers: a loaded model that answers crops with named arrays."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien_models.registry import ANSWERS, Entry
+from mien_models.spec import ModelSpec, Task
+
+
+class CropError(ValueError):
+    """A stack of crops that is not what the model takes; the message says what it takes."""
+
+
+class Model(Protocol):
+    """A loaded model that answers one task. Safe to call from several threads."""
+
+    entry: Entry
+    task: Task
+
+    def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
+        """Answer (N, S, S, 3) uint8 RGB crops with the `ANSWERS` of its task, first axis N; raises `CropError`.
+
+        `tasks` asks for others of the model's tasks instead; together they cost what one costs.
+        """
+
+
+def names_of(tasks: Sequence[Task]) -> list[str]:
+    """Return the names of the arrays that answer the tasks."""
+    return [name for task in tasks for name in ANSWERS[task]]
+
+
+def check(crops: NDArray[np.uint8], spec: ModelSpec) -> None:
+    """Raise `CropError` unless the stack is one that the model takes."""
+    size = spec.crop.size
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+        raise CropError(f"model {spec.name} takes (N, {size}, {size}, 3) uint8 crops, not {crops.shape} {crops.dtype}")

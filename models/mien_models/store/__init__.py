@@ -1,0 +1,1 @@
+"""The user's model store: published weights, fetched or imported."""

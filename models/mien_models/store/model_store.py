@@ -1,0 +1,113 @@
+"""Published files in, served models out: the user's own folder, which the registry reads after the package's."""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mien_models.catalog import PUBLISHED, Published, find
+from mien_models.registry import ModelError
+from mien_models.store.download import download
+
+
+class ModelStore:
+    """A folder of models, made when the first one is brought in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def exists(self) -> bool:
+        """Say whether there is such a folder; False also where this user may not look."""
+        return os.path.isdir(self.folder)  # `Path.is_dir` raises where a folder above may not be read
+
+    def has(self, published: Published) -> bool:
+        """Say whether a published file was brought in."""
+        return os.path.isfile(self.folder / published.file)
+
+    def import_file(self, path: Path, name: str, *, any_file: bool = False) -> Path:
+        """Bring in a published file that lies on this machine; returns the ONNX file in the store.
+
+        `any_file` also takes a Keras file of the same network that is not the published one, such as one trained
+        further. Raises `ModelError`, and `ImportError` where h5py, onnx or torch is missing.
+        """
+        published = find(name)
+        digest = _digest(path)
+        if digest != published.sha256:
+            if not (any_file and published.spec):
+                raise ModelError(_wrong(published, path, digest))
+            published = _unpublished(published, digest)
+        self.add(lambda folder: _convert(published, path, folder))
+        return self.folder / published.file
+
+    def add(self, write: Callable[[Path], object]) -> None:
+        """Take over all files that `write` puts into the folder it is given; all of them or, if it fails, none.
+
+        Raises `ModelError` where the store cannot be written, and whatever `write` raises.
+        """
+        with self._scratch() as folder:
+            write(folder)
+            # The specification goes last, so that no registry finds one whose weights are not there yet.
+            for part in sorted(folder.iterdir(), key=lambda part: part.suffix == ".json"):
+                part.replace(self.folder / part.name)
+
+    def fetch(self, name: str, *, url: str | None = None) -> Path:
+        """Download a published file, from `url` or from where it was published, and bring it in.
+
+        Raises `ModelError`, and `ImportError` where h5py, onnx or torch is missing.
+        """
+        published = find(name)
+        with self._scratch() as folder:
+            path = folder / published.url.rpartition("/")[2]
+            download(published, path, url=url)
+            return self.import_file(path, name)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """Give a folder inside the store, from which files can enter it in one step; it goes when the block ends."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=self.folder, prefix=".partial-") as folder:
+                yield Path(folder)
+        except OSError as error:
+            raise ModelError(f"model store {self.folder}: {error.strerror or error}") from error
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+
+
+def _wrong(published: Published, path: Path, digest: str) -> str:
+    for other in PUBLISHED.values():
+        if other.sha256 == digest:
+            return f"{path} is the published file of {other.name}, not of {published.name}: import it as {other.name}"
+    hint = "; --any-file imports it all the same" if published.spec else ""
+    return (
+        f"{path} is not the file published for {published.name} (SHA-256 {digest} instead of {published.sha256}){hint}"
+    )
+
+
+def _unpublished(published: Published, digest: str) -> Published:
+    """Return the entry with a specification that does not pass the file off as the published one."""
+    if published.spec is None:
+        return published
+    summary = f"{published.spec.architecture} from a file of this installation's own, not the published one."
+    spec = published.spec.model_copy(update={"version": f"0+{digest[:12]}", "summary": summary})
+    return dataclasses.replace(published, spec=spec)
+
+
+def _convert(published: Published, path: Path, folder: Path) -> None:
+    if published.spec is None:
+        shutil.copyfile(path, folder / published.file)
+        return
+    # Imported here: they bring torch, which serving does without.
+    from mien_models.export.model import write
+    from mien_models.store.keras_import import read_net
+
+    write(published.spec, read_net(path, published.spec), folder)

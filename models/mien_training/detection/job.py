@@ -1,0 +1,69 @@
+"""A detector's name and a folder of labelled zips in, a served detector out: train, choose the threshold, export."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from mien_models.detectors.dense import DenseDetector
+from mien_models.detectors.spec import DetectorSpec
+from mien_models.export.detector import write_detector
+from mien_training.detection.chips import load_chips
+from mien_training.detection.photographs import load_photographs
+from mien_training.detection.recipes import DetectionRecipe
+from mien_training.detection.run import DetectionRun
+from mien_training.detection.scenes import Composer
+
+_VALIDATE_EVERY = 5  # epochs
+
+
+def train_detector(
+    recipe: DetectionRecipe,
+    data: Path,
+    runs: Path,
+    *,
+    teacher: DenseDetector,
+    epochs: int = 0,
+    threads: int = 1,
+    seed: int = 0,
+    tell: Callable[[str], None],
+) -> DetectionRun:
+    """Train by a recipe, or go on with a run that was stopped; returns it finished.
+
+    `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
+    `teacher` tells where the faces of the chips are, and teaches what it sees in scenes. `epochs` 0 takes the recipe's.
+    Raises `DatasetError`, and `ModelError` where the checkpoint is damaged or of another network.
+    """
+    torch.set_num_threads(threads)
+    name = recipe.spec.name
+    runs.mkdir(parents=True, exist_ok=True)
+    run = DetectionRun(recipe, epochs or recipe.epochs, runs / f"{name}.pt", seed)
+    if run.epoch >= run.epochs:
+        return run
+    archive = data / f"{recipe.photographs}.zip"
+    photographs, val = (load_photographs(archive, split=split) for split in ("train", "val"))
+    zips = [data / f"{part}.zip" for part in recipe.chips]
+    chips = load_chips(zips, teacher, limit=recipe.chip_limit, seed=seed) if zips else None
+    composer = Composer(photographs, chips)
+    while run.epoch < run.epochs:
+        started = time.monotonic()
+        parts = run.train_epoch(composer, teacher)
+        run.save()
+        line: dict[str, object] = {"epoch": run.epoch, "epochs": run.epochs}
+        line |= {part: round(value, 4) for part, value in parts.items()}
+        line["seconds"] = round(time.monotonic() - started)
+        if run.epoch % _VALIDATE_EVERY == 0 or run.epoch == run.epochs:
+            line |= {figure: round(value, 4) for figure, value in run.validate(val).items()}
+        tell(json.dumps(line))
+        with (runs / f"{name}.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+    return run
+
+
+def export_detector(run: DetectionRun, data: Path, folder: Path) -> DetectorSpec:
+    """Choose the threshold on `val` and write `NAME.onnx` and `NAME.json` into a folder that exists."""
+    val = load_photographs(data / f"{run.recipe.photographs}.zip", split="val")
+    spec = run.recipe.spec.model_copy(update={"min_score": run.min_score(val)})
+    return write_detector(spec, run.averaged, folder)

@@ -1,0 +1,1 @@
+"""Measure models and detectors, and write result files."""

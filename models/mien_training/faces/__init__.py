@@ -1,0 +1,1 @@
+"""Train the age, gender and emotion models."""

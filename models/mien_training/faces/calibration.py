@@ -1,0 +1,75 @@
+"""Fit the few numbers that make answers honest, on the validation split: temperatures and ranges."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mien_models.networks.served import answer
+from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
+from mien_training.faces.dataset import FaceData
+
+COVERAGE = 0.8
+"""Share of faces whose age lies within the range."""
+
+_TEMPERATURES = np.geomspace(0.4, 3.0, 61).tolist()
+
+_Tempered = TypeVar("_Tempered", EmotionHead, GenderHead, AgeDistributionHead)
+
+
+def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
+    """Return the head with its calibration fitted to one validation set's raw scores (N, head.count).
+
+    Every face must carry the head's label: an emotion, a gender or an exact age.
+    """
+    match head:
+        case EmotionHead():
+            emotion = torch.from_numpy(faces.emotion)
+            return _best_temperature(head, lambda h: _emotion_loss(h, scores, emotion))
+        case GenderHead():
+            male = torch.from_numpy(faces.male)
+            return _best_temperature(head, lambda h: _gender_loss(h, scores, male))
+        case AgeDistributionHead():
+            return _age_distribution(head, scores, faces)
+        case AgeValueHead():
+            return _age_value(head, scores, faces)
+
+
+def _best_temperature(head: _Tempered, loss: Callable[[_Tempered], float]) -> _Tempered:
+    tried = [head.model_copy(update={"temperature": round(value, 4)}) for value in _TEMPERATURES]
+    return min(tried, key=loss)
+
+
+def _gender_loss(head: GenderHead, scores: Tensor, male: Tensor) -> float:
+    return F.binary_cross_entropy(answer(head, scores)["p_male"], male.float()).item()
+
+
+def _emotion_loss(head: EmotionHead, scores: Tensor, emotion: Tensor) -> float:
+    return F.nll_loss(answer(head, scores)["probabilities"].clamp(min=1e-9).log(), emotion).item()
+
+
+def _age_distribution(head: AgeDistributionHead, scores: Tensor, faces: FaceData) -> AgeDistributionHead:
+    """Choose the temperature whose range holds the exact ages at the stated rate."""
+    age = torch.from_numpy(faces.age[:, 0]).float()
+
+    def gap(candidate: AgeDistributionHead) -> float:
+        said = answer(candidate, scores)
+        inside = (age >= said["low"]) & (age <= said["high"])
+        return abs(inside.float().mean().item() - COVERAGE)
+
+    return _best_temperature(head, gap)
+
+
+def _age_value(head: AgeValueHead, scores: Tensor, faces: FaceData) -> AgeValueHead:
+    """Fit the error's quantile as a line over the estimate, then widen it to the stated rate."""
+    years = scores[:, 0].clamp(min=0).numpy()
+    error = np.abs(years - faces.age[:, 0])
+    edges = np.quantile(years, np.linspace(0, 1, 9))
+    groups = [(years >= low) & (years <= high) for low, high in pairwise(edges)]
+    slope, margin = np.polyfit([years[g].mean() for g in groups], [np.quantile(error[g], COVERAGE) for g in groups], 1)
+    widen = float(np.quantile(error - (margin + slope * years), COVERAGE))
+    return head.model_copy(update={"margin": round(float(margin) + widen, 2), "slope": round(float(slope), 4)})

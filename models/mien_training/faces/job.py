@@ -1,0 +1,78 @@
+"""A model's name and a folder of labelled zips in, a served model out: train, calibrate, export."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mien_models.export.model import write
+from mien_models.networks import ServedModel
+from mien_models.spec import ModelSpec, Task
+from mien_training.faces.calibration import calibrate
+from mien_training.faces.dataset import FaceData, concatenate, load
+from mien_training.faces.recipes import Recipe
+from mien_training.faces.run import Run
+
+_CALIBRATED_ON: dict[Task, str] = {"age": "utkface", "gender": "fairface", "emotion": "fer2013"}
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    runs: Path,
+    *,
+    epochs: int = 0,
+    threads: int = 1,
+    seed: int = 0,
+    tell: Callable[[str], None],
+) -> Run:
+    """Train by a recipe, or go on with a run that was stopped; returns it finished.
+
+    `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
+    `epochs` 0 takes the recipe's. Raises `DatasetError` where a zip of `data` is missing or wrong,
+    `ModelError` where the checkpoint is damaged or of another network.
+    """
+    torch.set_num_threads(threads)
+    name, size = recipe.spec.name, recipe.source_size
+    runs.mkdir(parents=True, exist_ok=True)
+    run = Run(recipe, epochs or recipe.epochs, runs / f"{name}.pt", seed)
+    if run.epoch >= run.epochs:
+        return run
+    faces = concatenate([load(data / f"{part}.zip", split="train", size=size, usable=True) for part in recipe.data])
+    val = {part: load(data / f"{part}.zip", split="val", size=recipe.spec.crop.size) for part in recipe.data}
+    while run.epoch < run.epochs:
+        started = time.monotonic()
+        line: dict[str, object] = {"loss": round(run.train_epoch(faces), 4), "epoch": run.epoch, "epochs": run.epochs}
+        run.save()
+        line["seconds"] = round(time.monotonic() - started)
+        for part, labelled in val.items():
+            line |= {f"{part}_{key}": round(value, 4) for key, value in run.validate(labelled).items()}
+        tell(json.dumps(line))
+        with (runs / f"{name}.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+    return run
+
+
+def export(run: Run, data: Path, folder: Path) -> ModelSpec:
+    """Calibrate a run's weights on `val` and write `NAME.onnx` and `NAME.json` into a folder that exists.
+
+    A task is calibrated on the data set that labels it best: age on UTKFace, gender on FairFace, emotion on FER2013.
+    """
+    spec = run.recipe.spec
+    served = ServedModel(spec, run.net).eval()
+    heads = {}
+    for task, head in spec.heads.items():
+        faces = load(data / f"{_CALIBRATED_ON[task]}.zip", split="val", size=spec.crop.size)
+        scores = raw_scores(served, faces)[:, head.first : head.first + head.count]
+        heads[task] = calibrate(head, scores, faces)
+    return write(spec.model_copy(update={"heads": heads}), run.net, folder)
+
+
+def raw_scores(served: ServedModel, faces: FaceData) -> torch.Tensor:
+    """Return a model's scores for all faces, (N, outputs)."""
+    with torch.inference_mode():
+        parts = np.array_split(faces.images, 1 + len(faces) // 256)
+        return torch.cat([served.scores(torch.from_numpy(part)) for part in parts])

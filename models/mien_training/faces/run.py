@@ -1,0 +1,100 @@
+"""One training run: batches of labelled faces in, weights out; it can be stopped and goes on where it was."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien_models.networks import ServedModel, build
+from mien_models.networks.served import prepare
+from mien_training import checkpoint
+from mien_training.faces.augmentation import augment
+from mien_training.faces.dataset import FaceData
+from mien_training.faces.losses import loss
+from mien_training.faces.recipes import Recipe
+
+_WARM_UP_EPOCHS = 1.0
+_LABELS = ("emotion", "votes", "male", "age")
+
+
+class Run:
+    """The state of one training run: weights, optimiser, epoch; read from the checkpoint `path` where it exists."""
+
+    def __init__(self, recipe: Recipe, epochs: int, path: Path, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.recipe, self.epochs, self.checkpoint, self.seed = recipe, epochs, path, seed
+        self.net = build(recipe.spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = checkpoint.make_optimizer(
+            self.net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.epoch = checkpoint.restore(path, net=self.net, optimizer=self.optimizer)
+
+    def train_epoch(self, faces: FaceData) -> float:
+        """Go once through the faces in random order; return the mean loss."""
+        generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
+        order = torch.randperm(len(faces), generator=generator)
+        batch = min(self.recipe.batch, len(order))
+        batches = order[: len(order) // batch * batch].view(-1, batch)
+        self.net.train()
+        total = 0.0
+        for step, index in enumerate(batches):
+            self._set_learning_rate(self.epoch + step / len(batches))
+            total += self._step(faces, index, generator)
+        self.epoch += 1
+        return total / len(batches)
+
+    def _step(self, faces: FaceData, index: Tensor, generator: torch.Generator) -> float:
+        rows = index.numpy()
+        spec = self.recipe.spec
+        images = augment(torch.from_numpy(faces.images[rows]), self._size(), self.recipe.augmentation, generator)
+        inputs = prepare(images, spec.input).contiguous(memory_format=torch.channels_last)
+        labels = {name: torch.from_numpy(np.asarray(getattr(faces, name)[rows])) for name in _LABELS}
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
+            scores = self.net(inputs).float()
+        heads = spec.heads.values()
+        value = torch.stack(
+            [loss(head, scores[:, head.first : head.first + head.count], labels) for head in heads]
+        ).sum()
+        self.optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        return value.item()
+
+    def _size(self) -> int:
+        sizes = self.recipe.sizes or (self.recipe.spec.crop.size,)
+        return sizes[self.epoch * len(sizes) // self.epochs]
+
+    def _set_learning_rate(self, epoch: float) -> None:
+        """Warm up linearly, then follow half a cosine down to zero."""
+        if epoch < _WARM_UP_EPOCHS:
+            share = epoch / _WARM_UP_EPOCHS
+        else:
+            share = (1 + math.cos(math.pi * (epoch - _WARM_UP_EPOCHS) / (self.epochs - _WARM_UP_EPOCHS))) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * share
+
+    def validate(self, faces: FaceData) -> dict[str, float]:
+        """Measure the weights as they are now on a split, whose images have the size of the model's crop."""
+        served = ServedModel(self.recipe.spec, self.net).eval()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
+            parts = [served(torch.from_numpy(part)) for part in np.array_split(faces.images, 1 + len(faces) // 256)]
+        answers = {key: torch.cat([part[key] for part in parts]).float().numpy() for key in parts[0]}
+        figures: dict[str, float] = {}
+        if "probabilities" in answers and (faces.emotion >= 0).any():
+            best = answers["probabilities"].argmax(1)
+            figures["fer"] = float((best == faces.emotion).mean())
+            figures["ferplus"] = float((best == faces.majority)[faces.majority >= 0].mean())
+        if "p_male" in answers:
+            figures["gender"] = float(((answers["p_male"] >= 0.5) == faces.male).mean())
+        if "years" in answers:
+            low, high = faces.age.T
+            distance = np.maximum(low - answers["years"], 0) + np.maximum(answers["years"] - high - (low < high), 0)
+            figures["age_mae"] = float(distance.mean())
+        return figures
+
+    def save(self) -> None:
+        """Write the checkpoint; see `mien_training.checkpoint`."""
+        checkpoint.save(self.checkpoint, self.epoch, net=self.net, optimizer=self.optimizer)

@@ -1,0 +1,1 @@
+"""Generate cards and documents from result files."""

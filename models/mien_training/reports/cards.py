@@ -1,0 +1,278 @@
+"""Write the model cards and the README's table from the committed result files.
+
+python -m mien_training.reports.cards
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mien_models.registry import DEFAULTS, Entry
+from mien_training.faces.recipes import RECIPES
+from mien_training.results import collection, provenance
+
+CARDS = provenance.ROOT / "models" / "cards"
+README = provenance.ROOT / "README.md"
+
+_BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
+
+_LIMITS = """## Use it for, and not for
+
+It is meant for statistics over many photographs and for programs in which a wrong answer does no harm: sorting one's
+own pictures, gallery and audience figures, teaching, research.
+
+It is not for decisions about a person: hiring, admission, policing, credit, insurance, proof of age. Inferring emotions
+at work and in education is forbidden in the European Union (AI Act, Art. 5(1)(f)), and people must be told where
+emotion is inferred elsewhere (Art. 50(3)). The settings switch a task off.
+
+What it says describes how a face looks in one picture. Gender is an appearance, not an identity; an emotion label is
+not a person's inner state; an age is a guess with a range.
+
+## Limits
+
+Trained on the faces of a few data sets, with their biases; the tables above show where it is worse. Not measured, and
+likely worse: faces under about 30 pixels, faces seen from the side, sunglasses, masks, heavy make-up, extreme light,
+drawings. The terms of the data sets above bind whoever trains on them again."""
+
+_TOO_LARGE = (
+    "- Too large for the package: `mien models train {name} --data DATA` makes such weights from the same data."
+)
+
+_KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
+
+
+def card(entry: Entry) -> str:
+    """Return a model's card."""
+    spec, found = entry.spec, collection.figures(entry.spec.name)
+    default = [task for task, name in DEFAULTS.items() if name == spec.name]
+    served = f"The default for {' and '.join(default)}." if default else "Not a default: named in the settings."
+    parts = [
+        [f"# {spec.name} {spec.version}"],
+        [f"{spec.summary} {served}"],
+        [
+            f"- Tasks: {', '.join(spec.heads)}. Network: {spec.architecture}, {spec.parameters:,} parameters.",
+            f"- Input: {spec.crop.size}x{spec.crop.size} {spec.input.colour}, {spec.crop.scale} x the face's height.",
+            f"- Weights: `{entry.path.name}`, {spec.weights.bytes if spec.weights else 0:,} bytes, `{entry.digest}`.",
+            *([] if collection.ships(entry) else [_TOO_LARGE.format(name=spec.name)]),
+        ],
+        [
+            "Figures are of the `val` parts, through the ONNX file of these weights. They were seen when the model was",
+            "chosen and calibrated, so expect slightly worse on faces from elsewhere.",
+        ],
+    ]
+    for data, result in found.items():
+        parts.append([f"## On {data} ({result['n']:,} faces)"])
+        for task, figures in result["metrics"].items():
+            parts += _SECTIONS[task](figures) if task in _SECTIONS and figures else []
+    parts += [*_calibration(entry, found), *_stability(spec.name), *_cost(spec.name), *_data(spec.name, found)]
+    return "\n\n".join([*("\n".join(lines) for lines in parts), _LIMITS, *_commands(spec.name, found)]) + "\n"
+
+
+def _table(*rows: tuple[object, ...]) -> list[str]:
+    lines = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
+
+
+def _emotion(figures: dict[str, Any]) -> Iterator[list[str]]:
+    fer, plus = figures["fer"], figures.get("ferplus")
+    lines = [f"Emotion: {fer['accuracy']:.1%} of FER2013's labels."]
+    if plus:
+        lines.append(f"{plus['accuracy']:.1%} of the FER+ majority labels ({plus['n']:,} faces).")
+    yield lines
+    rows = [
+        (name, _percent(recall), _percent(plus["recall"][name] if plus else None))
+        for name, recall in fer["recall"].items()
+    ]
+    yield _table(("emotion", "recall, FER2013", "recall, FER+"), *rows)
+    yield ["FER2013 says nothing of its people, so figures by gender, race group or age cannot be told."]
+
+
+def _gender(figures: dict[str, Any]) -> Iterator[list[str]]:
+    lines = [f"Gender: {figures['accuracy']:.1%} right.{_worst(figures, 'accuracy')}"]
+    if "age_13_up" in figures:
+        lines.append(f"From 13 years on: {figures['age_13_up']['accuracy']:.1%}.")
+    yield lines
+    yield _groups(figures, ("right", "accuracy"))
+
+
+def _age(figures: dict[str, Any]) -> Iterator[list[str]]:
+    if "exact" in figures:
+        exact = figures["exact"]
+        yield [f"Age: {exact['mae']:.2f} years mean error.{_worst(exact, 'mae')}"]
+        yield _groups(exact, ("mean error, years", "mae"))
+    if "bins" in figures:
+        bins = figures["bins"]
+        told = f"{bins['hit']:.1%} hit, {bins['hit_within_one']:.1%} hit within one bin."
+        yield [f"Age bins: {told}{_worst(bins, 'hit')}"]
+        yield _groups(bins, ("hit", "hit"), ("within one bin", "hit_within_one"))
+
+
+_SECTIONS = {"age": _age, "gender": _gender, "emotion": _emotion}
+
+
+def _groups(figures: dict[str, Any], *columns: tuple[str, str]) -> list[str]:
+    """Return one row a group: gender, race group, age."""
+    rows = [
+        (_KINDS[kind], name, f"{group['n']:,}", *(_figure(key, group[key]) for _, key in columns))
+        for kind in _KINDS
+        for name, group in figures.get(f"by_{kind}", {}).items()
+    ]
+    return _table(("group by", "group", "faces", *(title for title, _ in columns)), *rows)
+
+
+def _worst(figures: dict[str, Any], key: str) -> str:
+    worst = figures.get("worst")
+    if not worst:
+        return ""
+    unit = " years" if key == "mae" else ""
+    told = f"{_figure(key, worst[key])}{unit} ({worst['n']:,} faces)"
+    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {told}."
+
+
+def _figure(key: str, value: float) -> str:
+    return f"{value:.2f}" if key == "mae" else f"{value:.1%}"
+
+
+def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[list[str]]:
+    rows = []
+    for data, result in found.items():
+        for task, told in result["metrics"].items():
+            part = told.get("fer", told.get("exact", told))
+            before = part.get("uncalibrated", {})
+            rows += [
+                (f"{task}, {data}", title, f"{before[key]:.3f}" if key in before else "-", f"{part[key]:.3f}")
+                for key, title in _CALIBRATED.items()
+                if key in part
+            ]
+    yield ["## Calibration"]
+    fitted = ", ".join(f"{task}: {_fitted(head)}" for task, head in entry.spec.heads.items())
+    yield [
+        f"Fitted on `val`: {fitted}. Before means temperature 1; a range that has no temperature has no before.",
+        *(["A range is meant to hold the age of 80 % of the faces."] if "age" in entry.spec.heads else []),
+    ]
+    yield _table(("task, data", "figure", "before", "after"), *rows)
+
+
+_CALIBRATED = {
+    "ece": "expected calibration error",
+    "nll": "negative log-likelihood",
+    "coverage": "share of ages in their range",
+    "mean_width": "width of the range, years",
+}
+
+
+def _fitted(head: Any) -> str:
+    names = ("temperature", "mix", "lower", "upper", "margin", "slope")
+    return " ".join(f"{name} {getattr(head, name)}" for name in names if hasattr(head, name))
+
+
+def _stability(name: str) -> Iterator[list[str]]:
+    told = collection.stability(name)
+    if not told:
+        return
+    yield ["## When the same face comes a little differently"]
+    yield [f"{told['n']:,} faces of {told['data']['file'].removesuffix('.zip')}, cut again with one thing changed:"]
+    titles = {
+        ("age", "mean_absolute_years"): "age moves, years",
+        ("age", "mean_years"): "of it in one direction",
+        ("gender", "changed"): "other gender",
+        ("emotion", "changed"): "other emotion",
+    }
+    columns = [key for key in titles if key[0] in told["tasks"]]
+    rows = [(change, *(_change(key, by[task][key]) for task, key in columns)) for change, by in told["changes"].items()]
+    yield _table(("change", *(titles[key] for key in columns)), *rows)
+
+
+def _change(key: str, value: float) -> str:
+    return {"changed": f"{value:.1%}", "mean_years": f"{value:+.2f}"}.get(key, f"{value:.2f}")
+
+
+def _cost(name: str) -> Iterator[list[str]]:
+    told = collection.cost(name)
+    if told:
+        machine = told["machine"]
+        yield ["## Cost"]
+        yield [
+            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of processor time of one call,",
+            f"on one thread, all models in turns ({machine['processor']}, ONNX Runtime {machine['onnxruntime']}):",
+        ]
+        rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in told["milliseconds"].items()]
+        yield _table(("task", "1 face", "8 faces", "32 faces"), *rows)
+    variants = collection.precision(name)
+    if variants:
+        yield ["In other precision, one face, in turns with the file that ships (float32):"]
+        rows = [
+            (kind, task, f"{variant['milliseconds'][task]:.2f}", _of_val(figure))
+            for kind, variant in variants["variants"].items()
+            for task, figure in variant["val"].items()
+        ]
+        yield _table(("precision", "task", "milliseconds", "on `val`"), *rows)
+
+
+def _of_val(figure: dict[str, float]) -> str:
+    ((key, value),) = figure.items()
+    return f"{value:.2f} years mean error" if key == "mae" else f"{value:.1%} right"
+
+
+def _data(name: str, found: dict[str, collection.Result]) -> Iterator[list[str]]:
+    trained = RECIPES[name].data if name in RECIPES else tuple(found)
+    yield ["## Data and terms"]
+    yield ["Trained on the `train` parts, chosen and calibrated on the `val` parts of:"]
+    yield _table(("data", "terms"), *(collection.DATA_SETS[data] for data in trained))
+
+
+def _commands(name: str, found: dict[str, collection.Result]) -> Iterator[str]:
+    told = collection.stability(name)
+    commands = [result["command"] for result in (*found.values(), *([told] if told else []))]
+    yield "## How the figures are made\n\n```\n" + "\n".join(commands) + "\n```"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def overview() -> str:
+    """Return the README's table of all models."""
+    rows = []
+    for entry in collection.entries():
+        name = entry.spec.name
+        said = [
+            text for data, result in collection.figures(name).items() for text in _headline(data, result["metrics"])
+        ]
+        note = ", default" if name in DEFAULTS.values() else "" if collection.ships(entry) else "; not in the package"
+        link = f"[{name}](models/cards/{name}.md)"
+        rows.append((link, f"{', '.join(entry.spec.heads)}{note}", "; ".join(said), f"{entry.spec.parameters:,}"))
+    return "\n".join(_table(("model", "for", "figure on `val`", "parameters"), *rows))
+
+
+def _headline(data: str, measured: dict[str, Any]) -> Iterator[str]:
+    where = {"fer2013": "FER2013", "fairface": "FairFace", "utkface": "UTKFace"}[data]
+    if measured.get("emotion"):
+        yield f"emotion {measured['emotion']['fer']['accuracy']:.1%} {where}"
+        yield f"{measured['emotion']['ferplus']['accuracy']:.1%} FER+"
+    if measured.get("gender"):
+        yield f"gender {measured['gender']['accuracy']:.1%} {where}"
+    if measured.get("age", {}).get("exact"):
+        yield f"age {measured['age']['exact']['mae']:.2f} years {where}"
+
+
+def filled(document: str) -> str:
+    """Return a document with the overview between its marks."""
+    before, _, rest = document.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n{overview()}\n{_END}{after}"
+
+
+def documents() -> dict[Path, str]:
+    """Return every document that is made from result files: cards, and the README with its table."""
+    cards = {CARDS / f"{entry.spec.name}.md": card(entry) for entry in collection.entries()}
+    return cards | {README: filled(README.read_text(encoding="utf-8"))}
+
+
+def main() -> None:
+    """Write every card and the README's table."""
+    provenance.write(documents())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Result files: how they were made, and reading them."""

@@ -1,0 +1,102 @@
+"""Put the parts together: from settings to a service, with its models in this process or behind another backend."""
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from mien_models.decode import ImageLimits
+from mien_models.detectors import Detector, create
+from mien_models.quality import QualityLimits
+from mien_models.registry import Entry, Registry
+from mien_models.runtimes import Model, load
+from mien_models.spec import Task
+from mien_models.store.model_store import ModelStore
+from mien_orchestrator.pipeline.backend import Backend, Call, InlineModels
+from mien_orchestrator.pipeline.ensemble import Ensemble
+from mien_orchestrator.pipeline.face_stage import FINENESS, Sight
+from mien_orchestrator.pipeline.fanout import Fanout, shared
+from mien_orchestrator.pipeline.service import FaceAnalysis
+from mien_orchestrator.pipeline.task_health import TaskHealth
+from mien_orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from mien_orchestrator.telemetry.metrics import Metrics  # needs the extra `serve`
+
+
+def make_executor(settings: Settings) -> ThreadPoolExecutor:
+    """Return a bounded pool for heavy work.
+
+    Seeing (decode, detect, cut) and the models have one each: in a common queue every waiting image would be seen
+    before the first one's models run.
+    """
+    return ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="mien")
+
+
+def make_registry(settings: Settings) -> Registry:
+    """Return the models of the package, the model store and the settings' folders; raises `ModelError`."""
+    store = ModelStore(settings.model_store)
+    return Registry([*([store.folder] if store.exists() else []), *settings.model_folders])
+
+
+def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:
+    """Return the model of each task that is switched on; raises `ModelError`."""
+    return {task: registry.for_task(task, choice.model) for task, choice in settings.served.items()}
+
+
+def make_detector(settings: Settings) -> Detector:
+    """Return the detector of the settings; raises `DetectorError`."""
+    return create(
+        settings.detector,
+        model_path=settings.detector_file,
+        long_side=settings.detector_long_side,
+        min_score=settings.detector_min_score,
+        tiles=settings.detector_tiles,
+    )
+
+
+def make_sight(settings: Settings) -> Sight:
+    """Return what sees the faces in a photograph; raises `DetectorError`."""
+    reduced = settings.reduced_decoding and not settings.detector_tiles  # which want all pixels
+    return Sight(
+        detector=make_detector(settings),
+        limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        max_faces=settings.max_faces,
+        quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
+        enough=FINENESS * settings.detector_long_side if reduced else None,
+    )
+
+
+def make_service(
+    settings: Settings, backend: Backend, executor: Executor, shape: str, health: TaskHealth | None = None
+) -> FaceAnalysis:
+    """Return the service of one process over a backend; `health` is what the backend keeps up to date, if it does."""
+    registry = make_registry(settings)
+    ensemble = Ensemble(
+        sight=make_sight(settings),
+        backend=backend,
+        models=served_models(settings, registry),
+        executor=executor,
+        margin=settings.reply_margin_s,
+    )
+    return FaceAnalysis(ensemble, registry, settings, shape, health or TaskHealth())
+
+
+def make_inline_backend(
+    settings: Settings, executor: Executor, health: TaskHealth | None = None, metrics: "Metrics | None" = None
+) -> Fanout:
+    """Return the backend with all models in this process, loaded and run once; `metrics` count its calls."""
+    entries = served_models(settings, make_registry(settings))
+    models: dict[Task, Model] = {}
+    for tasks in shared(entries, settings.served):
+        task, choice = tasks[0], settings.served[tasks[0]]
+        model = load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
+        models |= dict.fromkeys(tasks, model)
+    call: Call = InlineModels(models, executor).call
+    if metrics:
+        call = metrics.metered(call)
+    return Fanout(entries, settings, call, lambda tasks: settings.cpu_threads, health or TaskHealth())
+
+
+def make_inline_service(settings: Settings, seeing: Executor, computing: Executor, shape: str) -> FaceAnalysis:
+    """Return the service with all models in this process."""
+    health = TaskHealth()
+    return make_service(settings, make_inline_backend(settings, computing, health), seeing, shape, health)

@@ -1,0 +1,148 @@
+"""The cluster shape on this machine: start Ray, deploy the application, wait until it answers, end it all again."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from mien.errors import ServerUnavailableError
+from mien_orchestrator.build import make_detector, make_registry, served_models
+from mien_orchestrator.commands import health
+from mien_orchestrator.edge.tls import server_credentials
+from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.settings import Settings
+
+SWITCHES = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # gRPC between replicas, user code in the router's loop
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",  # which the switch above turns on, and our own server replaces
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(32 * 2**20),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+}
+"""Environment that every process of the cluster must have before it imports Ray."""
+
+_HEALTH_SECONDS = 10.0
+
+_LOGS = "(/tmp/ray/session_latest/logs/serve says why)"
+
+
+def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP; calls `ready` with the address once requests are answered.
+
+    A signal during the start is heeded after the step under way: Ray cannot be interrupted without leaving processes.
+    Raises `ServerUnavailableError` where the cluster does not come up, `DetectorError` and `ModelError` before that.
+    """
+    stop = threading.Event()
+    cluster = Cluster(settings)
+    try:
+        for step in (cluster.check, cluster.start_ray, cluster.deploy):
+            _handle_signals(lambda *_: stop.set())  # before each step: Ray puts its own handlers in their place
+            step()
+            if stop.is_set():
+                return
+        _handle_signals(lambda *_: stop.set())
+        ready(cluster.address)
+        stop.wait()
+    finally:
+        _handle_signals(signal.SIG_IGN)  # a second Ctrl-C does not leave half a cluster behind
+        cluster.shutdown()
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
+
+
+class Cluster:
+    """A Ray cluster of this process, with the application deployed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._started = False
+        self.address = f"{settings.host}:{settings.port}"
+
+    def check(self) -> None:
+        """Find out what would fail in a replica, where only its log would say why."""
+        self._check_port()
+        served_models(self._settings, make_registry(self._settings))
+        make_detector(self._settings)
+        server_credentials(self._settings)
+        if self._settings.token_file:
+            TokenFile(self._settings.token_file)
+
+    def start_ray(self) -> None:
+        """Start Ray on this machine."""
+        os.environ.update(SWITCHES)
+        import ray  # after the switches
+
+        self._started = True
+        ray.init(
+            address="local",
+            num_cpus=self._logical_cpus(),
+            include_dashboard=False,
+            object_store_memory=100 * 2**20,
+            _node_ip_address="127.0.0.1",
+            log_to_driver=False,
+            logging_level="error",
+        )
+
+    def _check_port(self) -> None:
+        """Fail early where the port is taken: the orchestrators share it, and would share it with a stranger too."""
+        host, port = self._settings.host, self._settings.port
+        try:
+            with socket.create_server((host, port)):
+                pass
+        except OSError as error:
+            raise ServerUnavailableError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+    def _logical_cpus(self) -> int:
+        """Return the CPUs that Ray is told of: enough for all replicas, since on one machine they are only counted."""
+        orchestrator = self._settings.orchestrator
+        reserved = orchestrator.num_cpus * orchestrator.scaling.max_replicas
+        reserved += sum(task.num_cpus * task.scaling.max_replicas for task in self._settings.served.values())
+        return max(os.cpu_count() or 1, int(reserved) + 1)
+
+    def deploy(self) -> None:
+        """Deploy the application and wait until its server answers."""
+        from ray import serve as ray_serve
+
+        from mien_orchestrator.cluster.app import build
+
+        app = build(self._settings.model_dump(mode="json"))
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        ray_serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        try:
+            ray_serve.run(app, name="mien", route_prefix=None)
+        except RuntimeError as error:
+            raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
+        if self._settings.tls_certificate:
+            self._check_listening()
+        else:
+            self._check_health()
+
+    def _check_listening(self) -> None:
+        """Connect only: a handshake would need the certificate's name, and perhaps a caller's certificate."""
+        try:
+            socket.create_connection((self._settings.host, self._settings.port), _HEALTH_SECONDS).close()
+        except OSError as error:
+            raise ServerUnavailableError(f"the cluster started, but nobody listens at {self.address}") from error
+
+    def _check_health(self) -> None:
+        try:
+            health.check(self.address, timeout=_HEALTH_SECONDS)
+        except ServerUnavailableError as error:
+            raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
+
+    def shutdown(self) -> None:
+        """End the application and Ray, where they were started."""
+        if not self._started:
+            return
+        import ray
+        from ray import serve as ray_serve
+
+        if ray.is_initialized():
+            ray_serve.shutdown()
+        ray.shutdown()

@@ -1,0 +1,54 @@
+"""A Ray Serve config of the cluster, read as settings: the file that Kubernetes deploys also runs on one machine.
+
+`args` are the settings; what `deployments` says of one deployment counts over them. Where a replica is placed
+(`label_selector`, `max_replicas_per_node`) means nothing on one machine and is left out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+IMPORT_PATH = "mien_orchestrator.cluster.app:build"
+"""What a Serve config names to deploy Mien."""
+
+ORCHESTRATOR = "orchestrator"
+"""Name of the deployment that answers callers; the others are named as their tasks."""
+
+_PLACEMENT = {"max_replicas_per_node"}
+_ACTOR_PLACEMENT = {"label_selector"}
+_SERVE_ONLY = {"policy", "initial_replicas"}
+
+
+def is_serve_config(content: Mapping[str, object]) -> bool:
+    """Tell a Serve config from a file of settings."""
+    return "applications" in content
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a Serve config; raises `ValueError` where they cannot be told from it."""
+    applications = [app for app in config["applications"] if app.get("import_path") == IMPORT_PATH]
+    if len(applications) != 1:
+        raise ValueError(f"a Serve config must have one application with import_path {IMPORT_PATH!r}")
+    settings = dict(applications[0].get("args") or {})
+    tasks = {task: dict(values) for task, values in (settings.get("tasks") or {}).items()}
+    for options in applications[0].get("deployments", []):
+        name = options["name"]
+        if name == ORCHESTRATOR:
+            settings[ORCHESTRATOR] = {**(settings.get(ORCHESTRATOR) or {}), **_of_deployment(options)}
+        else:
+            tasks[name] = {**tasks.get(name, {}), **_of_deployment(options)}
+    return {**settings, "tasks": tasks} if tasks else settings
+
+
+def _of_deployment(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a deployment from its options in a Serve config."""
+    settings: dict[str, Any] = {}
+    for option, value in options.items():
+        if option == "autoscaling_config":
+            settings["scaling"] = {key: field for key, field in value.items() if key not in _SERVE_ONLY}
+        elif option == "ray_actor_options":
+            settings |= {key: field for key, field in value.items() if key not in _ACTOR_PLACEMENT}
+        elif option == "user_config":
+            settings |= value
+        elif option not in _PLACEMENT | {"name"}:
+            settings[option] = value
+    return settings

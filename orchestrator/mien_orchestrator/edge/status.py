@@ -1,0 +1,47 @@
+"""What the status of an error carries beside its code and text: typed details, and metadata for retries."""
+
+from datetime import timedelta
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from mien.errors import InvalidRequestError, MienError, OverloadedError
+from mien_orchestrator import request_context
+
+_DOMAIN = "mien"
+
+_FIELDS = {"TASK_UNKNOWN": "tasks", "FAILURE_POLICY_UNKNOWN": "failure_policy"}
+"""The request's field that a reason is about."""
+
+_PUSHBACK = "grpc-retry-pushback-ms"
+"""Metadata that gRPC's own retries heed: milliseconds to wait, or -1 for no retry."""
+
+
+def details_of(error: MienError) -> list[Message]:
+    """Return the details of an error: `ErrorInfo` always, others where they say more."""
+    reason = error.reason or code_pb2.Code.Name(error.code)
+    found: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN)]
+    field = "image" if reason.startswith("IMAGE_") else _FIELDS.get(reason)
+    if field and isinstance(error, InvalidRequestError):
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=error.message, reason=reason)
+        found.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, OverloadedError) and error.retry_after is not None:
+        advice = error_details_pb2.RetryInfo()
+        advice.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+        found.append(advice)
+    current = request_context.current()
+    if current:
+        found.append(error_details_pb2.RequestInfo(request_id=current.request_id))
+    return found
+
+
+def metadata_of(status: status_pb2.Status) -> list[tuple[str, str]]:
+    """Return the trailing metadata that goes with a status: the request's id, and whether to come again and when."""
+    current = request_context.current()
+    found = [(request_context.REQUEST_ID, current.request_id)] if current else []
+    retry = error_details_pb2.RetryInfo()
+    if any(detail.Unpack(retry) for detail in status.details):
+        found.append((_PUSHBACK, str(retry.retry_delay.ToMilliseconds())))
+    elif status.code == code_pb2.RESOURCE_EXHAUSTED:
+        found.append((_PUSHBACK, "-1"))
+    return found

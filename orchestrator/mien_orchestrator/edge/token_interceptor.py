@@ -1,0 +1,35 @@
+"""Who may call: an interceptor that lets only known tokens in, health checks apart."""
+
+from collections.abc import Awaitable, Callable
+
+import grpc
+
+from mien.errors import AuthenticationError, MienError
+from mien_orchestrator import request_context
+from mien_orchestrator.edge.interceptors import Handler
+from mien_orchestrator.edge.tokens import TokenFile
+
+_OPEN = "/grpc.health.v1.Health/"
+"""Methods that need no token: probes have none, and learn nothing but whether the server is ready."""
+
+
+class TokenInterceptor(grpc.aio.ServerInterceptor):
+    """Answers a call without a known token with the handler that `refuse` makes, before its message is read."""
+
+    def __init__(self, tokens: TokenFile, refuse: Callable[[MienError], Handler]) -> None:
+        self._tokens = tokens
+        self._refuse = refuse
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
+        details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Check the token of the call's metadata."""
+        if not details.method.startswith(_OPEN):
+            made = request_context.current() or request_context.begin(details.method, details.invocation_metadata)
+            try:
+                made.caller = self._tokens.check(made.metadata.get("authorization"))
+            except AuthenticationError as error:
+                return self._refuse(error)
+        return await continuation(details)

@@ -1,0 +1,90 @@
+"""What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
+
+from mien.errors import InvalidRequestError, NotFoundError
+from mien.v1 import face_service_pb2 as pb
+from mien.version import __version__
+from mien_models.card import card
+from mien_models.decode import FORMATS
+from mien_models.registry import Registry
+from mien_models.spec import Task
+from mien_orchestrator.pipeline.admission import Admission
+from mien_orchestrator.pipeline.ensemble import Ensemble
+from mien_orchestrator.pipeline.response import model_info
+from mien_orchestrator.pipeline.task_health import TaskHealth
+from mien_orchestrator.settings import Settings
+
+_LONGEST_NAME = 80
+
+
+class FaceAnalysis:
+    """Answers requests; raises `MienError`. `shape` is `embedded`, `single` or `cluster`."""
+
+    def __init__(
+        self, ensemble: Ensemble, registry: Registry, settings: Settings, shape: str, health: TaskHealth
+    ) -> None:
+        self.health = health
+        self._ensemble = ensemble
+        self._registry = registry
+        self._settings = settings
+        self._shape = shape
+        self._admission = Admission(
+            max_requests=settings.max_concurrent_requests, max_bytes=settings.max_concurrent_bytes
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Images being analyzed now."""
+        return self._admission.in_flight
+
+    async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
+        """Analyze one image within `budget` seconds; see `Ensemble.analyze`.
+
+        Raises `OverloadedError` at once where too many are being analyzed already; see `Admission`.
+        """
+        _check(request)
+        with self._admission.admit(len(request.image), budget):
+            return await self._ensemble.analyze(request, budget)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that are served."""
+        return list(self._ensemble.models)
+
+    def list_models(self) -> pb.ListModelsResponse:
+        """List the models, those in use first."""
+        used = {entry.spec.name for entry in self._ensemble.models.values()}
+        entries = sorted(self._registry.entries(), key=lambda entry: (entry.spec.name not in used, entry.spec.name))
+        return pb.ListModelsResponse(models=[model_info(entry) for entry in entries])
+
+    def model_card(self, name: str) -> pb.GetModelCardResponse:
+        """Return a model's card; raises `NotFoundError`."""
+        entries = {entry.spec.name: entry for entry in self._registry.entries()}
+        if name not in entries:
+            raise NotFoundError(
+                f"unknown model {name[:_LONGEST_NAME]!r}; there are: {', '.join(entries)}", reason="MODEL_UNKNOWN"
+            )
+        return pb.GetModelCardResponse(model=model_info(entries[name]), markdown=card(entries[name]))
+
+    def server_info(self) -> pb.GetServerInfoResponse:
+        """Say what the server is and takes."""
+        settings = self._settings
+        return pb.GetServerInfoResponse(
+            version=__version__,
+            shape=self._shape,
+            tasks=list(self._ensemble.models),
+            formats=FORMATS,
+            detector=self._ensemble.detector.name,
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            max_faces=settings.max_faces,
+            min_face=settings.min_face,
+            min_sharpness=settings.min_sharpness,
+        )
+
+
+def _check(request: pb.AnalyzeRequest) -> None:
+    if request.failure_policy not in pb.FailurePolicy.values():
+        names = ", ".join(pb.FailurePolicy.keys())
+        raise InvalidRequestError(
+            f"unknown failure_policy {request.failure_policy}; there are: {names}", reason="FAILURE_POLICY_UNKNOWN"
+        )

@@ -1,0 +1,81 @@
+"""Log lines, as text for people or JSON for machines. Images, answers and tokens are never logged."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+import grpc
+
+from mien_orchestrator import request_context
+from mien_orchestrator.edge.interceptors import End
+from mien_orchestrator.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
+
+_OURS = ("mien_models", "mien_orchestrator", "mien_workers")
+
+
+_OUR_FAULT = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
+
+
+class _CallFilter(logging.Filter):
+    """Puts the call under way on each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        current = request_context.current()
+        record.request_id = current.request_id if current else "-"
+        record.caller = current.caller if current else ""
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; `extra={"fields": {...}}` of a log call adds fields of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in ("request_id", "caller"):
+            if getattr(record, name, "-") not in ("", "-"):
+                line[name] = getattr(record, name)
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def handler(settings: Settings) -> logging.Handler:
+    """Return what writes log lines to standard error, in the settings' format."""
+    made = logging.StreamHandler(sys.__stderr__)  # Serve puts a logger of its own, with its own level, over sys.stderr
+    made.addFilter(_CallFilter())
+    made.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
+    return made
+
+
+def configure(settings: Settings) -> None:
+    """Write this process's log as the settings say; other packages are heard from warnings up."""
+    logging.basicConfig(level=logging.WARNING, handlers=[handler(settings)], force=True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(settings.log_level.upper())
+
+
+class CallLog:
+    """Logs a line for each call that ended; see `Observer`."""
+
+    def began(self, made: request_context.Call) -> None:
+        """Log nothing yet."""
+
+    def ended(self, made: request_context.Call, end: End) -> None:
+        """Log the call: as a warning where the server is at fault, for debugging alone where it is a probe."""
+        level = logging.WARNING if end.code in _OUR_FAULT else logging.INFO if made.of_ours else logging.DEBUG
+        if _LOG.isEnabledFor(level):
+            elapsed_ms = round(end.seconds * 1e3, 3)
+            fields = {"method": made.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
+            _LOG.log(level, "%s %s in %.1f ms", made.method, end.code.name, elapsed_ms, extra={"fields": fields})

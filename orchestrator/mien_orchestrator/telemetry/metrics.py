@@ -1,0 +1,147 @@
+"""What Prometheus can ask of one server process: its calls, its tasks, the sizes of its model calls."""
+
+import errno
+import logging
+from collections.abc import Iterable, Sequence
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+import numpy as np
+from google.protobuf.descriptor import FileDescriptor
+from google.rpc import code_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+
+from mien.errors import ServerUnavailableError
+from mien.v1 import face_pb2
+from mien.v1 import face_service_pb2 as pb
+from mien_models.spec import Task
+from mien_orchestrator.edge.interceptors import End
+from mien_orchestrator.pipeline.backend import Call, Prediction
+from mien_orchestrator.request_context import Call as IncomingCall
+from mien_orchestrator.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_CROPS = (1, 2, 4, 8, 16, 32, 64, 128)
+_METHOD = ("grpc_type", "grpc_service", "grpc_method")
+
+_UNKNOWN = ("UNARY", "unknown", "unknown")
+"""Labels of calls that the server does not have: as they are named by callers, each would be kept for ever."""
+
+
+def _methods(*files: FileDescriptor) -> dict[str, tuple[str, str, str]]:
+    """Return the labels of each method of the services in proto files, by its path."""
+    kinds = {(False, False): "UNARY", (True, False): "CLIENT_STREAM", (False, True): "SERVER_STREAM"}
+    return {
+        f"/{service.full_name}/{method.name}": (
+            kinds.get((method.client_streaming, method.server_streaming), "BIDI_STREAM"),
+            service.full_name,
+            method.name,
+        )
+        for file in files
+        for service in file.services_by_name.values()
+        for method in service.methods
+    }
+
+
+_METHODS = _methods(pb.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)
+
+
+class Metrics:
+    """The metrics of one process, and the HTTP server that tells them; see `Observer`."""
+
+    def __init__(self) -> None:
+        kept = self.registry = CollectorRegistry()
+        ProcessCollector(registry=kept)
+        self._started = Counter("grpc_server_started_total", "Calls that began.", _METHOD, registry=kept)
+        self._handled = Counter(
+            "grpc_server_handled_total", "Calls that ended.", (*_METHOD, "grpc_code"), registry=kept
+        )
+        self._seconds = Histogram(
+            "grpc_server_handling_seconds", "Time from arrival to end.", _METHOD, buckets=_SECONDS, registry=kept
+        )
+        self._in_flight = Gauge("mien_in_flight_requests", "Calls to Mien under way.", registry=kept)
+        self._task_seconds = Histogram(
+            "mien_task_latency_seconds",
+            "Time of a task (stage total) and of its stages.",
+            ("task", "stage"),
+            buckets=_SECONDS,
+            registry=kept,
+        )
+        self._task_failures = Counter(
+            "mien_task_failures_total", "Tasks without answers.", ("task", "code"), registry=kept
+        )
+        self._batch_size = Histogram(
+            "mien_batch_size", "Faces of one model call.", ("task",), buckets=_CROPS, registry=kept
+        )
+        self._partial = Counter("mien_partial_responses_total", "Replies some of whose tasks failed.", registry=kept)
+        self._http: tuple[WSGIServer, Thread] | None = None
+
+    def began(self, made: IncomingCall) -> None:
+        """Count a call that arrived."""
+        self._started.labels(*_METHODS.get(made.method, _UNKNOWN)).inc()
+        if made.of_ours:
+            self._in_flight.inc()
+
+    def ended(self, made: IncomingCall, end: End) -> None:
+        """Count a call that ended, and the tasks of its reply."""
+        labels = _METHODS.get(made.method, _UNKNOWN)
+        if made.of_ours:
+            self._in_flight.dec()
+        self._handled.labels(*labels, end.code.name).inc()
+        self._seconds.labels(*labels).observe(end.seconds)
+        if end.reply:
+            failed = [result for result in end.reply.tasks if result.status.code != code_pb2.OK]
+            for result in failed:
+                self._task_failures.labels(result.task, code_pb2.Code.Name(result.status.code)).inc()
+            if failed:
+                self._partial.inc()
+            for span in task_spans(end.reply.timing):
+                self._task_seconds.labels(span.name, "total").observe(span.elapsed_ms / 1e3)
+                for stage in span.children:
+                    self._task_seconds.labels(span.name, stage.name).observe(stage.elapsed_ms / 1e3)
+
+    def metered(self, call: Call) -> Call:
+        """Return what calls a model, with the faces of its calls counted."""
+
+        async def counted(tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+            for task in tasks:
+                self._batch_size.labels(task).observe(len(crops))
+            return await call(tasks, crops, budget)
+
+        return counted
+
+    def serve(self, host: str, ports: Iterable[int]) -> int:
+        """Listen on the first port that is free, and return it; raises `ServerUnavailableError` where none is."""
+        for port in ports:
+            try:
+                self._http = start_http_server(port, host, self.registry)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise ServerUnavailableError(f"no metrics at {host}:{port}: {error.strerror}") from error
+                continue
+            _LOG.info("metrics are told at http://%s:%s/metrics", host, port)
+            return port
+        raise ServerUnavailableError("the ports of the metrics are taken; set another metrics_port")
+
+    def stop(self) -> None:
+        """Stop listening; waits until that is done."""
+        if self._http:
+            server, thread = self._http
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+def make_metrics(settings: Settings) -> Metrics | None:
+    """Return the metrics of this process, None where the settings have no port for them."""
+    return Metrics() if settings.metrics_port else None
+
+
+def task_spans(timing: face_pb2.Timing) -> list[face_pb2.Span]:
+    """Return the span of each task."""
+    return [span for step in timing.total.children if step.name == "tasks" for span in step.children]

@@ -1,0 +1,231 @@
+"""Joined calls: whatever comes together, each request gets its own answer, error and time."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import mien
+from mien_models.spec import Task
+from mien_orchestrator.pipeline.backend import Prediction
+from mien_orchestrator.pipeline.batching import Coalescer
+from mien_orchestrator.pipeline.circuit_breaker import Breaker
+
+BEST = 6
+POISON = 255
+
+
+class Reader:
+    """A model that reads its answers off the crops' first pixels, and fails at poison."""
+
+    def __init__(self, turns: int = 1) -> None:
+        self.turns = turns
+        self.calls: list[tuple[tuple[Task, ...], int]] = []
+        self.running = 0
+        self.most_running = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+        self.calls.append((tuple(tasks), len(crops)))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self.gate.wait()
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+        finally:
+            self.running -= 1
+        first = crops[:, 0, 0].astype(np.float32)
+        if (first[:, 0] == POISON).any():
+            raise ZeroDivisionError("poison")
+        answers = {"years": first[:, 0], "low": first[:, 1], "high": first[:, 2], "p_male": first[:, 0] / 255}
+        return Prediction(answers, 1.0, 0.0, 0.0)
+
+
+def stack(*values: int) -> NDArray[np.uint8]:
+    """Crops (N, 1, 1, 3) whose channels are the value and its neighbours."""
+    return np.array([[[[value, value // 2, value // 3]]] for value in values], np.uint8)
+
+
+REQUESTS = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from([*range(0, 200, 7), POISON]), min_size=1, max_size=2 * BEST),
+        st.sets(st.sampled_from(["age", "gender"]), min_size=1),
+        st.integers(0, 6),
+        st.integers(0, 12) | st.none(),
+    ),
+    min_size=1,
+    max_size=14,
+)
+"""Crops, tasks, turns of the loop before it comes, turns after which its caller leaves."""
+
+
+@given(requests=REQUESTS, slots=st.integers(1, 3), turns=st.integers(0, 5))
+@settings(deadline=None, max_examples=150)
+def test_each_request_gets_its_own_whatever_comes_together(
+    requests: list[tuple[list[int], set[Task], int, int | None]], slots: int, turns: int
+) -> None:
+    async def run() -> None:
+        reader = Reader(turns)
+        coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: slots, breaker=breaker())
+
+        async def request(values: list[int], tasks: set[Task], wait: int, leave: int | None) -> None:
+            for _ in range(wait):
+                await asyncio.sleep(0)
+            crops = stack(*values)
+            waiting = [asyncio.ensure_future(coalescer.predict(task, crops, 30)) for task in sorted(tasks)]
+            if leave is not None:
+                for _ in range(leave):
+                    await asyncio.sleep(0)
+                for future in waiting:
+                    future.cancel()
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            for task, outcome in zip(sorted(tasks), outcomes, strict=True):
+                if isinstance(outcome, asyncio.CancelledError):
+                    assert leave is not None
+                elif POISON in values:
+                    assert isinstance(outcome, ZeroDivisionError)
+                else:
+                    assert isinstance(outcome, Prediction), outcome
+                    name = {"age": "years", "gender": "p_male"}[task]
+                    assert outcome.answers.keys() == ({"years", "low", "high"} if task == "age" else {"p_male"})
+                    scale = 1 if task == "age" else 255
+                    assert np.allclose(outcome.answers[name] * scale, values)
+
+        await asyncio.gather(*(request(*one) for one in requests))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert reader.running == 0
+        assert reader.most_running <= slots
+        largest = max(len(values) for values, *_ in requests)
+        assert all(count <= max(BEST, largest) for _, count in reader.calls)
+        assert await coalescer.predict("age", stack(3), 30)
+
+    asyncio.run(run())
+
+
+async def test_an_idle_model_is_called_at_once_and_once_for_both_tasks() -> None:
+    reader = Reader()
+    coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: 1, breaker=breaker())
+    crops = stack(1, 2)
+    await asyncio.gather(coalescer.predict("age", crops, 30), coalescer.predict("gender", crops, 30))
+    assert reader.calls == [(("age", "gender"), 2)]
+
+
+async def test_what_comes_during_a_call_goes_with_the_next_up_to_the_best_batch() -> None:
+    reader = Reader()
+    reader.gate.clear()
+    coalescer = Coalescer(reader.call, best_batch=BEST, slots=lambda: 1, breaker=breaker())
+    waiting = [asyncio.ensure_future(coalescer.predict("age", stack(*([i] * 2)), 30)) for i in range(5)]
+    await turns()
+    reader.gate.set()
+    predictions = await asyncio.gather(*waiting)
+    assert [count for _, count in reader.calls] == [2, 6, 2] or [count for _, count in reader.calls] == [6, 4]
+    assert [prediction.answers["years"].tolist() for prediction in predictions] == [[i, i] for i in range(5)]
+
+
+async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
+    reader = Reader()
+    reader.gate.clear()
+    slots = 1
+    coalescer = Coalescer(reader.call, best_batch=1, slots=lambda: slots, breaker=breaker())
+    waiting = [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in range(8)]
+    await turns()
+    assert reader.running == 1
+    slots = 3  # a replica more each: the next call that ends makes room
+    reader.gate.set()
+    await asyncio.gather(*waiting)
+    assert reader.most_running == 3
+
+
+async def test_poison_fails_its_own_request_only() -> None:
+    reader = Reader()
+    reader.gate.clear()
+    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
+    first = asyncio.ensure_future(coalescer.predict("age", stack(9), 30))
+    await turns()
+    waiting = [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in (1, 2, POISON, 4, 5)]
+    reader.gate.set()
+    outcomes = await asyncio.gather(first, *waiting, return_exceptions=True)
+    assert [isinstance(outcome, ZeroDivisionError) for outcome in outcomes] == [False] * 3 + [True] + [False] * 2
+
+
+async def test_who_leaves_while_crops_gather_is_not_called_for() -> None:
+    reader = Reader()
+    reader.gate.clear()
+    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
+    waiting = [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in range(4)]
+    await turns()
+    extra = asyncio.ensure_future(coalescer.predict("age", stack(7), 30))
+    gone = asyncio.ensure_future(coalescer.predict("age", stack(8), 30))
+    await turns()
+    gone.cancel()
+    await turns()
+    reader.gate.set()
+    await asyncio.gather(*waiting, extra)
+    assert sum(count for _, count in reader.calls) == 5
+
+
+async def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
+    reader = Reader()
+    reader.gate.clear()
+    coalescer = Coalescer(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
+    one = asyncio.ensure_future(coalescer.predict("age", stack(1), 30))
+    await turns()
+    assert reader.running == 1
+    one.cancel()
+    await turns()
+    assert reader.running == 0
+
+
+async def test_a_late_request_is_dropped() -> None:
+    reader = Reader()
+    reader.gate.clear()
+    coalescer = Coalescer(reader.call, best_batch=1, slots=lambda: 1, breaker=breaker())
+    first = asyncio.ensure_future(coalescer.predict("age", stack(1), 30))
+    await turns()
+    late = asyncio.ensure_future(coalescer.predict("age", stack(2), 0))
+    await turns()
+    reader.gate.set()
+    assert (await first).answers["years"].tolist() == [1]
+    with pytest.raises(mien.DeadlineExceededError):
+        await late
+    assert len(reader.calls) == 1
+
+
+@pytest.mark.parametrize("error", [mien.ServerUnavailableError, mien.OverloadedError])
+async def test_a_model_that_is_not_there_is_not_asked_again_for_each(error: type[mien.MienError]) -> None:
+    calls = 0
+    gate = asyncio.Event()
+
+    async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+        nonlocal calls
+        calls += 1
+        await gate.wait()
+        raise error("the worker is down")
+
+    coalescer = Coalescer(call, best_batch=20, slots=lambda: 1, breaker=breaker())
+    waiting = [asyncio.ensure_future(coalescer.predict("age", stack(1), 30))]
+    await turns()
+    waiting += [asyncio.ensure_future(coalescer.predict("age", stack(i), 30)) for i in range(4)]
+    await turns()
+    gate.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [error] * 5
+    assert len({id(outcome) for outcome in outcomes}) == 5
+    assert calls == 2
+
+
+def breaker() -> Breaker:
+    return Breaker("age", failures=1000, pause=1)
+
+
+async def turns() -> None:
+    """Let everything happen that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)

@@ -1,0 +1,91 @@
+"""Stability, cost and precision, on made-up faces and through the models that ship."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mien_models.registry import Registry
+from mien_training.evaluation import cost, evaluate, quantization, recrop, robustness
+
+from .conftest import ZipMaker
+
+FACES = ("file,age,split", *(f"{number}.png,{number},val" for number in range(6)))
+
+
+def _run(*options: object) -> Result:
+    app = typer.Typer()
+    app.command()(robustness.main)
+    return CliRunner().invoke(app, [str(option) for option in options])
+
+
+def _photograph(side: int) -> np.ndarray:
+    """Return a soft picture, (1, side, side, 3): what it shows does not depend on single pixels."""
+    across = np.linspace(0, 3, side)
+    grey = 128 + 100 * np.sin(across)[None, :] * np.cos(across)[:, None]
+    return np.repeat(grey[None, :, :, None], 3, 3).astype(np.uint8)
+
+
+def test_stability_is_measured_on_a_sample_that_the_seed_fixes(make_zip: ZipMaker, tmp_path: Path) -> None:
+    data, out = make_zip("utkface.zip", FACES), tmp_path / "result.json"
+    options = ["--model", "mien-age-gender", "--data", data, "--faces", 4]
+    first, again, other = (json.loads(_run(*options, "--seed", seed).stdout) for seed in (1, 1, 2))
+
+    assert _run(*options, "--out", out).exit_code == 0
+    assert json.loads(out.read_text())["command"].endswith(
+        "--data utkface.zip --split val --faces 4 --seed 0 --out result.json"
+    )
+    assert first["n"] == 4
+    assert first == again
+    assert first["changes"] != other["changes"]
+    assert len(first["changes"]) == 6
+    for told in first["changes"].values():
+        assert 0 <= told["gender"]["changed"] <= 1
+        assert abs(told["age"]["mean_years"]) <= told["age"]["mean_absolute_years"]
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--model", "nobody"], "unknown model 'nobody'"),
+    (["--model", "ssrnet-age", "--split", "test"], "no rows of split"),
+])  # fmt: skip
+def test_what_cannot_be_measured_is_said(make_zip: ZipMaker, options: list[str], said: str) -> None:
+    result = _run(*options, "--data", make_zip("utkface.zip", FACES))
+
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_changes_change_what_they_say() -> None:
+    framed = recrop.FRAMES["utkface"]
+    chip = _photograph(80)
+    variants = robustness.vary(chip, framed, framed, np.random.default_rng(0))
+    gaps = {name: np.abs(cut().astype(float) - chip).mean() for name, cut in variants.items()}
+
+    assert all(gap > 0 for gap in gaps.values())
+    assert gaps["half the size"] < 2
+    assert gaps["double the size"] < 2
+    assert gaps["box shifted by 5%"] > 3
+
+
+def test_calls_are_measured_in_turns() -> None:
+    order: list[str] = []
+    times = cost.in_turns({name: (lambda name=name: order.append(name)) for name in ("a", "b")})
+
+    assert times.keys() == {"a", "b"}
+    assert order[:6] == ["a", "b"] * 3
+
+
+def test_smaller_variants_answer_nearly_as_the_model_that_ships(tmp_path: Path) -> None:
+    entry = Registry().get("mien-emotion")
+    faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), np.uint8)
+    wanted = evaluate.predict(entry, ["emotion"], faces)["probabilities"]
+
+    for name, reach in {"float16": 0.01, "int8": 0.3}.items():
+        variant = quantization.made(entry, faces, tmp_path)[name]
+        told = evaluate.predict(variant, ["emotion"], faces)["probabilities"]
+        assert variant.digest != entry.digest
+        assert np.abs(told - wanted).max() < reach, name
