@@ -1,40 +1,49 @@
-"""Everything that can go wrong, on both sides of the wire: an error knows its status, a status knows its error.
+"""Errors on both sides of the wire: each class has a `google.rpc.Code`, and each code has a class.
 
 MienError
-├── InvalidRequestError        INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION, ALREADY_EXISTS: an option is wrong
-│   ├── ImageError             ... the image is (reason IMAGE_EMPTY, IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, ...)
-│   └── NotFoundError          NOT_FOUND: what the request names is not there
-├── AuthenticationError        UNAUTHENTICATED: the server does not know the caller
-│   └── PermissionDeniedError  PERMISSION_DENIED: it does, but does not let it do this
-├── OverloadedError            RESOURCE_EXHAUSTED: too much at once, or a message over the limit
-├── DeadlineExceededError      DEADLINE_EXCEEDED: no answer in time
-├── CallCancelledError         CANCELLED: the call was given up before its answer
-├── ServerUnavailableError     UNAVAILABLE, ABORTED: no server there, or none ready
-├── UnsupportedError           UNIMPLEMENTED: the server has no such call
+├── InvalidRequestError        INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION, ALREADY_EXISTS: an invalid option
+│   ├── ImageError             an invalid image (reason IMAGE_EMPTY, IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, ...)
+│   ├── CropError              a stack of crops that the model does not take (inside the cluster only)
+│   └── NotFoundError          NOT_FOUND: the request names something that does not exist
+├── AuthenticationError        UNAUTHENTICATED: missing or unknown credentials
+├── PermissionDeniedError      PERMISSION_DENIED: known credentials without the right to do this
+├── OverloadedError            RESOURCE_EXHAUSTED: too many requests, or a message over the limit
+├── DeadlineExceededError      DEADLINE_EXCEEDED: no reply within the timeout
+├── CallCancelledError         CANCELLED: the call was cancelled before its reply
+├── ServerUnavailableError     UNAVAILABLE, ABORTED: no server at the address, or none that is ready
+├── UnsupportedError           UNIMPLEMENTED: the server does not have this method
 ├── EmbeddedUnavailableError   the packages for analyzing in this process are not installed
+├── SettingsError              an invalid settings file or value
+├── ModelError                 a model that is unknown, or a model file that is missing or invalid
+├── DetectorError              a detector that cannot be created with its settings
 └── ServerError                INTERNAL, UNKNOWN, DATA_LOSS: the server failed
 """
 
 from google.rpc import code_pb2
 
+from mien_models.errors import CropError, DetectorError, InvalidRequestError, MienError, ModelError
 
-class MienError(Exception):
-    """An error of Mien; its text says what happened and what to do."""
-
-    code: int = code_pb2.UNKNOWN
-    """Number of the `google.rpc.Code` that carries the error over the wire."""
-
-    def __init__(self, message: str, *, reason: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.reason = reason
-        """Machine-readable reason, such as IMAGE_UNDECODABLE; empty where the code says it all."""
-
-
-class InvalidRequestError(MienError):
-    """A request that can never succeed as it is."""
-
-    code = code_pb2.INVALID_ARGUMENT
+__all__ = [
+    "AuthenticationError",
+    "CallCancelledError",
+    "CropError",
+    "DeadlineExceededError",
+    "DetectorError",
+    "EmbeddedUnavailableError",
+    "ImageError",
+    "InvalidRequestError",
+    "MienError",
+    "ModelError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "ServerError",
+    "ServerUnavailableError",
+    "SettingsError",
+    "UnsupportedError",
+    "closed",
+    "from_status",
+]
 
 
 class ImageError(InvalidRequestError):
@@ -53,7 +62,7 @@ class AuthenticationError(MienError):
     code = code_pb2.UNAUTHENTICATED
 
 
-class PermissionDeniedError(AuthenticationError):
+class PermissionDeniedError(MienError):
     """The server knows the caller, but does not let it do this."""
 
     code = code_pb2.PERMISSION_DENIED
@@ -96,6 +105,12 @@ class UnsupportedError(MienError):
 
 class EmbeddedUnavailableError(MienError, ImportError):
     """The packages that analyze in this process are not installed."""
+
+    code = code_pb2.FAILED_PRECONDITION
+
+
+class SettingsError(MienError):
+    """An invalid settings file or value; the message names it."""
 
     code = code_pb2.FAILED_PRECONDITION
 

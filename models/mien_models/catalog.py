@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mien_models.registry import ModelError
+from mien_models.errors import ModelError
 from mien_models.spec import AgeValueHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec, Task
 
 _ARRIAGA = "https://raw.githubusercontent.com/oarriaga/face_classification/master/trained_models"

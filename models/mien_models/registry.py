@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mien_models.errors import ModelError
 from mien_models.spec import ModelSpec, Task
 
 TASKS: tuple[Task, ...] = ("age", "gender", "emotion")
@@ -23,10 +24,6 @@ DEFAULTS: dict[Task, str] = {"age": "mien-age-gender", "gender": "mien-age-gende
 """The model that serves a task unless another is named."""
 
 _OWN = Path(__file__).parent / "weights"
-
-
-class ModelError(ValueError):
-    """A model that is unknown, does not serve the task, or whose file is missing or changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from mien_models.registry import ModelError
+from mien_models.errors import ModelError
 
 
 class Stateful(Protocol):

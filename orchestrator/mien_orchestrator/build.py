@@ -9,7 +9,7 @@ from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
 from mien_models.runtimes import Model, load
 from mien_models.spec import Task
-from mien_models.store.model_store import ModelStore
+from mien_models.store import ModelStore
 from mien_orchestrator.pipeline.backend import Backend, Call, InlineModels
 from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.face_stage import FINENESS, Sight
@@ -33,8 +33,7 @@ def make_executor(settings: Settings) -> ThreadPoolExecutor:
 
 def make_registry(settings: Settings) -> Registry:
     """Return the models of the package, the model store and the settings' folders; raises `ModelError`."""
-    store = ModelStore(settings.model_store)
-    return Registry([*([store.folder] if store.exists() else []), *settings.model_folders])
+    return ModelStore(settings.model_store).registry(settings.model_folders)
 
 
 def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:

@@ -5,13 +5,11 @@ import os
 import threading
 from concurrent.futures import Future, wait
 
-from mien.errors import InvalidRequestError, MienError, closed
+from mien.errors import DetectorError, InvalidRequestError, MienError, ModelError, SettingsError, closed
 from mien.v1 import face_service_pb2 as pb
-from mien_models.detectors import DetectorError
-from mien_models.registry import ModelError
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.pipeline.service import FaceAnalysis
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import Settings
 
 
 class _Local:

@@ -19,29 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
+from mien.errors import SettingsError
 from mien_models.catalog import YUNET
 from mien_models.registry import TASKS
 from mien_models.spec import Task
+from mien_models.store import ModelStore, default_folder
 from mien_orchestrator.cluster.serve_config import is_serve_config, settings_of
-
-DETECTORS = "detectors"
-"""Folder, in the model store, of the detectors trained here: the registry reads only models of faces."""
 
 _REFERENCE = "reference"
 _PREFIX = "MIEN_"
 _SDK = {"MIEN_SERVER", "MIEN_TOKEN"}
 
 _log = logging.getLogger(__name__)
-
-
-class SettingsError(ValueError):
-    """A settings file or value that is wrong; the message names it."""
-
-
-def _default_store() -> Path:
-    """Return the user's cache folder for models, as the XDG base directory specification places it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (cache if cache.is_absolute() else Path(os.path.expanduser("~"), ".cache")) / "mien" / "models"
 
 
 class _Frozen(BaseModel):
@@ -167,7 +156,7 @@ class Settings(BaseSettings):
     """Faces whose box is lower than this many pixels of the photograph get no answers; 0 answers all."""
     min_sharpness: float = Field(default=0.111, ge=0, le=1)
     """Faces less sharp than this get no answers (`docs/quality.md` says what it measures); 0 answers all."""
-    model_store: Path = Field(default_factory=_default_store)
+    model_store: Path = Field(default_factory=default_folder)
     """Folder of the models that `mien models` brought in; it may be missing."""
     model_folders: tuple[Path, ...] = ()
     """Folders with further models (a JSON specification beside each ONNX file)."""
@@ -207,8 +196,7 @@ class Settings(BaseSettings):
     @property
     def yunet(self) -> Path:
         """Where YuNet's file is looked for."""
-        stored = self.model_store / YUNET.file
-        return stored if os.path.isfile(stored) else self.shared / _REFERENCE / YUNET.file
+        return ModelStore(self.model_store).detector_file("yunet") or self.shared / _REFERENCE / YUNET.file
 
     @property
     def detector_file(self) -> Path | None:
@@ -217,8 +205,7 @@ class Settings(BaseSettings):
             return self.detector_path
         if self.detector == "yunet":
             return self.yunet
-        trained = self.model_store / DETECTORS / "mien.json"
-        return trained if os.path.isfile(trained) else None
+        return ModelStore(self.model_store).detector_file("mien")
 
     @classmethod
     def settings_customise_sources(

@@ -7,9 +7,10 @@ from pydantic import ValidationError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
+from mien.errors import SettingsError
 from mien_orchestrator.cluster.autoscaling import POLICY
 from mien_orchestrator.cluster.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import Settings
 from tests.deploy.manifests import Manifest, cluster, deployments, groups, serve_config
 from tests.deploy.operator_rules import Rule
 

@@ -9,10 +9,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mien.errors import SettingsError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_orchestrator.pipeline.service import FaceAnalysis
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import Settings
 from tests.certificates import Authority
 from tests.servers import Running
 

@@ -5,10 +5,11 @@ import re
 import pytest
 import torch
 
+from mien.errors import ModelError
 from mien_models.catalog import PUBLISHED, find
 from mien_models.networks import ServedModel, build
 from mien_models.networks.served import answer
-from mien_models.registry import ANSWERS, ModelError, Registry
+from mien_models.registry import ANSWERS, Registry
 from mien_models.spec import GenderHead
 
 MODELS = {name: published.spec for name, published in PUBLISHED.items() if published.spec}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mien.errors import DetectorError
 from mien_models.decode import decode
-from mien_models.detectors import DETECTORS, DetectorError, create, shrink
+from mien_models.detectors import DETECTORS, create, shrink
 from mien_models.faces import Faces
 
 ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"

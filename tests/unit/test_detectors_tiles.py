@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien_models.detectors import DetectorError, create, shrink
+from mien.errors import DetectorError
+from mien_models.detectors import create, shrink
 from mien_models.detectors.tiles import Tiled
 from mien_models.faces import Faces
 

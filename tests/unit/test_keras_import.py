@@ -10,11 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from mien.errors import ModelError
 from mien_models import runtimes
 from mien_models.catalog import PUBLISHED, find
-from mien_models.registry import ModelError, Registry
+from mien_models.registry import Registry
+from mien_models.store import ModelStore
 from mien_models.store.keras_import import read_net
-from mien_models.store.model_store import ModelStore
 from tests.conftest import ROOT
 from tests.keras_files import write_ssrnet
 from tests.keras_reference import run_graph, run_ssrnet

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mien_models.registry import DEFAULTS, TASKS, Entry, ModelError, Registry
+from mien.errors import ModelError
+from mien_models.registry import DEFAULTS, TASKS, Entry, Registry
 
 NAMES = [entry.spec.name for entry in Registry().entries()]
 

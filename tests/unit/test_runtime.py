@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien_models.registry import ANSWERS, ModelError, Registry
-from mien_models.runtimes import CropError, RuntimeName, load
+from mien.errors import CropError, ModelError
+from mien_models.registry import ANSWERS, Registry
+from mien_models.runtimes import RuntimeName, load
 from mien_models.spec import Task
 
 CASES = [(entry.spec.name, task) for entry in Registry().entries() for task in entry.spec.heads]

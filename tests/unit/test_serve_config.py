@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mien_orchestrator.settings import Settings, SettingsError
+from mien.errors import SettingsError
+from mien_orchestrator.settings import Settings
 
 CONFIG = """
 proxy_location: Disabled

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mien_orchestrator.settings import Settings, SettingsError
+from mien.errors import SettingsError
+from mien_orchestrator.settings import Settings
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mien.errors import ModelError
 from mien_models.catalog import PUBLISHED, YUNET, Published, find
-from mien_models.registry import ModelError, Registry
-from mien_models.store.model_store import ModelStore
+from mien_models.registry import Registry
+from mien_models.store import ModelStore
 from tests.file_server import serve_folder
 from tests.keras_files import write_ssrnet
 

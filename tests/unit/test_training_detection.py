@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mien_models.detectors import Detector, DetectorError, create
+from mien.errors import DetectorError, ModelError
+from mien_models.detectors import Detector, create
 from mien_models.detectors.dense import cells, pad
 from mien_models.detectors.mien import MienDetector
 from mien_models.detectors.spec import DetectorSpec
 from mien_models.export.detector import write_detector
 from mien_models.networks.face_detector import SCALE, VALUES, FaceDetectorNet
-from mien_models.registry import ModelError
 from mien_training.detection.assignment import assign, decode, overlap, taught
 from mien_training.detection.job import export_detector, train_detector
 from mien_training.detection.losses import detection_loss

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import mien
+from mien.errors import ModelError, SettingsError
 from mien.v1 import task_service_pb2 as pb
-from mien_models.registry import ModelError, Registry
+from mien_models.registry import Registry
 from mien_models.runtimes import load
 from mien_orchestrator.cluster.app import Worker
-from mien_orchestrator.settings import SettingsError
 from mien_workers.tensors import from_message, to_message
 from mien_workers.worker import TaskWorker
 

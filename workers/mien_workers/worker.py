@@ -6,8 +6,9 @@ import numpy as np
 
 from mien.errors import DeadlineExceededError, InvalidRequestError
 from mien.v1 import task_service_pb2 as pb
+from mien_models.errors import CropError
 from mien_models.registry import Entry
-from mien_models.runtimes import CropError, Model
+from mien_models.runtimes import Model
 from mien_orchestrator.pipeline.response import model_info
 from mien_workers.tensors import from_message, to_message
 

@@ -21,10 +21,6 @@ class Detector(Protocol):
         """Find the faces of an image (H, W, 3) uint8 RGB, in pixels of that image."""
 
 
-class DetectorError(ValueError):
-    """A detector that cannot be made as asked; the message says what to set."""
-
-
 def shrink(image: NDArray[np.uint8], long_side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Shrink an image (H, W, 3) to a longer side of at most `long_side` pixels.
 

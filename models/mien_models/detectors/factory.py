@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mien_models.detectors.base import DETECTORS, Detector, DetectorError
+from mien_models.detectors.base import DETECTORS, Detector
+from mien_models.errors import DetectorError
 
 
 def create(

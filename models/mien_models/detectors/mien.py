@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.detectors.base import DetectorError
 from mien_models.detectors.dense import DenseDetector, session
 from mien_models.detectors.spec import SHIPPED, read
+from mien_models.errors import DetectorError
 
 
 class MienDetector(DenseDetector):

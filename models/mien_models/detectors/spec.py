@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mien_models.detectors.base import DetectorError
+from mien_models.errors import DetectorError
 from mien_models.spec import Weights
 
 SHIPPED = Path(__file__).parent / "weights" / "mien.json"

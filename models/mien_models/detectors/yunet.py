@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien_models.catalog import YUNET
-from mien_models.detectors.base import DetectorError
 from mien_models.detectors.dense import STRIDES, DenseDetector, session
+from mien_models.errors import DetectorError
 
 MIN_SCORE = 0.65
 """Score from which a box counts as a face.

@@ -6,12 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mien_models.errors import CropError
 from mien_models.registry import ANSWERS, Entry
 from mien_models.spec import ModelSpec, Task
-
-
-class CropError(ValueError):
-    """A stack of crops that is not what the model takes; the message says what it takes."""
 
 
 class Model(Protocol):

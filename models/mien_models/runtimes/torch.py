@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from mien_models.errors import ModelError
 from mien_models.networks import ServedModel, build
-from mien_models.registry import Entry, ModelError
+from mien_models.registry import Entry
 from mien_models.runtimes.base import check, names_of
 from mien_models.spec import Task
 

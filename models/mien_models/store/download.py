@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from mien_models.catalog import Published
-from mien_models.registry import ModelError
+from mien_models.errors import ModelError
 
 _TIMEOUT = 30.0
 """Seconds in which the server must answer, and go on answering."""

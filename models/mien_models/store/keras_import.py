@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mien_models.errors import ModelError
 from mien_models.networks import build
-from mien_models.registry import ModelError
 from mien_models.spec import ModelSpec
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -4,14 +4,24 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mien_models.catalog import PUBLISHED, Published, find
-from mien_models.registry import ModelError
+from mien_models.catalog import PUBLISHED, YUNET, Published, find
+from mien_models.errors import ModelError
+from mien_models.registry import Registry
 from mien_models.store.download import download
+
+TRAINED_DETECTORS = "detectors"
+"""Folder, in the store, of the detectors trained here; the registry reads only models of faces."""
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for models, as the XDG base directory specification places it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path(os.path.expanduser("~"), ".cache")) / "mien" / "models"
 
 
 class ModelStore:
@@ -23,6 +33,20 @@ class ModelStore:
     def exists(self) -> bool:
         """Say whether there is such a folder; False also where this user may not look."""
         return os.path.isdir(self.folder)  # `Path.is_dir` raises where a folder above may not be read
+
+    def registry(self, folders: Sequence[Path] = ()) -> Registry:
+        """Return the models of the package, of this store and of further folders; later ones win.
+
+        Raises:
+            ModelError: A folder is missing, or holds an invalid specification.
+
+        """
+        return Registry([*([self.folder] if self.exists() else []), *folders])
+
+    def detector_file(self, name: str) -> Path | None:
+        """Return the file in the store that the detector `name` loads, or None if there is none."""
+        path = {"mien": self.folder / TRAINED_DETECTORS / "mien.json", "yunet": self.folder / YUNET.file}.get(name)
+        return path if path and os.path.isfile(path) else None
 
     def has(self, published: Published) -> bool:
         """Say whether a published file was brought in."""

@@ -15,10 +15,10 @@ import numpy as np
 import typer
 
 from mien_models import runtimes
-from mien_models.registry import Entry, ModelError
+from mien_models.errors import ModelError
+from mien_models.registry import Entry
 from mien_models.spec import Task
-from mien_orchestrator.build import make_registry
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_training import installation
 from mien_training.results import provenance
 
 BATCHES = (1, 8, 32)
@@ -36,7 +36,7 @@ def main(
 ) -> None:
     """Measure every model of the package and of the model store, on one thread."""
     try:
-        entries = make_registry(Settings.load()).entries()
+        entries = installation.registry().entries()
         calls = {
             (entry.spec.name, task, batch): call
             for entry in entries
@@ -58,7 +58,7 @@ def main(
             provenance.write({out: report})
         else:
             typer.echo(report, nl=False)
-    except (ModelError, SettingsError, OSError) as error:
+    except (ModelError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 

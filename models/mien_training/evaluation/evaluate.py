@@ -16,10 +16,10 @@ import typer
 from numpy.typing import NDArray
 
 from mien_models import runtimes
-from mien_models.registry import ANSWERS, TASKS, Entry, ModelError, Registry
+from mien_models.errors import ModelError
+from mien_models.registry import ANSWERS, TASKS, Entry
 from mien_models.spec import EMOTIONS, Task
-from mien_orchestrator.build import make_registry
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_training import installation
 from mien_training.evaluation import cost as costs
 from mien_training.evaluation import recrop, uncalibrated
 from mien_training.faces import metrics
@@ -81,16 +81,11 @@ def main(
         provenance.write(
             ({out: report} if out else {}) | ({predictions: table(faces.files, answers)} if predictions else {}),
         )
-    except (DatasetError, ModelError, SettingsError, OSError) as error:
+    except (DatasetError, ModelError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     if not out:
         typer.echo(report, nl=False)
-
-
-def registry() -> Registry:
-    """Return the models of the package and of the user's store; raises `ModelError` and `SettingsError`."""
-    return make_registry(Settings.load())
 
 
 def read(data: Path, split: str, entry: Entry, scale: float | None) -> tuple[FaceData, NDArray[np.uint8]]:
@@ -148,7 +143,7 @@ def _text(values: NDArray[np.float32], digits: int) -> list[str]:
 
 
 def _choose(model: str | None, task: Task | None) -> tuple[Entry, list[Task]]:
-    models = registry()
+    models = installation.registry()
     if task:
         return models.for_task(task), [task]
     entry = models.get(model or "")

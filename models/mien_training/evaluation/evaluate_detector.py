@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mien_models.decode import ImageError, decode
-from mien_models.detectors import DETECTORS, Detector, DetectorError, create
+from mien_models.detectors import DETECTORS, Detector, create
+from mien_models.errors import DetectorError, MienError
 from mien_models.faces import Faces
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_training import installation
 from mien_training.detection.metrics import match
 from mien_training.results import provenance
 
@@ -34,7 +35,7 @@ _COLUMNS = ("file", "x", "y", "w", "h")
 _NO_IGNORED = np.zeros((0, 4), np.float32)
 
 
-class BoxesError(ValueError):
+class BoxesError(MienError):
     """A file of boxes that is missing or not in the format; the message names the line."""
 
 
@@ -70,12 +71,17 @@ def main(
     try:
         truth = read_boxes(boxes)
         images = [decode((photos / name).read_bytes()).pixels for name in truth]
-        settings = {name: Settings.load(detector=name) for name in detector}
         detectors = {
-            name: create(name, model_path=chosen.detector_file, long_side=long_side, min_score=min_score, tiles=tiles)
-            for name, chosen in settings.items()
+            name: create(
+                name,
+                model_path=installation.detector_file(name),
+                long_side=long_side,
+                min_score=min_score,
+                tiles=tiles,
+            )
+            for name in detector
         }
-    except (BoxesError, DetectorError, ImageError, SettingsError, OSError) as error:
+    except (BoxesError, DetectorError, ImageError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     turns = look(detectors, images, repeats=repeats)

@@ -16,9 +16,10 @@ from typing import Annotated
 import typer
 
 from mien_models.catalog import PUBLISHED
-from mien_models.registry import Entry, ModelError, Registry
+from mien_models.errors import ModelError
+from mien_models.registry import Entry, Registry
 from mien_models.spec import Task
-from mien_orchestrator.settings import SettingsError
+from mien_training import installation
 from mien_training.evaluation import cost, evaluate, robustness
 from mien_training.faces.recipes import RECIPES
 from mien_training.reports import cards, comparison
@@ -51,7 +52,7 @@ def main(
                 typer.echo(f"{entry.spec.name}: {step}")
             if entry.spec.name in RECIPES and entry not in Registry().entries():
                 entry.spec.write(collection.SPECS / f"{entry.spec.name}.json")
-    except (ModelError, SettingsError) as error:
+    except ModelError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo("cost of every model")
@@ -60,7 +61,7 @@ def main(
 
 
 def _chosen(names: list[str] | None) -> list[Entry]:
-    models = evaluate.registry()
+    models = installation.registry()
     ours = {entry.spec.name: entry for entry in Registry().entries()}
     judged = {*ours, *PUBLISHED, *RECIPES}
     chosen = names or [entry.spec.name for entry in models.entries() if entry.spec.name in judged]

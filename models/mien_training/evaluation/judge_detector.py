@@ -24,7 +24,7 @@ from mien_models.detectors.spec import SHIPPED, read
 from mien_models.faces import Faces
 from mien_models.registry import Registry
 from mien_models.spec import Task
-from mien_orchestrator.settings import Settings
+from mien_training import installation
 from mien_training.detection.metrics import (
     ALL,
     COMMON,
@@ -94,7 +94,7 @@ def main(
 
 
 def _detector(name: str, min_score: float | None = None) -> Detector:
-    path = None if name == "mien" else Settings.load(detector=name).detector_file
+    path = None if name == "mien" else installation.detector_file(name)
     return create(name, model_path=path, long_side=_LONG_SIDE, min_score=min_score)
 
 

@@ -27,7 +27,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from mien_models import runtimes
-from mien_models.registry import DEFAULTS, TASKS, Entry, ModelError, Registry
+from mien_models.errors import ModelError
+from mien_models.registry import DEFAULTS, TASKS, Entry, Registry
 from mien_models.spec import Task
 from mien_training.evaluation import cost, evaluate
 from mien_training.faces.dataset import DatasetError, load

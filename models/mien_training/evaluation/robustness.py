@@ -17,9 +17,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from mien_models.registry import TASKS, ModelError
+from mien_models.errors import ModelError
+from mien_models.registry import TASKS
 from mien_models.spec import CropSpec
-from mien_orchestrator.settings import SettingsError
+from mien_training import installation
 from mien_training.evaluation import evaluate, recrop
 from mien_training.faces.dataset import DatasetError, load
 from mien_training.results import provenance
@@ -55,7 +56,7 @@ def main(
         "--out": out,
     }
     try:
-        entry = evaluate.registry().get(model)
+        entry = installation.registry().get(model)
         tasks = [task for task in TASKS if task in entry.spec.heads]
         framed = recrop.frame(data)
         images = _sample(load(data, split=split, size=framed.size).images, faces, seed)
@@ -78,7 +79,7 @@ def main(
             provenance.write({out: report})
         else:
             typer.echo(report, nl=False)
-    except (DatasetError, ModelError, SettingsError, OSError) as error:
+    except (DatasetError, ModelError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 

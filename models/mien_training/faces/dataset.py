@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien_models.errors import MienError
 from mien_models.spec import EMOTIONS
 
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -25,7 +26,7 @@ _GENDERS = ("female", "male")
 _OPEN_END = 120.0  # years; where the oldest bin, such as FairFace's 70+, is given without an end
 
 
-class DatasetError(ValueError):
+class DatasetError(MienError):
     """A zip that is not in the format; the message names the file, the row and what is wrong there."""
 
 

@@ -16,8 +16,8 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
+from mien.errors import ModelError, SettingsError
 from mien.v1 import task_service_pb2 as pb
-from mien_models.registry import ModelError
 from mien_models.runtimes import load
 from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_registry, make_service, served_models
@@ -29,7 +29,7 @@ from mien_orchestrator.edge.server import Server
 from mien_orchestrator.pipeline.backend import Call
 from mien_orchestrator.pipeline.fanout import Fanout
 from mien_orchestrator.pipeline.task_health import TaskHealth
-from mien_orchestrator.settings import ScalingSettings, Settings, SettingsError, task_settings
+from mien_orchestrator.settings import ScalingSettings, Settings, task_settings
 from mien_orchestrator.telemetry import logs
 from mien_orchestrator.telemetry.metrics import make_metrics
 from mien_workers.worker import TaskWorker

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mien.errors import MienError
+from mien.errors import DetectorError, MienError, ModelError, SettingsError
 from mien.version import __version__
-from mien_models.detectors import DETECTORS, DetectorError
-from mien_models.registry import ModelError
+from mien_models.detectors import DETECTORS
 from mien_orchestrator.commands import models
 from mien_orchestrator.edge.tokens import make_token, token_line
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry import logs
 
 app = typer.Typer(

@@ -9,13 +9,13 @@ import typer
 from rich.table import Table
 
 from mien.cli.tables import console
+from mien.errors import DetectorError, ModelError, SettingsError
 from mien_models.catalog import PUBLISHED, Published
-from mien_models.detectors import DetectorError
 from mien_models.detectors.yunet import YuNet
-from mien_models.registry import DEFAULTS, Entry, ModelError
-from mien_models.store.model_store import ModelStore
+from mien_models.registry import DEFAULTS, Entry
+from mien_models.store import TRAINED_DETECTORS, ModelStore
 from mien_orchestrator.build import make_registry
-from mien_orchestrator.settings import DETECTORS, Settings, SettingsError
+from mien_orchestrator.settings import Settings
 from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
 from mien_training.faces.recipes import RECIPES, Recipe
 
@@ -99,7 +99,7 @@ def train(
         length = {"epochs": epochs, "threads": threads, "seed": seed}
         try:
             if name in DETECTION_RECIPES:
-                store = ModelStore(folder or home / DETECTORS)
+                store = ModelStore(folder or home / TRAINED_DETECTORS)
                 _train_detector(DETECTION_RECIPES[name], data, checkpoints, store, settings, **length)
             elif name in RECIPES:
                 store = ModelStore(folder or home)

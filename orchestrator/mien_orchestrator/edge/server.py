@@ -12,7 +12,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from mien.errors import InvalidRequestError, MienError, ServerError, ServerUnavailableError, UnsupportedError
+from mien.errors import (
+    InvalidRequestError,
+    MienError,
+    ServerError,
+    ServerUnavailableError,
+    SettingsError,
+    UnsupportedError,
+)
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
 from mien_models.spec import Task
@@ -22,7 +29,7 @@ from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
 from mien_orchestrator.edge.tokens import TokenFile
 from mien_orchestrator.pipeline.service import FaceAnalysis
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.logs import CallLog
 from mien_orchestrator.telemetry.metrics import Metrics
 

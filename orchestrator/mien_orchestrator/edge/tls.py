@@ -7,8 +7,9 @@ from pathlib import Path
 
 import grpc
 
+from mien.errors import SettingsError
 from mien_orchestrator.file_watch import WatchedFiles
-from mien_orchestrator.settings import Settings, SettingsError
+from mien_orchestrator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ import re
 import secrets
 from pathlib import Path
 
-from mien.errors import AuthenticationError
+from mien.errors import AuthenticationError, SettingsError
 from mien_orchestrator.file_watch import WatchedFiles
-from mien_orchestrator.settings import SettingsError
 
 _LOG = logging.getLogger(__name__)
 
