@@ -6,9 +6,10 @@ from types import TracebackType
 from typing import Self
 
 from mien.request import ImageSource, analyze_request, model_name, seconds
-from mien.transport.base import AsyncEngine, Engine, async_embedded, embedded
+from mien.transport.base import AsyncEngine, Engine
 from mien.transport.connection import Connection, Tls
 from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
+from mien.transport.local import async_embedded, embedded
 from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
 

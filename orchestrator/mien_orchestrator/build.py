@@ -1,6 +1,7 @@
 """Put the parts together: from settings to a service, with its models in this process or behind another backend."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien_models.decode import ImageLimits
@@ -31,9 +32,15 @@ def make_executor(settings: Settings) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="mien")
 
 
+def model_folders(settings: Settings) -> tuple[Path, ...]:
+    """Return the folders with models beside the package's own: the model store, if it exists, then the settings'."""
+    store = ModelStore(settings.model_store)
+    return (*((store.folder,) if store.exists() else ()), *settings.model_folders)
+
+
 def make_registry(settings: Settings) -> Registry:
-    """Return the models of the package, the model store and the settings' folders; raises `ModelError`."""
-    return ModelStore(settings.model_store).registry(settings.model_folders)
+    """Return the models of the package and of `model_folders`; raises `ModelError`."""
+    return Registry(model_folders(settings))
 
 
 def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:

@@ -238,14 +238,6 @@ class Settings(BaseSettings):
             raise SettingsError(f"wrong settings: {error}") from error
 
 
-def task_settings(base: TaskSettings, changes: Mapping[str, object]) -> TaskSettings:
-    """Return a task's settings with some of them changed; raises `SettingsError`."""
-    try:
-        return TaskSettings.model_validate({**base.model_dump(), **changes})
-    except ValidationError as error:
-        raise _wrong(error) from error
-
-
 def _misspelt(environment: Mapping[str, str], fields: Iterable[str]) -> dict[str, str]:
     """Return the variables that are nearly the name of a setting, each with that name."""
     settings = {f"{_PREFIX}{field.upper()}" for field in fields}

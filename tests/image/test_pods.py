@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import mien
-from mien_orchestrator.commands import health
+from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.server import SERVICE
 from tests.deploy.manifests import render, serve_config
 from tests.image.pods import Pods, running
@@ -44,7 +44,7 @@ def test_the_pods_of_an_overlay_answer(image: str, capsys: pytest.CaptureFixture
         assert pods.ask("head", 8265, _APPLICATIONS, token=pods.token, put=serve_config(documents))[0] == 200
         seconds = wait("the application runs", lambda: status(pods) == "RUNNING")
         address = f"{pods.by_group['frontend'].address}:50051"
-        health.check(address, service=SERVICE, timeout=10)  # the readiness probe
+        health_probe.check(address, service=SERVICE, timeout=10)  # the readiness probe
         with mien.Client(address, timeout=60) as client:
             analysis = client.analyze(EXAMPLE)
         assert all(task.ok for task in analysis.tasks)

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 import mien
 from mien_models.registry import Registry
 from mien_models.spec import Task
-from mien_orchestrator.settings import Settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own
     from ray import serve
     from ray.serve.handle import DeploymentHandle
 
-    from mien_orchestrator.cluster.app import Worker
     from mien_orchestrator.cluster.backend import ServeWorkers
+    from mien_workers.deployment import ModelChoice, Worker, WorkerOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -30,11 +29,10 @@ SIZE = ENTRY.spec.crop.size
 
 @pytest.fixture(scope="module")
 def handles() -> dict[Task, DeploymentHandle[bytes]]:
-    settings = Settings.load().model_dump(mode="json")
     tasks: tuple[Task, ...] = ("age", "gender")
     made: dict[Task, DeploymentHandle[bytes]] = {
         task: serve.run(
-            serve.deployment(Worker, name=task).bind(settings, task),
+            serve.deployment(Worker, name=task).bind(WorkerOptions(task, (), ENTRY.spec.crop, ModelChoice())),
             name=task,
             route_prefix=f"/{task}",
             _local_testing_mode=True,

@@ -28,6 +28,8 @@ AGED = (
     "c.png,70,female,,train",
 )
 
+ROOT = Path(__file__).parents[2]
+
 
 def _run(*options: object) -> Result:
     app = typer.Typer()
@@ -185,7 +187,7 @@ def test_the_data_is_never_written_over(make_zip: ZipMaker) -> None:
 
 
 def test_the_command_runs_as_a_script_and_fails_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, str(evaluate.__file__), "--task", "age", "--data", "none.zip"]
+    command = [sys.executable, str(ROOT / "models" / "training" / "evaluate.py"), "--task", "age", "--data", "none.zip"]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert told.returncode == 1

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from mien_models.spec import EMOTIONS
 from mien_training import prepare
-from mien_training.faces.dataset import load
+from mien_training.faces.dataset import DatasetError, load
 
 RUNNER = CliRunner()
 
@@ -46,7 +46,7 @@ def test_fer2013_with_its_votes(tmp_path: Path) -> None:
     assert faces.majority[3] == -1
     assert faces.images[:, 0, 0, 0].tolist() == [10, 10, 90, 70]
     assert len(load(tmp_path / "fer.zip", split="val", size=48)) == 1
-    with pytest.raises(ValueError, match="no rows"):  # both training rows show the same face with different labels
+    with pytest.raises(DatasetError, match="no rows"):  # both training rows show the same face with different labels
         load(tmp_path / "fer.zip", split="train", size=48, usable=True)
 
 

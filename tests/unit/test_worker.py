@@ -14,7 +14,8 @@ from mien.errors import ModelError, SettingsError
 from mien.v1 import task_service_pb2 as pb
 from mien_models.registry import Registry
 from mien_models.runtimes import load
-from mien_orchestrator.cluster.app import Worker
+from mien_models.spec import Task
+from mien_workers.deployment import ModelChoice, Worker, WorkerOptions
 from mien_workers.tensors import from_message, to_message
 from mien_workers.worker import TaskWorker
 
@@ -79,6 +80,10 @@ def test_a_request_that_waited_longer_than_its_budget_is_not_computed(worker: Ta
         worker.predict(request, arrived=time.monotonic() - 1)
 
 
+def replica(task: Task, *folders: Path) -> Worker:
+    return Worker(WorkerOptions(task, folders, Registry().for_task(task).spec.crop, ModelChoice()))
+
+
 def answer(worker: Worker) -> str:
     """Return the name of the model that answers."""
     size = Registry().get("mien-age-gender").spec.crop.size
@@ -89,7 +94,7 @@ def answer(worker: Worker) -> str:
 
 def test_a_replica_changes_over_to_another_model(tmp_path: Path) -> None:
     copy_model("mien-age-gender", "next", tmp_path)
-    worker = Worker({"model_folders": [str(tmp_path)]}, "gender")
+    worker = replica("gender", tmp_path)
     asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
     assert answer(worker) == "mien-age-gender"
     asyncio.run(worker.reconfigure({"model": "next"}))
@@ -106,7 +111,7 @@ def test_a_replica_changes_over_to_another_model(tmp_path: Path) -> None:
     ids=["unknown", "task", "field"],
 )
 def test_a_replica_goes_on_with_its_model_where_the_next_cannot_be_had(change: dict[str, str], said: str) -> None:
-    worker = Worker({}, "gender")
+    worker = replica("gender")
     with pytest.raises((ModelError, SettingsError), match=re.escape(said)):
         asyncio.run(worker.reconfigure(change))
     asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
@@ -116,7 +121,7 @@ def test_a_replica_goes_on_with_its_model_where_the_next_cannot_be_had(change: d
 
 def test_a_model_that_takes_other_crops_is_refused() -> None:
     with pytest.raises(ModelError, match="takes other crops than the orchestrators cut"):
-        asyncio.run(Worker({}, "emotion").reconfigure({"model": "mini-xception-emotion"}))
+        asyncio.run(replica("emotion").reconfigure({"model": "mini-xception-emotion"}))
 
 
 def copy_model(name: str, new: str, folder: Path) -> None:

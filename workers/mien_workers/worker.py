@@ -9,7 +9,7 @@ from mien.v1 import task_service_pb2 as pb
 from mien_models.errors import CropError
 from mien_models.registry import Entry
 from mien_models.runtimes import Model
-from mien_orchestrator.pipeline.response import model_info
+from mien_workers.model_info import model_info
 from mien_workers.tensors import from_message, to_message
 
 

@@ -62,12 +62,11 @@ def main(
         entry, tasks = _choose(model, task)
         faces, crops = read(data, split, entry, scale)
         answers = predict(entry, tasks, crops)
-        plain = {
+        plain: dict[str, metrics.Figures] = {
             name: measure([name], told, faces)[name]
             for name, told in uncalibrated.answers(entry, tasks, answers, crops).items()
         }
-        measured: dict[str, metrics.Figures] = dict(measure(tasks, answers, faces).items())
-        figures = uncalibrated.compared(measured, plain)
+        figures = uncalibrated.compared(measure(tasks, answers, faces), plain)
         result = {
             **provenance.of_model(entry),
             "tasks": tasks,

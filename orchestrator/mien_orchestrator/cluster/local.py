@@ -10,7 +10,7 @@ from types import FrameType
 
 from mien.errors import ServerUnavailableError
 from mien_orchestrator.build import make_detector, make_registry, served_models
-from mien_orchestrator.commands import health
+from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.tokens import TokenFile
 from mien_orchestrator.settings import Settings
@@ -132,7 +132,7 @@ class Cluster:
 
     def _check_health(self) -> None:
         try:
-            health.check(self.address, timeout=_HEALTH_SECONDS)
+            health_probe.check(self.address, timeout=_HEALTH_SECONDS)
         except ServerUnavailableError as error:
             raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 

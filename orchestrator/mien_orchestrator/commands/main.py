@@ -79,7 +79,7 @@ def health(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3,
 ) -> None:
     """Ask a server whether it serves: ends with status 0 if it does, with 1 if not."""
-    from mien_orchestrator.commands.health import check
+    from mien_orchestrator.edge.health_probe import check
 
     try:
         check(server, service=service, timeout=timeout)

@@ -5,13 +5,13 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator import request_context
+from mien_orchestrator.telemetry.observer import End, Observer
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -20,27 +20,6 @@ _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 _AT_DEADLINE = 0.05
 """Seconds before its deadline from which a call that ends unanswered is taken for late, not for cancelled."""
-
-
-@dataclass(slots=True)
-class End:
-    """How a call ended."""
-
-    code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
-    seconds: float = 0
-    """From its arrival to its end."""
-    reply: pb.AnalyzeResponse | None = None
-    """What an analysis answered; None for other calls and for errors."""
-
-
-class Observer(Protocol):
-    """Is told of every call, on the server's event loop; must be quick, and must not raise."""
-
-    def began(self, made: request_context.Call) -> None:
-        """Take note that a call has arrived."""
-
-    def ended(self, made: request_context.Call, end: End) -> None:
-        """Take note of how it ended."""
 
 
 class ObserveInterceptor(grpc.aio.ServerInterceptor):

@@ -20,8 +20,9 @@ from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Backend, Prediction
 from mien_orchestrator.pipeline.face_stage import Seen, Sight
-from mien_orchestrator.pipeline.response import Outcome, merge, model_info
+from mien_orchestrator.pipeline.response import Outcome, merge
 from mien_orchestrator.pipeline.timing import Stopwatch, consecutive
+from mien_workers.model_info import model_info
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from mien.v1 import face_service_pb2 as pb
 from mien_models.faces import Faces
 from mien_models.mood import mood
 from mien_models.quality import Quality
-from mien_models.registry import DEFAULTS, Entry
-from mien_models.spec import EmotionHead, Task
+from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Prediction
 from mien_orchestrator.pipeline.face_stage import Seen
 from mien_orchestrator.pipeline.timing import Stopwatch, critical_path
@@ -59,27 +58,6 @@ def merge(
     total = face_pb2.Span(name="total", elapsed_ms=watch.now_ms(), children=steps)
     reply.timing.CopyFrom(face_pb2.Timing(total=total, critical_path=critical_path(steps)))
     return reply
-
-
-def model_info(entry: Entry) -> face_pb2.ModelInfo:
-    """Describe a model."""
-    spec = entry.spec
-    return face_pb2.ModelInfo(
-        name=spec.name,
-        version=spec.version,
-        digest=entry.digest,
-        tasks=list(spec.heads),
-        labels=_emotion_labels(entry),
-        summary=spec.summary,
-        is_default=spec.name in DEFAULTS.values(),
-        parameters=spec.parameters,
-    )
-
-
-def _emotion_labels(entry: Entry) -> tuple[str, ...]:
-    """Return the labels of a model's emotion head; empty where it has none."""
-    head = entry.spec.heads.get("emotion")
-    return head.labels if isinstance(head, EmotionHead) else ()
 
 
 def _faces(faces: Faces, quality: Quality, width: int, height: int) -> list[face_pb2.Face]:

@@ -9,9 +9,9 @@ from mien_models.registry import Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
 from mien_orchestrator.pipeline.ensemble import Ensemble
-from mien_orchestrator.pipeline.response import model_info
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
+from mien_workers.model_info import model_info
 
 _LONGEST_NAME = 80
 

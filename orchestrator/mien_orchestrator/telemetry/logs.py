@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import grpc
 
 from mien_orchestrator import request_context
-from mien_orchestrator.edge.interceptors import End
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.telemetry.observer import End
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from mien.errors import ServerUnavailableError
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
-from mien_orchestrator.edge.interceptors import End
 from mien_orchestrator.pipeline.backend import Call, Prediction
 from mien_orchestrator.request_context import Call as IncomingCall
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.telemetry.observer import End
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
-from mien_orchestrator.edge.interceptors import End
 from mien_orchestrator.request_context import Call
 from mien_orchestrator.telemetry.metrics import task_spans
+from mien_orchestrator.telemetry.observer import End
 
 _SERVERS_FAULT = {
     grpc.StatusCode.UNKNOWN,

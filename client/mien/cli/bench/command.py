@@ -16,9 +16,9 @@ from mien.cli.sources import find
 from mien.client import DEFAULT_TIMEOUT
 from mien.errors import MienError
 from mien.request import analyze_request
-from mien.transport.base import async_embedded
 from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine
+from mien.transport.local import async_embedded
 from mien.v1 import face_service_pb2 as pb
 
 

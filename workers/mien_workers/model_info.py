@@ -1,0 +1,26 @@
+"""A registry entry as the message that replies carry."""
+
+from mien.v1 import face_pb2
+from mien_models.registry import DEFAULTS, Entry
+from mien_models.spec import EmotionHead
+
+
+def model_info(entry: Entry) -> face_pb2.ModelInfo:
+    """Return a model's name, version, digest and tasks as a message."""
+    spec = entry.spec
+    return face_pb2.ModelInfo(
+        name=spec.name,
+        version=spec.version,
+        digest=entry.digest,
+        tasks=list(spec.heads),
+        labels=_emotion_labels(entry),
+        summary=spec.summary,
+        is_default=spec.name in DEFAULTS.values(),
+        parameters=spec.parameters,
+    )
+
+
+def _emotion_labels(entry: Entry) -> tuple[str, ...]:
+    """Return the labels of a model's emotion head; empty where it has none."""
+    head = entry.spec.heads.get("emotion")
+    return head.labels if isinstance(head, EmotionHead) else ()
