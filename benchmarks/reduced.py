@@ -10,7 +10,6 @@ the scene is a telephone's, the fine detail is not.
 import io
 import json
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import Model, load
 from mien_orchestrator.build import make_detector
-from mien_orchestrator.pipeline.face_stage import FINENESS, Seen, Sight
-from mien_orchestrator.pipeline.timing import Stopwatch
+from mien_orchestrator.pipeline.face_stage import FINENESS, FaceStage, PreparedFaces
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.settings import Settings
 
 _SUFFIXES = {".jpg", ".jpeg"}
@@ -41,7 +40,7 @@ _SAME_YEARS = 2.0
 class View:
     """What was said of one photograph."""
 
-    seen: Seen
+    seen: PreparedFaces
     answers: dict[str, NDArray[np.float32]]
     cpu_ms: float
     """CPU time of decode, detect and cut."""
@@ -79,8 +78,8 @@ def main(
     print(json.dumps(document, indent=2))
 
 
-def _sight(settings: Settings, enough: int | None) -> Sight:
-    return Sight(
+def _sight(settings: Settings, enough: int | None) -> FaceStage:
+    return FaceStage(
         detector=make_detector(settings),
         limits=ImageLimits(),
         max_faces=settings.max_faces,
@@ -107,10 +106,10 @@ def _saved_again(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _view(sight: Sight, models: list[Model], data: bytes) -> View:
+def _view(stage: FaceStage, models: list[Model], data: bytes) -> View:
     specs = {model.entry.spec.crop for model in models}
     started = time.thread_time()
-    seen = sight.see(data, specs, 0, threading.Event(), Stopwatch(), [])
+    seen = stage.run(data, specs, 0, RequestContext("/benchmark", "benchmark"))
     cpu_ms = (time.thread_time() - started) * 1e3
     answers: dict[str, NDArray[np.float32]] = {}
     if len(seen.quality.answerable):

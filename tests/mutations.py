@@ -23,6 +23,7 @@ from mien.v1 import face_service_pb2 as pb
 from mien_models.decode import FORMATS
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.settings import Settings
+from tests.backends import within
 from tests.photographs import EXAMPLE, encoded
 
 MAX_PIXELS = 4_000_000
@@ -105,12 +106,12 @@ async def outcomes(files: list[bytes], seed: int, count: int, last: Path) -> tup
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, "embedded")
         for file in files:  # whole ones first, so that what grows afterwards is the spoiled ones'
-            await _outcome(service.analyze(pb.AnalyzeRequest(image=file), 60))
+            await _outcome(service.analyze(pb.AnalyzeRequest(image=file), within(60)))
         before = _peak_mib()
         for _ in range(count):
             data = mutated(files, chance)
             last.write_bytes(data)  # noqa: ASYNC240  # nothing else is under way
-            found[await _outcome(service.analyze(pb.AnalyzeRequest(image=data), 60))] += 1
+            found[await _outcome(service.analyze(pb.AnalyzeRequest(image=data), within(60)))] += 1
         return found, _peak_mib() - before
 
 

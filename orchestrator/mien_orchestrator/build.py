@@ -11,9 +11,9 @@ from mien_models.registry import Entry, Registry
 from mien_models.runtimes import Model, load
 from mien_models.spec import Task
 from mien_models.store import ModelStore
-from mien_orchestrator.pipeline.backend import Backend, Call, InlineModels
+from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
 from mien_orchestrator.pipeline.ensemble import Ensemble
-from mien_orchestrator.pipeline.face_stage import FINENESS, Sight
+from mien_orchestrator.pipeline.face_stage import FINENESS, FaceStage
 from mien_orchestrator.pipeline.fanout import Fanout, shared
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.pipeline.task_health import TaskHealth
@@ -59,10 +59,10 @@ def make_detector(settings: Settings) -> Detector:
     )
 
 
-def make_sight(settings: Settings) -> Sight:
-    """Return what sees the faces in a photograph; raises `DetectorError`."""
+def make_face_stage(settings: Settings) -> FaceStage:
+    """Return the face stage of the settings; raises `DetectorError`."""
     reduced = settings.reduced_decoding and not settings.detector_tiles  # which want all pixels
-    return Sight(
+    return FaceStage(
         detector=make_detector(settings),
         limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
         max_faces=settings.max_faces,
@@ -77,11 +77,11 @@ def make_service(
     """Return the service of one process over a backend; `health` is what the backend keeps up to date, if it does."""
     registry = make_registry(settings)
     ensemble = Ensemble(
-        sight=make_sight(settings),
+        face_stage=make_face_stage(settings),
         backend=backend,
         models=served_models(settings, registry),
         executor=executor,
-        margin=settings.reply_margin_s,
+        headroom_s=settings.reply_margin_s,
     )
     return FaceAnalysis(ensemble, registry, settings, shape, health or TaskHealth())
 
@@ -96,7 +96,7 @@ def make_inline_backend(
         task, choice = tasks[0], settings.served[tasks[0]]
         model = load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
         models |= dict.fromkeys(tasks, model)
-    call: Call = InlineModels(models, executor).call
+    call: ModelCall = InlineModels(models, executor).call
     if metrics:
         call = metrics.metered(call)
     return Fanout(entries, settings, call, lambda tasks: settings.cpu_threads, health or TaskHealth())

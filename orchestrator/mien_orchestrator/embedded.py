@@ -8,8 +8,11 @@ from concurrent.futures import Future, wait
 from mien.errors import DetectorError, InvalidRequestError, MienError, ModelError, SettingsError, closed
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
+from mien_orchestrator.pipeline.request_context import begin
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+
+_ANALYZE = "/mien.v1.FaceAnalysisService/Analyze"
 
 
 class _Local:
@@ -53,7 +56,7 @@ class EmbeddedEngine:
     def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
         """Analyze one image."""
         with self._lock:
-            call = self._local.check().analyze(request, timeout)
+            call = self._local.check().analyze(request, begin(_ANALYZE, timeout=timeout))
             future = asyncio.run_coroutine_threadsafe(call, self._loop)
             self._in_flight.add(future)
         try:
@@ -95,7 +98,7 @@ class AsyncEmbeddedEngine:
 
     async def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
         """Analyze one image."""
-        task = asyncio.create_task(self._local.check().analyze(request, timeout))
+        task = asyncio.create_task(self._local.check().analyze(request, begin(_ANALYZE, timeout=timeout)))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
         return await task

@@ -35,7 +35,7 @@ def test_a_closed_loop_measures_a_server(single: str) -> None:
     latency = result["latency_ms"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["p99"] <= latency["max"]
     assert result["timing"]["mean_ms"] <= latency["mean"]
-    assert {"decode", "detect", "cut", "tasks", "merge"} <= {step["name"] for step in result["timing"]["children"]}
+    assert {"decode", "detect", "crop", "tasks", "merge"} <= {step["name"] for step in result["timing"]["children"]}
 
 
 def test_an_open_loop_keeps_its_rate_and_can_be_repeated(single: str) -> None:

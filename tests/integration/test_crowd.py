@@ -12,6 +12,7 @@ from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from tests.backends import within
 from tests.photographs import EXAMPLE, distinct, numbers
 from tests.servers import Running
 
@@ -47,8 +48,8 @@ async def test_of_a_thousand_calls_at_once_none_gets_anothers_answer() -> None:
     settings = Settings.load(max_concurrent_requests=CROWD)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, "embedded")
-        alone = [await service.analyze(request, 60) for request in requests]
-        together = await asyncio.gather(*(service.analyze(request, 600) for request in requests))
+        alone = [await service.analyze(request, within(60)) for request in requests]
+        together = await asyncio.gather(*(service.analyze(request, within(600)) for request in requests))
     assert_own(together, alone)
 
 
@@ -85,7 +86,7 @@ async def test_a_bad_photograph_in_a_crowd_fails_alone(service: FaceAnalysis) ->
     images = distinct(24, seed=2)
     images[5::8] = [b"", b"no image", images[0][:900]]
     outcomes = await asyncio.gather(
-        *(service.analyze(pb.AnalyzeRequest(image=image), 60) for image in images), return_exceptions=True
+        *(service.analyze(pb.AnalyzeRequest(image=image), within(60)) for image in images), return_exceptions=True
     )
     failed = {place: outcome for place, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)}
     assert sorted(failed) == [5, 13, 21]

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,6 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
-from numpy.typing import NDArray
 from PIL import Image
 
 import mien
@@ -28,7 +27,8 @@ from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
 from mien_orchestrator.edge.tokens import token_line
-from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.servers import Running
@@ -136,10 +136,10 @@ class HeldBackend:
         self._inner = inner
         self.started, self.go = threading.Event(), threading.Event()
 
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+    async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
         self.started.set()
         await asyncio.to_thread(self.go.wait, 30)
-        return await self._inner.predict(task, crops, budget)
+        return await self._inner.predict(crops, context)
 
 
 def test_draining_is_told_first_and_calls_in_flight_end_well(running: Running) -> None:

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,27 +21,27 @@ import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
-from mien_orchestrator.build import make_executor, make_inline_backend, make_service
-from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.build import make_executor, make_service
+from mien_orchestrator.pipeline.backend import ModelCall, Prediction
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import make_metrics
+from tests.backends import fanout
 from tests.servers import Running, run_server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 ANALYZE = {"grpc_service": "mien.v1.FaceAnalysisService", "grpc_method": "Analyze", "grpc_type": "UNARY"}
 
 
-class EmotionDown:
-    """A real backend whose emotion worker is down."""
+def emotion_down(inner: ModelCall) -> ModelCall:
+    """Return the call of real models with the emotion worker down."""
 
-    def __init__(self, inner: Backend) -> None:
-        self._inner = inner
-
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        if task == "emotion":
+    async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        if "emotion" in tasks:
             raise mien.ServerUnavailableError("the emotion worker is down")
-        return await self._inner.predict(task, crops, budget)
+        return await inner(tasks, crops, deadline)
+
+    return call
 
 
 def free_port() -> int:
@@ -63,7 +63,8 @@ def metered_server(**settings: object) -> Iterator[tuple[str, int]]:
     made = Settings.load(port=0, drain_seconds=1, metrics_port=free_port(), **settings)
     metrics = make_metrics(made)
     with make_executor(made) as seeing, make_executor(made) as computing:
-        backend = EmotionDown(make_inline_backend(made, computing, metrics=metrics))
+        assert metrics
+        backend = fanout(made, computing, lambda call: metrics.metered(emotion_down(call)))
         with run_server(make_service(made, backend, seeing, "single"), made, metrics) as address:
             yield address, made.metrics_port
 
@@ -154,7 +155,7 @@ def test_a_trace_continues_the_callers_with_a_span_for_each_task() -> None:
     assert attributes["rpc.system"].string_value == "grpc"
     assert attributes["rpc.grpc.status_code"].int_value == 0
     assert attributes["mien.request_id"].string_value == "mine-4"
-    assert spans.keys() == {call.name, "queue", "decode", "detect", "cut", "merge", "age", "gender", "emotion"}
+    assert spans.keys() == {call.name, "queue", "decode", "detect", "crop", "merge", "age", "gender", "emotion"}
     for name in ("age", "gender", "emotion"):
         span = spans[name]
         assert span.parent_span_id == call.span_id

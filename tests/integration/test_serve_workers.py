@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 import warnings
 from types import FrameType
 
@@ -52,7 +53,9 @@ async def test_either_worker_answers_for_both_tasks_and_the_less_busy_one_is_ask
     handles: dict[Task, DeploymentHandle[bytes]],
 ) -> None:
     workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
-    first, second = await asyncio.gather(*(workers.call(["age", "gender"], crops(3), 30) for _ in range(2)))
+    first, second = await asyncio.gather(
+        *(workers.call(["age", "gender"], crops(3), time.monotonic() + 30) for _ in range(2))
+    )
     assert first.answers.keys() == second.answers.keys() == {"years", "low", "high", "p_male"}
     assert all(np.array_equal(first.answers[name], second.answers[name]) for name in first.answers)
 
@@ -61,17 +64,19 @@ async def test_tasks_whose_workers_have_other_models_by_now_are_asked_apart(
     handles: dict[Task, DeploymentHandle[bytes]],
 ) -> None:
     other = Registry().get("mien-emotion")
-    together = await ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY}).call(["age", "gender"], crops(2), 30)
+    together = await ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY}).call(
+        ["age", "gender"], crops(2), time.monotonic() + 30
+    )
     workers = ServeWorkers(handles, {"age": other, "gender": other})
     for _ in range(2):
-        apart = await workers.call(["age", "gender"], crops(2), 30)
+        apart = await workers.call(["age", "gender"], crops(2), time.monotonic() + 30)
         assert all(np.array_equal(apart.answers[name], together.answers[name]) for name in together.answers)
 
 
 async def test_what_a_worker_says_is_wrong_keeps_its_kind(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
     workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
     with pytest.raises(mien.MienError, match="uint8 crops"):
-        await workers.call(["age"], np.zeros((1, 9, 9, 3), np.uint8), 30)
+        await workers.call(["age"], np.zeros((1, 9, 9, 3), np.uint8), time.monotonic() + 30)
 
 
 async def test_a_stack_becomes_a_message_once_for_both_tasks(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
@@ -84,7 +89,7 @@ async def test_a_stack_becomes_a_message_once_for_both_tasks(handles: dict[Task,
     workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
     sys.setprofile(note)
     try:
-        await workers.call(["age", "gender"], crops(2), 30)
+        await workers.call(["age", "gender"], crops(2), time.monotonic() + 30)
     finally:
         sys.setprofile(None)
     assert made == [np.uint8]

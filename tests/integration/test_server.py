@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_service
 from mien_orchestrator.pipeline.backend import Prediction
 from mien_orchestrator.settings import Settings
+from tests.backends import fanout_over
 from tests.servers import Running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
@@ -131,15 +133,15 @@ def test_many_callers_at_once_get_their_own_answers(single: str) -> None:
     assert [analysis.image.width for analysis in analyses] == [512 + 4 * step for step in range(24)]
 
 
-class SlowBackend:
-    """A backend that never answers, and tells when it was let go."""
+class Hanging:
+    """A model call that never answers; `released` is set when the last one was cancelled."""
 
     def __init__(self) -> None:
         self.waiting = 0
         self.started = threading.Event()
         self.released = threading.Event()
 
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
+    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         self.waiting += 1
         self.started.set()
         try:
@@ -153,9 +155,9 @@ class SlowBackend:
 
 def test_a_cancelled_call_stops_the_work(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
-    backend = SlowBackend()
+    backend = Hanging()
     with make_executor(settings) as executor:
-        service = make_service(settings, backend, executor, "single")
+        service = make_service(settings, fanout_over(settings, backend.call), executor, "single")
         with running(service, settings) as address, grpc.insecure_channel(address) as channel:
             call = FaceAnalysisServiceStub(channel).Analyze.future(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()))
             assert backend.started.wait(30)
@@ -166,7 +168,7 @@ def test_a_cancelled_call_stops_the_work(running: Running) -> None:
 def test_late_tasks_are_told_and_the_reply_is_in_time(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
-        service = make_service(settings, SlowBackend(), executor, "single")
+        service = make_service(settings, fanout_over(settings, Hanging().call), executor, "single")
         with running(service, settings) as address, mien.Client(address) as client:
             started = time.monotonic()
             analysis = client.analyze(EXAMPLE, timeout=4)
@@ -175,17 +177,15 @@ def test_late_tasks_are_told_and_the_reply_is_in_time(running: Running) -> None:
     assert len(analysis.faces) == 1
 
 
-class FailingBackend:
-    """A backend with a defect."""
-
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        raise ZeroDivisionError("/secret/path")
+async def defective(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+    """Fail as code with a defect does."""
+    raise ZeroDivisionError("/secret/path")
 
 
 def test_no_traceback_reaches_a_caller(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
-        service = make_service(settings, FailingBackend(), executor, "single")
+        service = make_service(settings, fanout_over(settings, defective), executor, "single")
         with running(service, settings) as address, mien.Client(address) as client:
             said = str(client.analyze(EXAMPLE).message)
             with pytest.raises(mien.ServerError) as caught:
@@ -211,9 +211,9 @@ def test_a_long_task_name_is_not_sent_back_whole(single: str) -> None:
 
 def test_more_images_at_once_than_allowed_are_refused_at_once(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0, max_concurrent_requests=1)
-    backend = SlowBackend()
+    backend = Hanging()
     with make_executor(settings) as executor:
-        service = make_service(settings, backend, executor, "single")
+        service = make_service(settings, fanout_over(settings, backend.call), executor, "single")
         with running(service, settings) as address, mien.Client(address) as client, ThreadPoolExecutor(1) as pool:
             first = pool.submit(client.analyze, EXAMPLE, timeout=3)
             assert backend.started.wait(30)

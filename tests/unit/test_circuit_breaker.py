@@ -3,7 +3,7 @@
 import pytest
 
 import mien
-from mien_orchestrator.pipeline.circuit_breaker import Breaker
+from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
 
 class Clock:
@@ -25,28 +25,28 @@ def told() -> list[bool]:
 
 
 @pytest.fixture
-def breaker(clock: Clock, told: list[bool]) -> Breaker:
-    return Breaker("emotion", failures=3, pause=5, told=told.append, clock=clock)
+def breaker(clock: Clock, told: list[bool]) -> CircuitBreaker:
+    return CircuitBreaker("emotion", failures=3, cooldown_s=5, on_change=told.append, clock=clock)
 
 
-def fail(breaker: Breaker, times: int = 1) -> None:
+def fail(breaker: CircuitBreaker, times: int = 1) -> None:
     for _ in range(times):
         breaker.failed(mien.ServerUnavailableError("down"))
 
 
-def test_failures_in_a_row_open_it_and_say_why(breaker: Breaker, told: list[bool]) -> None:
+def test_failures_in_a_row_open_it_and_say_why(breaker: CircuitBreaker, told: list[bool]) -> None:
     fail(breaker, 2)
     breaker.succeeded()
     fail(breaker, 2)
     breaker.admit()
     fail(breaker)
-    with pytest.raises(mien.ServerUnavailableError, match=r"emotion failed 3 times in a row.*try again in 5\.0 s"):
+    with pytest.raises(mien.ServerUnavailableError, match=r"emotion failed 3 times in a row.*next attempt in 5\.0 s"):
         breaker.admit()
     assert told == [True]
 
 
 def test_after_the_pause_one_request_sees_and_success_closes_it(
-    breaker: Breaker, clock: Clock, told: list[bool]
+    breaker: CircuitBreaker, clock: Clock, told: list[bool]
 ) -> None:
     fail(breaker, 3)
     clock.now += 5.1
@@ -59,7 +59,7 @@ def test_after_the_pause_one_request_sees_and_success_closes_it(
 
 
 def test_a_failed_look_leaves_it_open_and_a_lost_one_does_not_keep_it_open_for_ever(
-    breaker: Breaker, clock: Clock, told: list[bool]
+    breaker: CircuitBreaker, clock: Clock, told: list[bool]
 ) -> None:
     fail(breaker, 3)
     clock.now += 5.1
@@ -75,12 +75,12 @@ def test_a_failed_look_leaves_it_open_and_a_lost_one_does_not_keep_it_open_for_e
     assert told == [True]
 
 
-def test_what_the_callers_do_does_not_open_it(breaker: Breaker) -> None:
+def test_what_the_callers_do_does_not_open_it(breaker: CircuitBreaker) -> None:
     for _ in range(9):
         breaker.failed(mien.InvalidRequestError("wrong crops"))
         breaker.failed(mien.OverloadedError("too much"))
-        breaker.gave_no_answer(0.2)
+        breaker.abandoned(0.2)
     assert not breaker.is_open
     for _ in range(3):
-        breaker.gave_no_answer(2)
+        breaker.abandoned(2)
     assert breaker.is_open

@@ -1,7 +1,7 @@
 """The request's way, with real models and with backends that fail on purpose."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
-from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.pipeline.backend import Backend, Crops, ModelCall, Outcome, Prediction
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from tests.backends import fanout, within
 
 PHOTO = (Path(__file__).parents[2] / "examples" / "astronaut.jpg").read_bytes()
 SETTINGS = Settings.load()
@@ -39,16 +41,20 @@ def service(backend: Backend, executor: ThreadPoolExecutor) -> FaceAnalysis:
     return make_service(SETTINGS, backend, executor, "embedded")
 
 
-class FaultyBackend:
-    """A real backend of which one task misbehaves."""
+class Faulty:
+    """The call of real models, of which one task misbehaves."""
 
-    def __init__(self, inner: Backend, task: Task, fault: str) -> None:
-        self._inner, self._task, self._fault = inner, task, fault
+    def __init__(self, task: Task, fault: str) -> None:
+        self._task, self._fault = task, fault
 
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        prediction = await self._inner.predict(task, crops, budget)
-        if task != self._task:
-            return prediction
+    def wrap(self, inner: ModelCall) -> ModelCall:
+        async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+            prediction = await inner(tasks, crops, deadline)
+            return await self._spoil(prediction) if self._task in tasks else prediction
+
+        return call
+
+    async def _spoil(self, prediction: Prediction) -> Prediction:
         match self._fault:
             case "raises":
                 raise RuntimeError("/secret/path: division by zero")
@@ -68,7 +74,7 @@ def request(**fields: object) -> pb.AnalyzeRequest:
 
 
 async def test_a_photograph_gets_a_whole_reply(service: FaceAnalysis) -> None:
-    reply = await service.analyze(request(), 30)
+    reply = await service.analyze(request(), within(30))
     (face,) = reply.faces
     assert (reply.image.width, reply.image.height, reply.image.format) == (512, 512, "JPEG")
     assert face.gender.value == "female"
@@ -83,7 +89,7 @@ async def test_a_photograph_gets_a_whole_reply(service: FaceAnalysis) -> None:
 
 
 async def test_only_the_tasks_asked_for_are_run(service: FaceAnalysis) -> None:
-    reply = await service.analyze(request(tasks=["gender", "gender"]), 30)
+    reply = await service.analyze(request(tasks=["gender", "gender"]), within(30))
     assert [task.task for task in reply.tasks] == ["gender"]
     (face,) = reply.faces
     assert face.HasField("gender")
@@ -99,9 +105,9 @@ class CountingBackend:
         self._inner = inner
         self.crops: dict[Task, int] = {}
 
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        self.crops[task] = len(crops)
-        return await self._inner.predict(task, crops, budget)
+    async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
+        self.crops |= {task: len(stack) for task, stack in crops.items()}
+        return await self._inner.predict(crops, context)
 
 
 def three_faces() -> bytes:
@@ -121,13 +127,13 @@ async def test_faces_that_are_too_poor_get_no_answers_and_the_others_keep_theirs
 ) -> None:
     photo = pb.AnalyzeRequest(image=three_faces())
     everything = Settings.load(min_face=0, min_sharpness=0, detector="haar", detector_long_side=2000)
-    lenient = await make_service(everything, backend, executor, "embedded").analyze(photo, 30)
+    lenient = await make_service(everything, backend, executor, "embedded").analyze(photo, within(30))
     sizes = [face.quality.size_px for face in lenient.faces]
     strict = Settings.load(
         min_face=(sizes[1] + sizes[2]) / 2, min_sharpness=0.12, detector="haar", detector_long_side=2000
     )
     counting = CountingBackend(backend)
-    reply = await make_service(strict, counting, executor, "embedded").analyze(photo, 30)
+    reply = await make_service(strict, counting, executor, "embedded").analyze(photo, within(30))
     reasons = face_pb2.Quality
     assert [list(face.quality.abstained) for face in reply.faces] == [
         [reasons.FACE_TOO_BLURRED],
@@ -150,7 +156,7 @@ async def test_a_photograph_whose_faces_are_all_too_poor_is_no_error(
 ) -> None:
     counting = CountingBackend(backend)
     service = make_service(Settings.load(min_face=5000), counting, executor, "embedded")
-    reply = await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), 30)
+    reply = await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), within(30))
     (face,) = mien.Analysis.from_message(reply).faces
     assert face.abstained == ("FACE_TOO_SMALL",)
     assert (face.age, face.gender, face.emotion, face.mood) == (None,) * 4
@@ -160,20 +166,20 @@ async def test_a_photograph_whose_faces_are_all_too_poor_is_no_error(
 
 async def test_no_face_is_no_error(service: FaceAnalysis) -> None:
     blank = mien.request.image_bytes(np.full((80, 120, 3), 90, np.uint8))
-    reply = await service.analyze(pb.AnalyzeRequest(image=blank), 30)
+    reply = await service.analyze(pb.AnalyzeRequest(image=blank), within(30))
     assert len(reply.faces) == 0
     assert [task.status.code for task in reply.tasks] == [0, 0, 0]
 
 
 async def test_an_unknown_task_is_refused_with_the_known_ones(service: FaceAnalysis) -> None:
     with pytest.raises(mien.InvalidRequestError, match="unknown task 'nose'; this server has: age, gender, emotion"):
-        await service.analyze(request(tasks=["nose"]), 30)
+        await service.analyze(request(tasks=["nose"]), within(30))
 
 
 @pytest.mark.parametrize(("image", "reason"), [(b"", "IMAGE_EMPTY"), (b"text", "IMAGE_UNDECODABLE")])
 async def test_a_bad_image_is_an_error_with_a_reason(service: FaceAnalysis, image: bytes, reason: str) -> None:
     with pytest.raises(mien.ImageError) as caught:
-        await service.analyze(pb.AnalyzeRequest(image=image), 30)
+        await service.analyze(pb.AnalyzeRequest(image=image), within(30))
     assert caught.value.reason == reason
 
 
@@ -187,11 +193,11 @@ async def test_a_bad_image_is_an_error_with_a_reason(service: FaceAnalysis, imag
         ("short", "INTERNAL"),
     ],
 )
-async def test_a_failing_task_is_told_and_the_others_answer(
-    backend: Backend, executor: ThreadPoolExecutor, fault: str, code: str
+async def test_a_failing_task_has_a_status_and_the_others_answer(
+    executor: ThreadPoolExecutor, fault: str, code: str
 ) -> None:
-    service = make_service(SETTINGS, FaultyBackend(backend, "emotion", fault), executor, "embedded")
-    analysis = mien.Analysis.from_message(await service.analyze(request(), 3))
+    service = make_service(SETTINGS, fanout(SETTINGS, executor, Faulty("emotion", fault).wrap), executor, "embedded")
+    analysis = mien.Analysis.from_message(await service.analyze(request(), within(3)))
     assert {task.task: task.code for task in analysis.tasks} == {"age": "OK", "gender": "OK", "emotion": code}
     (face,) = analysis.faces
     assert face.age is not None
@@ -203,22 +209,22 @@ async def test_a_failing_task_is_told_and_the_others_answer(
     assert "/secret" not in failed.message
 
 
-async def test_all_or_nothing_fails_with_the_tasks_error(backend: Backend, executor: ThreadPoolExecutor) -> None:
-    service = make_service(SETTINGS, FaultyBackend(backend, "age", "down"), executor, "embedded")
+async def test_all_or_nothing_fails_with_the_tasks_error(executor: ThreadPoolExecutor) -> None:
+    service = make_service(SETTINGS, fanout(SETTINGS, executor, Faulty("age", "down").wrap), executor, "embedded")
     with pytest.raises(mien.ServerUnavailableError):
-        await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), 30)
+        await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), within(30))
 
 
 async def test_no_time_at_all_is_a_deadline_error(service: FaceAnalysis) -> None:
     with pytest.raises(mien.DeadlineExceededError):
-        await service.analyze(request(), 0.001)
+        await service.analyze(request(), within(0.001))
 
 
 async def test_the_timing_tree_adds_up(service: FaceAnalysis) -> None:
-    reply = await service.analyze(request(), 30)
+    reply = await service.analyze(request(), within(30))
     total = reply.timing.total
     steps = {span.name: span for span in total.children}
-    assert list(steps)[-5:] == ["decode", "detect", "cut", "tasks", "merge"]
+    assert list(steps)[-5:] == ["decode", "detect", "crop", "tasks", "merge"]
     assert sum(span.elapsed_ms for span in total.children) <= total.elapsed_ms
     tasks = steps["tasks"]
     assert {span.name for span in tasks.children} == {"age", "gender", "emotion"}
@@ -227,7 +233,7 @@ async def test_the_timing_tree_adds_up(service: FaceAnalysis) -> None:
         assert {part.name for part in task.children} <= {"queue", "compute", "transport"}
         assert sum(part.elapsed_ms for part in task.children) <= task.elapsed_ms + 0.01
     last = max(tasks.children, key=lambda span: span.start_ms + span.elapsed_ms)
-    assert list(reply.timing.critical_path)[-5:] == ["decode", "detect", "cut", last.name, "merge"]
+    assert list(reply.timing.critical_path)[-5:] == ["decode", "detect", "crop", last.name, "merge"]
 
 
 def inside(inner: face_pb2.Span, outer: face_pb2.Span) -> bool:
@@ -243,7 +249,7 @@ async def test_concurrent_requests_keep_their_own_answers(service: FaceAnalysis)
     pixels = np.asarray(mien.draw(PHOTO, mien.Analysis.from_message(pb.AnalyzeResponse())))
     padded = [np.pad(pixels, ((0, 0), (8 * step, 0), (0, 0)), "edge") for step in range(12)]
     images = [mien.request.image_bytes(picture) for picture in padded]
-    replies = await asyncio.gather(*(service.analyze(pb.AnalyzeRequest(image=image), 60) for image in images))
+    replies = await asyncio.gather(*(service.analyze(pb.AnalyzeRequest(image=image), within(60)) for image in images))
     for step, reply in enumerate(replies):
         assert reply.image.width == 512 + 8 * step
         assert max(found.box.x for found in reply.faces) == pytest.approx(face.box.x + 8 * step, abs=12)

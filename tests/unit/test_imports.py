@@ -36,7 +36,7 @@ LAYERS = [
     ["edge"],
     ["telemetry"],
     ["pipeline"],
-    ["settings", "request_context", "file_watch"],
+    ["settings", "file_watch"],
 ]
 """The orchestrator's packages, from top to bottom: an import goes down or stays inside its package."""
 

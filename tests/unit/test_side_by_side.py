@@ -19,10 +19,11 @@ from mien.v1 import face_service_pb2 as pb
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import load
 from mien_models.spec import Task
-from mien_orchestrator.build import make_executor, make_inline_backend, make_inline_service, make_service
-from mien_orchestrator.pipeline.backend import Backend, Prediction
+from mien_orchestrator.build import make_executor, make_inline_service, make_service
+from mien_orchestrator.pipeline.backend import ModelCall, Prediction
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
+from tests.backends import fanout, within
 from tests.photographs import EXAMPLE, encoded
 
 SETTINGS = Settings.load(cpu_threads=2)
@@ -34,27 +35,25 @@ def service() -> Iterator[FaceAnalysis]:
         yield make_inline_service(SETTINGS, seeing, computing, "embedded")
 
 
-class Together:
-    """A real backend that answers no task before all of them were asked for."""
-
-    def __init__(self, inner: Backend) -> None:
-        self._inner = inner
-        self._all = asyncio.Barrier(len(TASKS))
-
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        await self._all.wait()
-        return await self._inner.predict(task, crops, budget)
-
-
 async def test_no_task_waits_for_another() -> None:
+    """No model answers before all of them were called."""
+    together = asyncio.Barrier(len({Registry().for_task(task).spec.name for task in TASKS}))
+
+    def wrap(inner: ModelCall) -> ModelCall:
+        async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+            await together.wait()
+            return await inner(tasks, crops, deadline)
+
+        return call
+
     with make_executor(SETTINGS) as seeing, make_executor(SETTINGS) as computing:
-        backend = Together(make_inline_backend(SETTINGS, computing))
-        reply = await make_service(SETTINGS, backend, seeing, "embedded").analyze(request(EXAMPLE.read_bytes()), 30)
+        service = make_service(SETTINGS, fanout(SETTINGS, computing, wrap), seeing, "embedded")
+        reply = await service.analyze(request(EXAMPLE.read_bytes()), within(30))
     assert [task.status.code for task in reply.tasks] == [0, 0, 0]
 
 
 async def test_tasks_take_no_longer_than_the_whole_and_the_fan_out_less_than_their_sum(service: FaceAnalysis) -> None:
-    total = (await service.analyze(request(EXAMPLE.read_bytes()), 30)).timing.total
+    total = (await service.analyze(request(EXAMPLE.read_bytes()), within(30))).timing.total
     fan_out = next(step for step in total.children if step.name == "tasks")
     times = [task.elapsed_ms for task in fan_out.children]
     assert len(times) == 3
@@ -78,7 +77,7 @@ async def test_the_loop_goes_on_while_a_large_photograph_is_decoded_and_searched
 
     turning = asyncio.create_task(turn())
     began = time.perf_counter()
-    reply = await service.analyze(request(data), 60)
+    reply = await service.analyze(request(data), within(60))
     turning.cancel()
     steps = {step.name: step for step in reply.timing.total.children}
     for name in ("decode", "detect"):
@@ -115,7 +114,7 @@ def test_a_loaded_model_has_run_before_anybody_asks() -> None:
 
 async def test_a_reply_is_built_once_and_what_all_replies_share_before_them(service: FaceAnalysis) -> None:
     with noting_calls() as called:
-        reply = await service.analyze(request(EXAMPLE.read_bytes()), 30)
+        reply = await service.analyze(request(EXAMPLE.read_bytes()), within(30))
     assert all(task.model.digest for task in reply.tasks)
     assert called["merge"] == 1
     assert called["model_info"] == 0

@@ -35,11 +35,11 @@ class ServeWorkers:
         self._apart: set[Task] = set()
         """Tasks whose workers have a model of their own by now, and answer for nobody else."""
 
-    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
-        """Call the model of the tasks; see `Call`."""
+    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        """Call the model of the tasks; see `ModelCall`."""
         if self._apart.isdisjoint(tasks):
             try:
-                prediction = await self._ask(tasks, crops, budget)
+                prediction = await self._ask(tasks, crops, deadline)
             except InvalidRequestError as error:
                 if len(tasks) == 1 or error.reason != "TASK_UNKNOWN":
                     raise
@@ -47,13 +47,13 @@ class ServeWorkers:
                 if len(tasks) == 1 or prediction.models[tasks[0]].digest == self._models[tasks[0]].digest:
                     return prediction
             self._apart.update(tasks)
-        parts = await asyncio.gather(*(self._ask([task], crops, budget) for task in tasks))
+        parts = await asyncio.gather(*(self._ask([task], crops, deadline) for task in tasks))
         slowest = max(parts, key=lambda part: part.compute_ms + part.transport_ms)
         answers = {name: values for part in parts for name, values in part.answers.items()}
         models = {task: model for part in parts for task, model in part.models.items()}
         return Prediction(answers, slowest.compute_ms, 0.0, slowest.transport_ms, models)
 
-    async def _ask(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+    async def _ask(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         """Ask once, and once more where nothing came back: inference changes nothing, so it can be repeated."""
         started = time.perf_counter()
         stack = to_message(crops)
@@ -61,7 +61,7 @@ class ServeWorkers:
         while True:
             again = last is not None
             last = asked = min(tasks, key=lambda task: (task == last, self._in_flight[task]))
-            left = budget - (time.perf_counter() - started)
+            left = deadline - time.monotonic()
             request = pb.PredictRequest(
                 task=asked,
                 more_tasks=[task for task in tasks if task != asked],

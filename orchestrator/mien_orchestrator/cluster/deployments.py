@@ -12,7 +12,7 @@ from mien_orchestrator.cluster.autoscaling import IN_FLIGHT
 from mien_orchestrator.cluster.backend import ServeWorkers
 from mien_orchestrator.cluster.replicas import Replicas
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.pipeline.backend import Call
+from mien_orchestrator.pipeline.backend import ModelCall
 from mien_orchestrator.pipeline.fanout import Fanout
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
@@ -34,7 +34,7 @@ class Orchestrator:
         models = served_models(loaded, make_registry(loaded))
         health = TaskHealth()
         replicas = Replicas(loaded.served, health)
-        call: Call = ServeWorkers(handles, models).call
+        call: ModelCall = ServeWorkers(handles, models).call
         call = metrics.metered(call) if metrics else call
         fanout = Fanout(models, loaded, call, replicas.of, health)
         self._service = make_service(loaded, fanout, self._executor, "cluster", health)

@@ -1,4 +1,4 @@
-"""Follows every call from its arrival to its end, for whoever observes: the log, metrics, traces."""
+"""Begins a request context for every call, and reports its start and end to the observers: log, metrics, traces."""
 
 import asyncio
 import inspect
@@ -10,20 +10,21 @@ from typing import Any, TypeAlias
 import grpc
 
 from mien.v1 import face_service_pb2 as pb
-from mien_orchestrator import request_context
+from mien_orchestrator.pipeline import request_context
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import End, Observer
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Rpc: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 _AT_DEADLINE = 0.05
-"""Seconds before its deadline from which a call that ends unanswered is taken for late, not for cancelled."""
+"""A call that ends unanswered with less time left than this, in seconds, counts as late, not as cancelled."""
 
 
 class ObserveInterceptor(grpc.aio.ServerInterceptor):
-    """Belongs in front of all other interceptors, so that it sees what they refuse."""
+    """Must be the first interceptor, so that it also sees the calls that the others refuse."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
@@ -33,48 +34,50 @@ class ObserveInterceptor(grpc.aio.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Begin a call, and wrap its handler."""
-        made = request_context.begin(details.method, details.invocation_metadata)
+        """Begin the call's context, and wrap its handler."""
+        context = request_context.begin(details.method, details.invocation_metadata)
         handler = await continuation(details)
         if handler is None:
             return None
         kind = next(kind for kind in _KINDS if getattr(handler, kind))
-        wrapped = self._wrap(getattr(handler, kind), made)
+        wrapped = self._wrap(getattr(handler, kind), context)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(wrapped, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
 
-    def _wrap(self, inner: Callable[[Any, Context], Any], made: request_context.Call) -> Callable[[Any, Context], Any]:
-        async def answer(request: Any, context: Context) -> Any:
-            with self._observed(made, context) as end:
-                reply = await inner(request, context)
+    def _wrap(self, inner: Callable[[Any, Rpc], Any], context: RequestContext) -> Callable[[Any, Rpc], Any]:
+        async def unary(request: Any, rpc: Rpc) -> Any:
+            with self._observed(context, rpc) as end:
+                reply = await inner(request, rpc)
                 end.reply = reply if isinstance(reply, pb.AnalyzeResponse) else None
                 return reply
 
-        async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._observed(made, context):
-                async for reply in inner(request, context):
+        async def stream(request: Any, rpc: Rpc) -> AsyncIterator[Any]:
+            with self._observed(context, rpc):
+                async for reply in inner(request, rpc):
                     yield reply
 
-        return answers if inspect.isasyncgenfunction(inner) else answer
+        return stream if inspect.isasyncgenfunction(inner) else unary
 
     @contextmanager
-    def _observed(self, made: request_context.Call, context: Context) -> Iterator[End]:
+    def _observed(self, context: RequestContext, rpc: Rpc) -> Iterator[End]:
         started, end = time.perf_counter(), End()
-        context.set_trailing_metadata(((request_context.REQUEST_ID, made.request_id),))
+        context.limit(rpc.time_remaining())
+        rpc.set_trailing_metadata(((request_context.REQUEST_ID, context.request_id),))
         for observer in self._observers:
-            observer.began(made)
+            observer.began(context)
         try:
             yield end
             end.code = grpc.StatusCode.OK
         except asyncio.CancelledError:
-            left = context.time_remaining()
+            left = rpc.time_remaining()
             late = left is not None and left < _AT_DEADLINE
             end.code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception:
-            end.code = context.code() or end.code
+            end.code = rpc.code() or end.code
             raise
         finally:
+            context.cancelled.set()
             end.seconds = time.perf_counter() - started
             for observer in self._observers:
-                observer.ended(made, end)
+                observer.ended(context, end)

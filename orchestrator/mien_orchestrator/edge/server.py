@@ -23,11 +23,12 @@ from mien.errors import (
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
 from mien_models.spec import Task
-from mien_orchestrator.edge.interceptors import Context, Handler, ObserveInterceptor
+from mien_orchestrator.edge.interceptors import Handler, ObserveInterceptor, Rpc
 from mien_orchestrator.edge.status import details_of, metadata_of
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
 from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.logs import CallLog
@@ -40,9 +41,6 @@ _LOG = logging.getLogger(__name__)
 
 SERVICE = "mien.v1.FaceAnalysisService"
 """Name of the service, in health checks too."""
-
-_LONGEST = 60.0
-"""Seconds that a request without a deadline may take."""
 
 _MESSAGE_OVERHEAD = 64 * 1024
 """Bytes that a request may be larger than its image."""
@@ -65,20 +63,21 @@ class Servicer(FaceAnalysisServiceServicer):
     def __init__(self, service: FaceAnalysis) -> None:
         self._service = service
 
-    async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
+    async def Analyze(self, request: pb.AnalyzeRequest, rpc: Rpc) -> pb.AnalyzeResponse:
         """Analyze one image within the caller's deadline."""
-        remaining = context.time_remaining()
-        return await self._service.analyze(request, _LONGEST if remaining is None else min(remaining, _LONGEST))
+        current = request_context.current()
+        assert current, "ObserveInterceptor begins a context for every call"
+        return await self._service.analyze(request, current)
 
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+    async def ListModels(self, request: pb.ListModelsRequest, rpc: Rpc) -> pb.ListModelsResponse:
         """List the models."""
         return self._service.list_models()
 
-    async def GetModelCard(self, request: pb.GetModelCardRequest, context: Context) -> pb.GetModelCardResponse:
+    async def GetModelCard(self, request: pb.GetModelCardRequest, rpc: Rpc) -> pb.GetModelCardResponse:
         """Return a model's card."""
         return self._service.model_card(request.name)
 
-    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, rpc: Rpc) -> pb.GetServerInfoResponse:
         """Say what the server is and takes."""
         return self._service.server_info()
 
@@ -99,18 +98,18 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return handler
         inner, deserialize = handler.unary_unary, handler.request_deserializer
 
-        async def guarded(request: Any, context: Context) -> Any:
+        async def guarded(request: Any, rpc: Rpc) -> Any:
             try:
                 request = _parse(deserialize, request)
-                return await inner(request, context)  # type: ignore[arg-type]  # stubs know the synchronous context only
+                return await inner(request, rpc)  # type: ignore[arg-type]  # stubs know the synchronous context only
             except MienError as error:
                 failure = error
             except Exception:
-                if context.done():
+                if rpc.done():
                     raise
                 _LOG.exception("%s failed", details.method)
                 failure = ServerError("the server failed; its log says why")
-            return await _abort(context, failure)
+            return await _abort(rpc, failure)
 
         return grpc.unary_unary_rpc_method_handler(
             guarded,
@@ -119,17 +118,17 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         )
 
 
-async def _abort(context: Context, error: MienError) -> NoReturn:
+async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
     status = rich_status(error)
     metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
-    await context.abort(_CODES[error.code], error.message, metadata)
+    await rpc.abort(_CODES[error.code], error.message, metadata)
 
 
 def refuse(error: MienError) -> "Handler":
     """Return a handler that ends any call, unary or streamed, with an error, before a message is read."""
 
-    async def refused(requests: Any, context: Context) -> None:
-        await _abort(context, error)
+    async def refused(requests: Any, rpc: Rpc) -> None:
+        await _abort(rpc, error)
 
     return grpc.stream_stream_rpc_method_handler(refused)
 
@@ -196,7 +195,7 @@ class Server:
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
             # gRPC cancels a call that was not taken up after 30 s, however long its caller would wait
-            ("grpc.server_max_unrequested_time_in_server", int(_LONGEST)),
+            ("grpc.server_max_unrequested_time_in_server", int(request_context.MAX_SECONDS)),
             *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from mien.errors import InvalidRequestError, MienError, OverloadedError
-from mien_orchestrator import request_context
+from mien_orchestrator.pipeline import request_context
 
 _DOMAIN = "mien"
 

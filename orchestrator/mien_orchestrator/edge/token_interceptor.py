@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from mien.errors import AuthenticationError, MienError
-from mien_orchestrator import request_context
 from mien_orchestrator.edge.interceptors import Handler
 from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.pipeline import request_context
 
 _OPEN = "/grpc.health.v1.Health/"
 """Methods that need no token: probes have none, and learn nothing but whether the server is ready."""

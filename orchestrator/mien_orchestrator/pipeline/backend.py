@@ -1,4 +1,4 @@
-"""The seam between the orchestrator and the models: crops in, predictions out; and what is called behind it."""
+"""The seam between the pipeline and the models: the crops of one request in, one outcome per task out."""
 
 import asyncio
 import time
@@ -10,40 +10,60 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DeadlineExceededError
+from mien.errors import DeadlineExceededError, MienError
 from mien.v1.face_pb2 import ModelInfo
 from mien_models.runtimes import Model
 from mien_models.spec import Task
+from mien_orchestrator.pipeline.request_context import RequestContext
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A task's answers for a stack of crops."""
+    """The answers of one model call, or of one request's part of it."""
 
     answers: Mapping[str, NDArray[np.float32]]
-    """By name, first axis N; see `mien_models.registry.ANSWERS`."""
+    """Arrays by name, first axis N; see `mien_models.registry.ANSWERS`."""
     compute_ms: float
     """Time inside the model."""
     queue_ms: float
-    """Time waiting for the model."""
+    """Time waiting for the model: for its batch, for a thread, in a worker's queue."""
     transport_ms: float
-    """Time on the way there and back."""
+    """Time on the wire, both ways."""
     models: Mapping[Task, ModelInfo] = field(default_factory=dict)
-    """The model that answered each task, where it may not be the settings': a worker's changes while it serves."""
+    """The model that answered each task, if it may differ from the settings': a worker can reload while it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one task of a request ended: with a prediction, or with an error."""
+
+    start_ms: float
+    """When the task began, in milliseconds from the request's arrival."""
+    elapsed_ms: float
+    prediction: Prediction | None = None
+    """One answer per crop, in the order of the crops; None if the task failed."""
+    error: MienError | None = None
+
+
+Crops: TypeAlias = Mapping[Task, NDArray[np.uint8]]
+"""(N, S, S, 3) uint8 RGB crops for each task, the same faces in the same order."""
 
 
 class Backend(Protocol):
     """Where the models run."""
 
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        """Answer one task for (N, S, S, 3) uint8 RGB crops within `budget` seconds.
+    async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
+        """Answer all tasks of one request before its deadline.
 
-        Raises `mien.MienError`, whose code becomes the task's status.
+        A failed or late task is an outcome, never an exception, and never delays the others beyond the deadline.
         """
 
 
-Call: TypeAlias = "Callable[[Sequence[Task], NDArray[np.uint8], float], Awaitable[Prediction]]"
-"""Calls one model for some of its tasks, within so many seconds; the prediction has the answers of all of them."""
+ModelCall: TypeAlias = "Callable[[Sequence[Task], NDArray[np.uint8], float], Awaitable[Prediction]]"
+"""Runs one model on (N, S, S, 3) crops for some of its tasks, before a deadline on the clock of `time.monotonic`.
+
+The prediction has the answers of all these tasks. Raises `MienError`.
+"""
 
 
 class InlineModels:
@@ -53,14 +73,19 @@ class InlineModels:
         self._models = models
         self._executor = executor
 
-    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
-        """Call the model of the tasks; see `Call`. One that waits for a thread can be cancelled, a running one not."""
+    async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        """Run the model of the tasks; see `ModelCall`. Only a call that still waits for a thread can be cancelled.
+
+        Raises:
+            DeadlineExceededError: No thread was free before the deadline.
+
+        """
         queued = time.perf_counter()
 
         def compute() -> Prediction:
+            if time.monotonic() > deadline:
+                raise DeadlineExceededError("no thread was free in time; raise the timeout or send fewer at once")
             started = time.perf_counter()
-            if started - queued > budget:
-                raise DeadlineExceededError("no thread was free in time; wait longer or send less at once")
             answers = self._models[tasks[0]].predict(crops, tasks)
             ended = time.perf_counter()
             return Prediction(answers, (ended - started) * 1e3, (started - queued) * 1e3, 0.0)

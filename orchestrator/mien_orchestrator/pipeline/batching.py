@@ -1,7 +1,7 @@
-"""Crops of waiting requests gather while a model is busy; the next call carries them all, and each gets its own back.
+"""Batching across requests: while a model is busy, crops queue; the next call carries them all.
 
-A call costs something whatever it carries, and a crop among others costs less than one alone. Nothing waits where
-nothing is in the way: a stack of crops that meets a free model leaves at once.
+A call has a fixed cost, and a crop in a batch costs less than one alone. Nothing waits for a batch to fill: crops that
+meet a free model leave at once.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,151 +23,154 @@ from mien.errors import (
 )
 from mien_models.registry import ANSWERS
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import Call, Prediction
-from mien_orchestrator.pipeline.circuit_breaker import Breaker
+from mien_orchestrator.pipeline.backend import ModelCall, Prediction
+from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
 _LOG = logging.getLogger(__name__)
 
 _NOT_THE_CROPS = (OverloadedError, ServerUnavailableError, DeadlineExceededError)
-"""Errors of the model's place, not of what it was given: a smaller call would meet them again."""
+"""Errors of the model's host, not of its input: a smaller batch would meet them again."""
 
 _ROUNDING = 0.01
-"""Seconds by which a caller's clock may be ahead of its deadline."""
-
-Answer: TypeAlias = "asyncio.Future[Prediction]"
+"""Seconds by which a caller's clock may run ahead of its deadline."""
 
 
 @dataclass(slots=True, eq=False)
-class _Stack:
-    """The crops of one request, and who waits for which task of them."""
+class _Item:
+    """The crops of one request, the tasks that it wants, and the future that gets their prediction."""
 
+    tasks: Sequence[Task]
     crops: NDArray[np.uint8]
     arrived: float
     deadline: float
-    answers: dict[Task, Answer] = field(default_factory=dict)
-
-    @property
-    def wanted(self) -> list[Task]:
-        """The tasks that somebody still waits for."""
-        return [task for task, answer in self.answers.items() if not answer.done()]
+    answer: "asyncio.Future[Prediction]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def fail(self, error: Exception) -> None:
-        """Tell all who wait; each gets an error of its own, since a raised one gathers its raiser's traceback."""
-        for task in self.wanted:
+        """Fail the request with a copy of the error: a raised exception collects the traceback of each raiser."""
+        if not self.answer.done():
             own = from_status(error.code, error.message, error.reason) if isinstance(error, MienError) else error
-            self.answers[task].set_exception(own)
+            self.answer.set_exception(own)
 
 
-class Coalescer:
-    """Joins the calls of one model; used on one event loop."""
+class Batcher:
+    """Joins requests for one model into batches. Used on one event loop."""
 
-    def __init__(self, call: Call, *, best_batch: int, slots: Callable[[], int], breaker: Breaker) -> None:
-        """Call a model with at most `best_batch` crops, or one larger stack; `slots` says how many calls at once."""
+    def __init__(self, call: ModelCall, *, best_batch: int, slots: Callable[[], int], breaker: CircuitBreaker) -> None:
+        """Create an idle batcher.
+
+        Args:
+            call: Runs the model.
+            best_batch: Most crops of one call, unless a single request has more.
+            slots: Returns how many calls may run at once; at least one always may.
+            breaker: Refuses requests while the model fails.
+
+        """
         self._call = call
         self._best_batch = best_batch
         self._slots = slots
         self._breaker = breaker
-        self._gathering: deque[_Stack] = deque()
-        self._calls: dict[asyncio.Task[None], list[_Stack]] = {}
+        self._queue: deque[_Item] = deque()
+        self._calls: dict[asyncio.Task[None], list[_Item]] = {}
 
-    async def predict(self, task: Task, crops: NDArray[np.uint8], budget: float) -> Prediction:
-        """Answer one task; see `Backend`. Tasks that come together with one and the same stack share a call.
+    async def predict(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        """Answer some tasks of the model for (N, S, S, 3) uint8 crops, before a deadline in event-loop time.
 
-        Raises what the call raises, and `ServerUnavailableError` at once while the breaker is open. Whoever is
-        cancelled leaves; a call that nobody waits for any more is cancelled.
+        A request that is cancelled leaves its batch; a call that nobody waits for any more is cancelled.
+
+        Raises:
+            ServerUnavailableError: The circuit breaker is open.
+            MienError: What the call raised.
+
         """
         self._breaker.admit()
-        loop = asyncio.get_running_loop()
-        stack = self._gathering[-1] if self._gathering else None
-        if stack is None or stack.crops is not crops or task in stack.answers:
-            stack = _Stack(crops, loop.time(), loop.time() + budget)
-            self._gathering.append(stack)
-            loop.call_soon(self._start)  # once the request's other tasks, in this turn of the loop, have come too
-        answer: Answer = loop.create_future()
-        stack.answers[task] = answer
+        item = _Item(tasks, crops, asyncio.get_running_loop().time(), deadline)
+        self._queue.append(item)
+        self._start()
         try:
-            return await answer
+            return await item.answer
         finally:
-            if not stack.wanted:
-                self._forget(stack)
+            self._forget(item)
 
-    def _forget(self, stack: _Stack) -> None:
-        if stack in self._gathering:
-            self._gathering.remove(stack)
-        for call, stacks in self._calls.items():
-            if not any(other.wanted for other in stacks):
+    def _forget(self, item: _Item) -> None:
+        if item in self._queue:
+            self._queue.remove(item)
+        for call, items in self._calls.items():
+            if all(other.answer.done() for other in items):
                 call.cancel()
 
     def _start(self) -> None:
-        while len(self._calls) < max(1, self._slots()) and (stacks := self._next()):
-            call = asyncio.create_task(self._run(stacks))
-            self._calls[call] = stacks
+        while len(self._calls) < max(1, self._slots()) and (items := self._next()):
+            call = asyncio.create_task(self._run(items))
+            self._calls[call] = items
             call.add_done_callback(self._ended)
 
     def _ended(self, call: "asyncio.Task[None]") -> None:
         del self._calls[call]
         self._start()
 
-    def _next(self) -> list[_Stack]:
-        """Take the stacks of the next call, in their order; those that are late already are told so instead."""
+    def _next(self) -> list[_Item]:
+        """Take the items of the next call from the queue, in order; late ones fail instead."""
         now = asyncio.get_running_loop().time()
-        stacks: list[_Stack] = []
+        items: list[_Item] = []
         room = self._best_batch
-        while self._gathering and (not stacks or len(self._gathering[0].crops) <= room):
-            stack = self._gathering.popleft()
-            if stack.deadline <= now:
-                stack.fail(DeadlineExceededError("the model was busy for too long; wait longer or send less at once"))
-            else:
-                stacks.append(stack)
-                room -= len(stack.crops)
-        return stacks
+        while self._queue and (not items or len(self._queue[0].crops) <= room):
+            item = self._queue.popleft()
+            if item.deadline <= now:
+                item.fail(
+                    DeadlineExceededError("the model was busy for too long; raise the timeout or send fewer at once")
+                )
+            elif not item.answer.done():
+                items.append(item)
+                room -= len(item.crops)
+        return items
 
-    async def _run(self, stacks: Sequence[_Stack]) -> None:
-        """Make one call for all; where it fails, for each half again, until the stack that spoils it is alone."""
-        stacks = [stack for stack in stacks if stack.wanted]
-        if not stacks:
+    async def _run(self, items: Sequence[_Item]) -> None:
+        """Make one call for all items; if it fails, bisect until the failing request is isolated."""
+        items = [item for item in items if not item.answer.done()]
+        if not items:
             return
         loop = asyncio.get_running_loop()
-        tasks = list(dict.fromkeys(task for stack in stacks for task in stack.wanted))
-        crops = stacks[0].crops if len(stacks) == 1 else np.concatenate([stack.crops for stack in stacks])
+        tasks = list(dict.fromkeys(task for item in items for task in item.tasks))
+        crops = items[0].crops if len(items) == 1 else np.concatenate([item.crops for item in items])
         started = loop.time()
-        deadline = max(stack.deadline for stack in stacks)
+        deadline = max(item.deadline for item in items)
         try:
-            prediction = await self._call(tasks, crops, deadline - started)
+            prediction = await self._call(tasks, crops, deadline)
             _check(prediction, tasks, len(crops))
         except asyncio.CancelledError:
-            if loop.time() > deadline - _ROUNDING:  # all gave up because they were late
-                self._breaker.gave_no_answer(loop.time() - started)
+            if loop.time() > deadline - _ROUNDING:  # everybody left because the call was late
+                self._breaker.abandoned(loop.time() - started)
             raise
         except Exception as error:
-            if len(stacks) == 1 or isinstance(error, _NOT_THE_CROPS):
+            if len(items) == 1 or isinstance(error, _NOT_THE_CROPS):
                 self._breaker.failed(error)
-                for stack in stacks:
-                    stack.fail(error)
+                for item in items:
+                    item.fail(error)
             else:
-                _LOG.warning("a call for %d requests failed and is split: %s", len(stacks), error)
-                await self._run(stacks[: len(stacks) // 2])
-                await self._run(stacks[len(stacks) // 2 :])
+                _LOG.warning("a batch of %d requests failed and is bisected: %s", len(items), error)
+                await self._run(items[: len(items) // 2])
+                await self._run(items[len(items) // 2 :])
         else:
             self._breaker.succeeded()
-            _hand_out(prediction, stacks, started)
+            _distribute(prediction, items, started)
 
 
 def _check(prediction: Prediction, tasks: Sequence[Task], count: int) -> None:
-    """Refuse answers that are not one row a crop: they would be handed to the wrong request."""
+    """Refuse answers that are not one row per crop: they would be given to the wrong request."""
     for name in (name for task in tasks for name in ANSWERS[task]):
         if name not in prediction.answers or len(prediction.answers[name]) != count:
             raise ServerError(
-                f"tasks {', '.join(tasks)}: the model's {name!r} is not one answer for each of {count} crops"
+                f"tasks {', '.join(tasks)}: the model's {name!r} does not have one row for each of {count} crops"
             )
 
 
-def _hand_out(prediction: Prediction, stacks: Sequence[_Stack], started: float) -> None:
+def _distribute(prediction: Prediction, items: Sequence[_Item], started: float) -> None:
     first = 0
-    for stack in stacks:
-        rows = slice(first, first + len(stack.crops))
+    for item in items:
+        rows = slice(first, first + len(item.crops))
         first = rows.stop
-        queue_ms = (started - stack.arrived) * 1e3 + prediction.queue_ms
-        for task in stack.wanted:
-            answers = {name: prediction.answers[name][rows] for name in ANSWERS[task]}
-            stack.answers[task].set_result(replace(prediction, answers=answers, queue_ms=queue_ms))
+        if item.answer.done():
+            continue
+        queue_ms = (started - item.arrived) * 1e3 + prediction.queue_ms
+        answers = {name: prediction.answers[name][rows] for task in item.tasks for name in ANSWERS[task]}
+        item.answer.set_result(replace(prediction, answers=answers, queue_ms=queue_ms))

@@ -1,4 +1,4 @@
-"""A model that fails again and again is left alone for a while, so that nobody waits for it in vain."""
+"""Circuit breaker: fail fast after consecutive failures of a model, and probe it again after a cool-down."""
 
 import time
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from mien.errors import InvalidRequestError, OverloadedError, ServerUnavailableError
 
 _FAIR_SECONDS = 1.0
-"""Time from which a call without an answer is the model's failure; the caller of a shorter one was in a hurry."""
+"""A call that was abandoned earlier than this says more about its caller's deadline than about the model."""
 
 
-class Breaker:
-    """Opens after so many failures in a row; then one request after each pause is let through, to see.
+class CircuitBreaker:
+    """Opens after consecutive failures; half-open, one request per cool-down is admitted as a probe.
 
-    Requests are refused at once while it is open. The first success closes it.
+    While it is open, requests are refused at once. The first success closes it.
     """
 
     def __init__(
@@ -20,53 +20,61 @@ class Breaker:
         name: str,
         *,
         failures: int,
-        pause: float,
-        told: Callable[[bool], None] = lambda is_open: None,
+        cooldown_s: float,
+        on_change: Callable[[bool], None] = lambda is_open: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`name` is what the refusal calls the model; `pause` is in seconds; `told` hears of opening and closing."""
+        """Create a closed breaker.
+
+        Args:
+            name: What error messages call the model.
+            failures: Consecutive failures that open the breaker.
+            cooldown_s: Seconds before a probe is admitted.
+            on_change: Called with True when the breaker opens, and with False when it closes.
+            clock: Seconds from any fixed point.
+
+        """
         self._name = name
-        self._most = failures
-        self._pause = pause
-        self._told = told
+        self._limit = failures
+        self._cooldown_s = cooldown_s
+        self._on_change = on_change
         self._clock = clock
         self._failures = 0
-        self._until = 0.0
+        self._probe_at = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether the model counts as failing."""
-        return self._failures >= self._most
+        """Whether requests are refused."""
+        return self._failures >= self._limit
 
     def admit(self) -> None:
-        """Let a request through; raises `ServerUnavailableError` where the model is left alone."""
+        """Admit a request; raises `ServerUnavailableError` while the breaker is open."""
         if not self.is_open:
             return
-        wait = self._until - self._clock()
+        wait = self._probe_at - self._clock()
         if wait > 0:
             raise ServerUnavailableError(
-                f"the model for {self._name} failed {self._failures} times in a row and is left alone; "
-                f"try again in {wait:.1f} s",
+                f"the model for {self._name} failed {self._failures} times in a row; next attempt in {wait:.1f} s",
                 reason="TASK_FAILING",
             )
-        self._until = self._clock() + self._pause  # this one is to see; the others wait for what comes of it
+        self._probe_at = self._clock() + self._cooldown_s  # this request is the probe
 
     def succeeded(self) -> None:
-        """Count an answer."""
+        """Record an answer."""
         was_open, self._failures = self.is_open, 0
         if was_open:
-            self._told(False)
+            self._on_change(False)
 
     def failed(self, error: Exception) -> None:
-        """Count a call that the model failed; one that was wrong itself, or was one too many, does not count."""
+        """Record a failure of the model; an invalid or refused request is not one."""
         if isinstance(error, OverloadedError | InvalidRequestError):
             return
         was_open, self._failures = self.is_open, self._failures + 1
-        self._until = self._clock() + self._pause
+        self._probe_at = self._clock() + self._cooldown_s
         if self.is_open and not was_open:
-            self._told(True)
+            self._on_change(True)
 
-    def gave_no_answer(self, seconds: float) -> None:
-        """Count a call that was given up after so many seconds."""
+    def abandoned(self, seconds: float) -> None:
+        """Record a call that was given up without an answer after `seconds`."""
         if seconds >= _FAIR_SECONDS:
             self.failed(TimeoutError())

@@ -1,6 +1,5 @@
-"""What is seen in a photograph before any task: its bytes in, faces, their quality and their crops out."""
+"""The steps before the models: image bytes in; faces, their quality and their crops out."""
 
-import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from mien_models.detectors import Detector
 from mien_models.faces import Faces
 from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.spec import CropSpec
-from mien_orchestrator.pipeline.timing import Stopwatch
+from mien_orchestrator.pipeline.request_context import RequestContext
 
 FINENESS = 2
 """How much larger than the detector's own picture a reduced photograph stays, at least.
@@ -26,23 +25,24 @@ again, one pixel narrower (`benchmarks/results/reduced.json`): a box that moves 
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen in an image, before any task."""
+class PreparedFaces:
+    """The faces of one image, ready for the models."""
 
     image: face_pb2.ImageInfo
     faces: Faces
     """In pixels of the whole upright image."""
     quality: Quality
     truncated: bool
+    """Whether more faces were found than the limit allows."""
     crops: Mapping[CropSpec, NDArray[np.uint8]]
-    """(M, S, S, 3) uint8 RGB of the faces that get answers, once for every kind of crop that the tasks want."""
+    """(M, S, S, 3) uint8 RGB crops of the answerable faces, one array per crop specification."""
 
 
-class Sight:
-    """Decodes, detects, judges and cuts, all on the calling thread; safe to use from several.
+class FaceStage:
+    """Decodes, detects, judges quality and crops, all on the calling thread; safe to use from several threads.
 
-    A photograph far larger than the detector's picture is decoded shrunk, and larger again only where a face would give
-    the models fewer pixels than they take and than it has.
+    A photograph much larger than the detector's input is decoded at reduced size, and again at a larger one only if a
+    face would otherwise give a model fewer pixels than it takes and the photograph has.
     """
 
     def __init__(
@@ -54,55 +54,57 @@ class Sight:
         quality_limits: QualityLimits,
         enough: int | None,
     ) -> None:
-        """`enough` is the longer side, in pixels, that the detector needs; None decodes all photographs whole."""
+        """Create the stage; `enough` is the long side that the detector needs, in pixels; None decodes at full size."""
         self.detector = detector
         self._limits = limits
         self._max_faces = max_faces
         self._quality_limits = quality_limits
         self._enough = enough
 
-    def see(
-        self,
-        data: bytes,
-        specs: Collection[CropSpec],
-        max_faces: int,
-        gone: threading.Event,
-        watch: Stopwatch,
-        steps: list[face_pb2.Span],
-    ) -> Seen:
-        """See at most `max_faces` faces (0: the limit) in an image file; each step appends its span to `steps`.
+    def run(self, data: bytes, specs: Collection[CropSpec], max_faces: int, context: RequestContext) -> PreparedFaces:
+        """Find and crop the faces of an image file.
 
-        Stops before the next step once `gone` says that nobody waits any more. Raises `mien_models.decode.ImageError`.
+        Args:
+            data: The file's bytes.
+            specs: The crops that the models take.
+            max_faces: Keep at most this many faces, the largest; 0 for the server's limit.
+            context: Gets a span for each step. No further step is begun after its `cancelled`.
+
+        Raises:
+            ImageError: The bytes are not an image that can be read.
+            DeadlineExceededError: The request was cancelled.
+
         """
         limit = min(max_faces or self._max_faces, self._max_faces)
-        with watch.step("decode", steps):
+        spans = context.spans
+        with spans.step("decode"):
             image = decode(data, self._limits, enough=self._enough)
-        _go_on(gone)
-        with watch.step("detect", steps):
+        _check_cancelled(context)
+        with spans.step("detect"):
             found = self.detector.detect(image.pixels)
-        _go_on(gone)
+        _check_cancelled(context)
         faces = found.largest_first(limit).scaled(image.shrunk)
         enough = self._enough_for(faces, specs, image)
         if image.shrunk > 1 and enough > max(image.pixels.shape):
-            with watch.step("decode", steps):
+            with spans.step("decode"):
                 image = decode(data, self._limits, enough=enough)
-        with watch.step("cut", steps):
+        with spans.step("crop"):
             here = faces.scaled(1 / image.shrunk)
             quality = judge(image.pixels, here, self._quality_limits, shrunk=image.shrunk)
             answerable = here.take(quality.answerable)
             crops = {spec: cut(image.pixels, answerable, spec) for spec in specs}
-        return Seen(_image_info(image), faces, quality, len(found) > limit, crops)
+        return PreparedFaces(_image_info(image), faces, quality, len(found) > limit, crops)
 
     def _enough_for(self, faces: Faces, specs: Collection[CropSpec], image: DecodedImage) -> int:
-        """Return the longer side of the picture in which the smallest face that gets answers fills its crops."""
+        """Return the long side, in pixels, at which the smallest answerable face fills its crops."""
         heights = faces.boxes[faces.boxes[:, 3] >= self._quality_limits.min_face, 3]
         wanted = max((spec.size / spec.scale for spec in specs), default=0.0)
         return int(max(image.width, image.height) * wanted / heights.min()) if len(heights) else 0
 
 
-def _go_on(gone: threading.Event) -> None:
-    if gone.is_set():
-        raise DeadlineExceededError("nobody waits for this image any more")
+def _check_cancelled(context: RequestContext) -> None:
+    if context.cancelled.is_set():
+        raise DeadlineExceededError("the caller no longer waits for this image")
 
 
 def _image_info(image: DecodedImage) -> face_pb2.ImageInfo:

@@ -1,10 +1,9 @@
-"""Merge what was seen and what the tasks said into the reply."""
+"""Merge faces and task outcomes into the reply."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from google.rpc import code_pb2, status_pb2
+from google.rpc import status_pb2
 from numpy.typing import NDArray
 
 from mien.v1 import face_pb2
@@ -13,51 +12,61 @@ from mien_models.faces import Faces
 from mien_models.mood import mood
 from mien_models.quality import Quality
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import Prediction
-from mien_orchestrator.pipeline.face_stage import Seen
-from mien_orchestrator.pipeline.timing import Stopwatch, critical_path
+from mien_orchestrator.pipeline.backend import Outcome
+from mien_orchestrator.pipeline.face_stage import PreparedFaces
+from mien_orchestrator.pipeline.timing import SpanRecorder, consecutive, critical_path
 
 Answers = Mapping[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one task went: its prediction, or a `google.rpc.Code` and why."""
-
-    task: Task
-    code: int
-    message: str = ""
-    prediction: Prediction | None = None
-    """One answer for each answerable face; None where the task failed, and where there was no such face."""
-    span: face_pb2.Span | None = None
-
-
 def merge(
-    seen: Seen,
-    outcomes: Sequence[Outcome],
+    prepared: PreparedFaces,
+    outcomes: Mapping[Task, Outcome],
     models: Mapping[Task, face_pb2.ModelInfo],
     detector: str,
-    watch: Stopwatch,
-    steps: list[face_pb2.Span],
+    spans: SpanRecorder,
 ) -> pb.AnalyzeResponse:
-    """Build the reply; the timing tree ends with it. `models` are those that were meant to answer."""
-    with watch.step("merge", steps):
-        faces = _faces(seen.faces, seen.quality, seen.image.width, seen.image.height)
-        for outcome in outcomes:
+    """Build the reply; its timing tree ends with this step.
+
+    Args:
+        prepared: The faces.
+        outcomes: How each task ended; empty if no face was answerable.
+        models: The requested tasks in their order, each with the model of the settings.
+        detector: Name of the detector.
+        spans: The recorded steps.
+
+    """
+    with spans.step("merge"):
+        faces = _faces(prepared.faces, prepared.quality, prepared.image.width, prepared.image.height)
+        for task, outcome in outcomes.items():
             if outcome.prediction:
-                labels = _model(outcome, models[outcome.task]).labels
-                for index, place in enumerate(seen.quality.answerable):
-                    _FILL[outcome.task](faces[place], outcome.prediction.answers, index, labels)
+                labels = _model(task, outcome, models[task]).labels
+                for index, place in enumerate(prepared.quality.answerable):
+                    _FILL[task](faces[place], outcome.prediction.answers, index, labels)
         reply = pb.AnalyzeResponse(
             faces=faces,
-            faces_truncated=seen.truncated,
-            image=seen.image,
-            tasks=[_task_result(outcome, models[outcome.task]) for outcome in outcomes],
+            faces_truncated=prepared.truncated,
+            image=prepared.image,
+            tasks=[_task_result(task, outcomes.get(task), model) for task, model in models.items()],
             detector=detector,
         )
-    total = face_pb2.Span(name="total", elapsed_ms=watch.now_ms(), children=steps)
-    reply.timing.CopyFrom(face_pb2.Timing(total=total, critical_path=critical_path(steps)))
+    total = face_pb2.Span(name="total", elapsed_ms=spans.now_ms(), children=spans.steps)
+    reply.timing.CopyFrom(face_pb2.Timing(total=total, critical_path=critical_path(spans.steps)))
     return reply
+
+
+def task_span(task: Task, outcome: Outcome) -> face_pb2.Span:
+    """Return the span of a task, with queue, compute and transport inside if it was answered."""
+    span = face_pb2.Span(name=task, start_ms=outcome.start_ms, elapsed_ms=outcome.elapsed_ms)
+    if outcome.prediction:
+        prediction = outcome.prediction
+        parts = [
+            ("queue", prediction.queue_ms),
+            ("compute", prediction.compute_ms),
+            ("transport", prediction.transport_ms),
+        ]
+        span.children.extend(consecutive(outcome.start_ms, parts))
+    return span
 
 
 def _faces(faces: Faces, quality: Quality, width: int, height: int) -> list[face_pb2.Face]:
@@ -122,16 +131,14 @@ _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, Sequence[str]], None]] 
 }
 
 
-def _task_result(outcome: Outcome, model: face_pb2.ModelInfo) -> face_pb2.TaskResult:
-    result = face_pb2.TaskResult(
-        task=outcome.task, status=status_pb2.Status(code=outcome.code, message=outcome.message)
-    )
-    if outcome.code == code_pb2.OK:
-        result.model.CopyFrom(_model(outcome, model))
-    return result
+def _task_result(task: Task, outcome: Outcome | None, model: face_pb2.ModelInfo) -> face_pb2.TaskResult:
+    if outcome and outcome.error:
+        status = status_pb2.Status(code=outcome.error.code, message=outcome.error.message)
+        return face_pb2.TaskResult(task=task, status=status)
+    return face_pb2.TaskResult(task=task, status=status_pb2.Status(), model=_model(task, outcome, model))
 
 
-def _model(outcome: Outcome, meant: face_pb2.ModelInfo) -> face_pb2.ModelInfo:
-    """Return the model that answered; where nothing was asked, the one of the settings."""
-    answered = outcome.prediction.models.get(outcome.task) if outcome.prediction else None
-    return answered or meant
+def _model(task: Task, outcome: Outcome | None, configured: face_pb2.ModelInfo) -> face_pb2.ModelInfo:
+    """Return the model that answered; if none was called, the one of the settings."""
+    answered = outcome.prediction.models.get(task) if outcome and outcome.prediction else None
+    return answered or configured

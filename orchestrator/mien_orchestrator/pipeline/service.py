@@ -9,6 +9,7 @@ from mien_models.registry import Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
 from mien_orchestrator.pipeline.ensemble import Ensemble
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
 from mien_workers.model_info import model_info
@@ -36,14 +37,16 @@ class FaceAnalysis:
         """Images being analyzed now."""
         return self._admission.in_flight
 
-    async def analyze(self, request: pb.AnalyzeRequest, budget: float) -> pb.AnalyzeResponse:
-        """Analyze one image within `budget` seconds; see `Ensemble.analyze`.
+    async def analyze(self, request: pb.AnalyzeRequest, context: RequestContext) -> pb.AnalyzeResponse:
+        """Analyze one image before its deadline; see `Ensemble.analyze`.
 
-        Raises `OverloadedError` at once where too many are being analyzed already; see `Admission`.
+        Raises:
+            OverloadedError: Too many images are being analyzed already; see `Admission`.
+
         """
         _check(request)
-        with self._admission.admit(len(request.image), budget):
-            return await self._ensemble.analyze(request, budget)
+        with self._admission.admit(len(request.image), context.remaining):
+            return await self._ensemble.analyze(request, context)
 
     @property
     def tasks(self) -> list[Task]:

@@ -1,35 +1,41 @@
 """Where a request's time goes: steps measured from its arrival, as a tree of spans."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mien.v1 import face_pb2
 
 
-class Stopwatch:
-    """Measures the steps of one request; may be used from one thread after another."""
+class SpanRecorder:
+    """Records the steps of one request; may be used from one thread after another."""
 
     def __init__(self) -> None:
         self._arrival = time.perf_counter()
+        self.steps: list[face_pb2.Span] = []
+        """The recorded steps, in the order in which they ended."""
 
     def now_ms(self) -> float:
-        """Milliseconds since the request's arrival."""
+        """Return the milliseconds since the request's arrival."""
         return (time.perf_counter() - self._arrival) * 1e3
 
     @contextmanager
-    def step(self, name: str, into: list[face_pb2.Span]) -> Iterator[face_pb2.Span]:
-        """Measure what happens inside, and append it to `into` when it is done."""
+    def step(self, name: str) -> Iterator[face_pb2.Span]:
+        """Measure the block, and record it as a step when it ends; children may be added to the yielded span."""
         span = face_pb2.Span(name=name, start_ms=self.now_ms())
         try:
             yield span
         finally:
             span.elapsed_ms = self.now_ms() - span.start_ms
-            into.append(span)
+            self.steps.append(span)
+
+    def add_since(self, name: str, start_ms: float) -> None:
+        """Record a step that began at `start_ms` and ends now."""
+        self.steps.extend(consecutive(start_ms, [(name, self.now_ms() - start_ms)]))
 
 
-def consecutive(start_ms: float, parts: Sequence[tuple[str, float]]) -> list[face_pb2.Span]:
-    """Return spans that follow each other from `start_ms`; parts of no length are left out."""
+def consecutive(start_ms: float, parts: Iterable[tuple[str, float]]) -> list[face_pb2.Span]:
+    """Return spans that follow each other from `start_ms`, given names and lengths in ms; empty parts are left out."""
     spans = []
     for name, elapsed in parts:
         if elapsed > 0:
@@ -39,7 +45,7 @@ def consecutive(start_ms: float, parts: Sequence[tuple[str, float]]) -> list[fac
 
 
 def critical_path(steps: Sequence[face_pb2.Span]) -> list[str]:
-    """Return the names of the steps waited for: of tasks that run beside each other, the one that ended last."""
+    """Return the names of the steps that the reply waited for: of parallel tasks, the one that ended last."""
     names = []
     for step in steps:
         if step.name == "tasks" and step.children:

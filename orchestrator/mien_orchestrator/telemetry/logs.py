@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import grpc
 
-from mien_orchestrator import request_context
+from mien_orchestrator.pipeline import request_context
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.observer import End
 
@@ -69,13 +70,13 @@ def configure(settings: Settings) -> None:
 class CallLog:
     """Logs a line for each call that ended; see `Observer`."""
 
-    def began(self, made: request_context.Call) -> None:
+    def began(self, context: RequestContext) -> None:
         """Log nothing yet."""
 
-    def ended(self, made: request_context.Call, end: End) -> None:
+    def ended(self, context: RequestContext, end: End) -> None:
         """Log the call: as a warning where the server is at fault, for debugging alone where it is a probe."""
-        level = logging.WARNING if end.code in _OUR_FAULT else logging.INFO if made.of_ours else logging.DEBUG
+        level = logging.WARNING if end.code in _OUR_FAULT else logging.INFO if context.is_ours else logging.DEBUG
         if _LOG.isEnabledFor(level):
             elapsed_ms = round(end.seconds * 1e3, 3)
-            fields = {"method": made.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
-            _LOG.log(level, "%s %s in %.1f ms", made.method, end.code.name, elapsed_ms, extra={"fields": fields})
+            fields = {"method": context.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
+            _LOG.log(level, "%s %s in %.1f ms", context.method, end.code.name, elapsed_ms, extra={"fields": fields})

@@ -18,8 +18,8 @@ from mien.errors import ServerUnavailableError
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import Call, Prediction
-from mien_orchestrator.request_context import Call as IncomingCall
+from mien_orchestrator.pipeline.backend import ModelCall, Prediction
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.observer import End
 
@@ -81,16 +81,16 @@ class Metrics:
         self._partial = Counter("mien_partial_responses_total", "Replies some of whose tasks failed.", registry=kept)
         self._http: tuple[WSGIServer, Thread] | None = None
 
-    def began(self, made: IncomingCall) -> None:
+    def began(self, context: RequestContext) -> None:
         """Count a call that arrived."""
-        self._started.labels(*_METHODS.get(made.method, _UNKNOWN)).inc()
-        if made.of_ours:
+        self._started.labels(*_METHODS.get(context.method, _UNKNOWN)).inc()
+        if context.is_ours:
             self._in_flight.inc()
 
-    def ended(self, made: IncomingCall, end: End) -> None:
+    def ended(self, context: RequestContext, end: End) -> None:
         """Count a call that ended, and the tasks of its reply."""
-        labels = _METHODS.get(made.method, _UNKNOWN)
-        if made.of_ours:
+        labels = _METHODS.get(context.method, _UNKNOWN)
+        if context.is_ours:
             self._in_flight.dec()
         self._handled.labels(*labels, end.code.name).inc()
         self._seconds.labels(*labels).observe(end.seconds)
@@ -105,13 +105,13 @@ class Metrics:
                 for stage in span.children:
                     self._task_seconds.labels(span.name, stage.name).observe(stage.elapsed_ms / 1e3)
 
-    def metered(self, call: Call) -> Call:
+    def metered(self, call: ModelCall) -> ModelCall:
         """Return what calls a model, with the faces of its calls counted."""
 
-        async def counted(tasks: Sequence[Task], crops: NDArray[np.uint8], budget: float) -> Prediction:
+        async def counted(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
             for task in tasks:
                 self._batch_size.labels(task).observe(len(crops))
-            return await call(tasks, crops, budget)
+            return await call(tasks, crops, deadline)
 
         return counted
 

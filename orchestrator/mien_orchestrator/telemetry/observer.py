@@ -6,7 +6,7 @@ from typing import Protocol
 import grpc
 
 from mien.v1 import face_service_pb2 as pb
-from mien_orchestrator import request_context
+from mien_orchestrator.pipeline.request_context import RequestContext
 
 
 @dataclass(slots=True)
@@ -23,8 +23,8 @@ class End:
 class Observer(Protocol):
     """Is told of every call, on the server's event loop; must be quick, and must not raise."""
 
-    def began(self, made: request_context.Call) -> None:
+    def began(self, context: RequestContext) -> None:
         """Take note that a call has arrived."""
 
-    def ended(self, made: request_context.Call, end: End) -> None:
+    def ended(self, context: RequestContext, end: End) -> None:
         """Take note of how it ended."""

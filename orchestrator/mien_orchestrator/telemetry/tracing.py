@@ -13,7 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
-from mien_orchestrator.request_context import Call
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.metrics import task_spans
 from mien_orchestrator.telemetry.observer import End
 
@@ -42,32 +42,32 @@ class Traces:
         self._tracer = self._provider.get_tracer("mien", __version__)
         self._propagator = TraceContextTextMapPropagator()
 
-    def began(self, made: Call) -> None:
+    def began(self, context: RequestContext) -> None:
         """Do nothing yet."""
 
-    def ended(self, made: Call, end: End) -> None:
+    def ended(self, context: RequestContext, end: End) -> None:
         """Record the call's spans; probes have none."""
-        if not made.of_ours:
+        if not context.is_ours:
             return
-        service, _, method = made.method.removeprefix("/").partition("/")
+        service, _, method = context.method.removeprefix("/").partition("/")
         span = self._tracer.start_span(
             f"{service}/{method}",
-            self._propagator.extract(made.metadata),
+            self._propagator.extract(context.metadata),
             SpanKind.SERVER,
-            start_time=made.began_ns,
+            start_time=context.began_ns,
             attributes={
                 "rpc.system": "grpc",
                 "rpc.service": service,
                 "rpc.method": method,
                 "rpc.grpc.status_code": end.code.value[0],
-                "mien.request_id": made.request_id,
+                "mien.request_id": context.request_id,
             },
         )
         if end.code in _SERVERS_FAULT:
             span.set_status(Status(StatusCode.ERROR, end.code.name))
         if end.reply:
-            self._record_steps(end.reply, made.began_ns, set_span_in_context(span))
-        span.end(made.began_ns + int(end.seconds * 1e9))
+            self._record_steps(end.reply, context.began_ns, set_span_in_context(span))
+        span.end(context.began_ns + int(end.seconds * 1e9))
 
     def _record_steps(self, reply: pb.AnalyzeResponse, began_ns: int, parent: Context) -> None:
         for step in reply.timing.total.children:

@@ -1,0 +1,30 @@
+"""Real backends for tests: the real fan-out over this process's models, or over a call that misbehaves on purpose."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from mien_models.registry import Registry
+from mien_models.runtimes import load
+from mien_orchestrator.build import make_registry, served_models
+from mien_orchestrator.pipeline.backend import InlineModels, ModelCall
+from mien_orchestrator.pipeline.fanout import Fanout
+from mien_orchestrator.pipeline.request_context import RequestContext, begin
+from mien_orchestrator.pipeline.task_health import TaskHealth
+from mien_orchestrator.settings import Settings
+
+
+def within(seconds: float) -> RequestContext:
+    """Return the context of an analysis that may take so many seconds."""
+    return begin("/mien.v1.FaceAnalysisService/Analyze", timeout=seconds)
+
+
+def fanout_over(settings: Settings, call: ModelCall, health: TaskHealth | None = None) -> Fanout:
+    """Return the fan-out over a call, two of which may run at once."""
+    entries = served_models(settings, make_registry(settings))
+    return Fanout(entries, settings, call, lambda tasks: 2, health or TaskHealth())
+
+
+def fanout(settings: Settings, executor: Executor, wrap: Callable[[ModelCall], ModelCall]) -> Fanout:
+    """Return the fan-out over this process's models; `wrap` gets the call that runs them, and returns another."""
+    models = InlineModels({task: load(Registry().for_task(task), task) for task in settings.served}, executor)
+    return fanout_over(settings, wrap(models.call))
