@@ -2,37 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+import time
+from typing import TYPE_CHECKING
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from grpc_status import rpc_status
 
-from mien.errors import (
-    InvalidRequestError,
-    MienError,
-    ServerError,
-    ServerUnavailableError,
-    SettingsError,
-    UnsupportedError,
-)
+from mien.errors import ServerUnavailableError, SettingsError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
 from mien_models.spec import Task
-from mien_orchestrator.edge.interceptors import Handler, ObserveInterceptor, Rpc
-from mien_orchestrator.edge.status import details_of, metadata_of
+from mien_orchestrator.edge.error_interceptor import ErrorInterceptor, refuse
+from mien_orchestrator.edge.interceptors import ObserveInterceptor, Rpc
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
 from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline import request_context
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.logs import CallLog
 from mien_orchestrator.telemetry.metrics import Metrics
+from mien_orchestrator.telemetry.observer import End
 
 if TYPE_CHECKING:
     from mien_orchestrator.telemetry.tracing import Traces  # imported only where traces are sent
@@ -52,9 +45,17 @@ _KEEPALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
-_STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
+_MAX_STREAMS = 200
+"""Calls at once on one connection. gRPC cancels calls that the event loop has not taken up when a connection has many
+more, and those of other callers with them."""
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_MAX_CONNECTIONS = 2000
+"""Connections at once; each has buffers of its own."""
+
+_IDLE_SECONDS = 0.3
+"""Time without a call in flight after which a draining server stops: gRPC may hold calls that it has not passed on."""
+
+_STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 
 class Servicer(FaceAnalysisServiceServicer):
@@ -82,70 +83,35 @@ class Servicer(FaceAnalysisServiceServicer):
         return self._service.server_info()
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a failed call with its error's status; what nobody foresaw is logged, and told as INTERNAL only."""
+class InFlight:
+    """Counts the calls to Mien in flight; an `Observer`."""
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
-        details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        """Wrap the handler of a unary call."""
-        handler = await continuation(details)
-        if handler is None:
-            return refuse(UnsupportedError("this server has no such call; is it older than the caller?"))
-        if handler.unary_unary is None or handler.request_deserializer is None:
-            return handler
-        inner, deserialize = handler.unary_unary, handler.request_deserializer
+    def __init__(self) -> None:
+        self._count = 0
+        self._last = 0.0
+        """When the last call began or ended."""
 
-        async def guarded(request: Any, rpc: Rpc) -> Any:
-            try:
-                request = _parse(deserialize, request)
-                return await inner(request, rpc)  # type: ignore[arg-type]  # stubs know the synchronous context only
-            except MienError as error:
-                failure = error
-            except Exception:
-                if rpc.done():
-                    raise
-                _LOG.exception("%s failed", details.method)
-                failure = ServerError("the server failed; its log says why")
-            return await _abort(rpc, failure)
+    def began(self, context: RequestContext) -> None:
+        """Count a call."""
+        self._changed(context, 1)
 
-        return grpc.unary_unary_rpc_method_handler(
-            guarded,
-            request_deserializer=None,  # parsed above, where an error gets its status
-            response_serializer=handler.response_serializer,
-        )
+    def ended(self, context: RequestContext, end: End) -> None:
+        """Count a call that ended."""
+        self._changed(context, -1)
 
+    def _changed(self, context: RequestContext, by: int) -> None:
+        if context.is_ours:
+            self._count += by
+            self._last = time.monotonic()
 
-async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
-    status = rich_status(error)
-    metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
-    await rpc.abort(_CODES[error.code], error.message, metadata)
-
-
-def refuse(error: MienError) -> "Handler":
-    """Return a handler that ends any call, unary or streamed, with an error, before a message is read."""
-
-    async def refused(requests: Any, rpc: Rpc) -> None:
-        await _abort(rpc, error)
-
-    return grpc.stream_stream_rpc_method_handler(refused)
-
-
-def _parse(deserialize: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return deserialize(request)
-    except DecodeError as error:
-        raise InvalidRequestError("the request is no message of this call", reason="MESSAGE_UNDECODABLE") from error
-
-
-def rich_status(error: MienError) -> status_pb2.Status:
-    """Return an error as a `google.rpc.Status` with its details."""
-    status = status_pb2.Status(code=error.code, message=error.message)
-    for detail in details_of(error):
-        status.details.add().Pack(detail)
-    return status
+    async def wait_until_idle(self, seconds: float, ends: float) -> None:
+        """Wait until no call has been in flight for `seconds`, or for the point in time `ends`."""
+        self._last = time.monotonic()
+        while (now := time.monotonic()) < ends:
+            idle_at = now + seconds if self._count else self._last + seconds
+            if idle_at <= now:
+                return
+            await asyncio.sleep(min(idle_at, ends) - now)
 
 
 def make_traces(settings: Settings) -> "Traces | None":
@@ -174,6 +140,7 @@ class Server:
         self._shared_port = shared_port
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._in_flight = InFlight()
         self._telling: set[asyncio.Task[None]] = set()
         self.address = ""
         """`host:port`, once started."""
@@ -184,18 +151,21 @@ class Server:
         Raises `ServerUnavailableError` where the address cannot be had, `SettingsError` for a wrong TLS or token file.
         """
         credentials = server_credentials(self._settings)
-        observers = [observer for observer in (CallLog(), self._metrics, self._traces) if observer]
-        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor()]
+        limit = self._settings.max_image_bytes + _MESSAGE_OVERHEAD
+        uploads = UploadGate(max(1, self._settings.max_concurrent_bytes // limit))
+        observers = [observer for observer in (self._in_flight, CallLog(), self._metrics, self._traces) if observer]
+        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor(uploads)]
         if self._settings.token_file:
             interceptors.append(TokenInterceptor(TokenFile(self._settings.token_file), refuse))
         _warn_if_open(self._settings)
-        limit = self._settings.max_image_bytes + _MESSAGE_OVERHEAD
         options = [
             ("grpc.so_reuseport", int(self._shared_port)),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
             # gRPC cancels a call that was not taken up after 30 s, however long its caller would wait
             ("grpc.server_max_unrequested_time_in_server", int(request_context.MAX_SECONDS)),
+            ("grpc.max_concurrent_streams", _MAX_STREAMS),
+            ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
             *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
@@ -231,9 +201,11 @@ class Server:
         telling.add_done_callback(self._telling.discard)
 
     async def stop(self) -> None:
-        """Report NOT_SERVING, let calls in flight end for the drain time, then stop."""
+        """Report NOT_SERVING, go on serving until no call is in flight or the drain time ends, then stop."""
+        ends = time.monotonic() + self._settings.drain_seconds
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._settings.drain_seconds)
+        await self._in_flight.wait_until_idle(_IDLE_SECONDS, ends)
+        await self._server.stop(max(0.0, ends - time.monotonic()))
         for observer in (self._metrics, self._traces):
             if observer:
                 await asyncio.to_thread(observer.stop)

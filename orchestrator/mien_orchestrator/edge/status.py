@@ -45,3 +45,11 @@ def metadata_of(status: status_pb2.Status) -> list[tuple[str, str]]:
     elif status.code == code_pb2.RESOURCE_EXHAUSTED:
         found.append((_PUSHBACK, "-1"))
     return found
+
+
+def rich_status(error: MienError) -> status_pb2.Status:
+    """Return an error as a `google.rpc.Status` with its details."""
+    status = status_pb2.Status(code=error.code, message=error.message)
+    for detail in details_of(error):
+        status.details.add().Pack(detail)
+    return status

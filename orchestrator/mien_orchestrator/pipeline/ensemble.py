@@ -22,6 +22,9 @@ from mien_workers.model_info import model_info
 _MAX_NAME = 80
 """Characters of an unknown task's name that the error repeats."""
 
+_MAX_TASKS = 16
+"""Task names that a request may have."""
+
 _HEADROOM = 0.02
 """Part of the time left that is kept for the reply itself, so that one without the late tasks still arrives in time."""
 
@@ -81,6 +84,10 @@ class Ensemble:
 
     def _tasks(self, names: Sequence[str]) -> list[Task]:
         """Return the requested tasks, each once, in the requested order."""
+        if len(names) > _MAX_TASKS:
+            raise InvalidRequestError(
+                f"the request names {len(names)} tasks; name each at most once, or none for all", reason="TASK_UNKNOWN"
+            )
         unknown = [name for name in names if name not in self.models]
         if unknown:
             served = ", ".join(self.models)

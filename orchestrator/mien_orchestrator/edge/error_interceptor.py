@@ -1,0 +1,86 @@
+"""Reads the request message of a unary call, and ends a failed call with the status of its error."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+
+from mien.errors import InvalidRequestError, MienError, ServerError, UnsupportedError
+from mien_orchestrator.edge.interceptors import Handler, Rpc
+from mien_orchestrator.edge.status import metadata_of, rich_status
+from mien_orchestrator.edge.uploads import UploadGate
+
+_LOG = logging.getLogger(__name__)
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Ends a failed call with its error's status; unexpected exceptions are logged, and returned as INTERNAL only.
+
+    A unary request is read here, through the upload gate, and parsed here, where an error gets its status.
+    """
+
+    def __init__(self, uploads: UploadGate) -> None:
+        self._uploads = uploads
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
+        details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Wrap the handler of a unary call."""
+        handler = await continuation(details)
+        if handler is None:
+            return refuse(UnsupportedError("the server does not have this method; is it older than the client?"))
+        if handler.unary_unary is None or handler.request_deserializer is None:
+            return handler
+        inner, deserialize = handler.unary_unary, handler.request_deserializer
+
+        async def guarded(messages: AsyncIterator[bytes], rpc: Rpc) -> Any:
+            try:
+                request = await self._uploads.read(lambda: _receive(messages, deserialize))
+                return await inner(request, rpc)  # type: ignore[arg-type]  # stubs know the synchronous context only
+            except MienError as error:
+                failure = error
+            except StopAsyncIteration:
+                failure = InvalidRequestError("the call has no request message", reason="MESSAGE_UNDECODABLE")
+            except Exception:
+                if rpc.done():
+                    raise
+                _LOG.exception("%s failed", details.method)
+                failure = ServerError("the server failed; its log has the details")
+            return await _abort(rpc, failure)
+
+        # A handler of a stream decides when the message is read; on the wire a unary call is the same.
+        return grpc.stream_unary_rpc_method_handler(
+            guarded, request_deserializer=None, response_serializer=handler.response_serializer
+        )
+
+
+async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
+    status = rich_status(error)
+    metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
+    await rpc.abort(_CODES[error.code], error.message, metadata)
+
+
+def refuse(error: MienError) -> "Handler":
+    """Return a handler that ends any call, unary or streamed, with an error, before a message is read."""
+
+    async def refused(requests: Any, rpc: Rpc) -> None:
+        await _abort(rpc, error)
+
+    return grpc.stream_stream_rpc_method_handler(refused)
+
+
+async def _receive(messages: AsyncIterator[bytes], deserialize: Callable[[bytes], Any]) -> Any:
+    """Return the parsed request; its bytes are not kept."""
+    try:
+        return deserialize(await anext(messages))
+    except DecodeError as error:
+        raise InvalidRequestError(
+            "the request is not a valid message for this method", reason="MESSAGE_UNDECODABLE"
+        ) from error
