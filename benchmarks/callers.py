@@ -18,10 +18,12 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 
 import mien
+from mien.request import call_metadata
 from mien.transport.channel import OPTIONS
+from mien.transport.local import LocalEngine
+from mien.transport.methods import ANALYZE
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
-from mien_orchestrator.embedded import EmbeddedEngine
 from mien_orchestrator.settings import Settings
 from pipeline import Pipeline, Reply
 
@@ -88,7 +90,7 @@ class EmbeddedCaller:
         # As the servers do: requests run beside each other, and Haar's boxes depend on the number of OpenCV's threads.
         cv2.setNumThreads(1)
         self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT)
-        self._engine = EmbeddedEngine(Settings.load())
+        self._engine = LocalEngine(Settings.load())
 
     def prepare(self, image: bytes) -> object:
         """Return the message."""
@@ -98,9 +100,12 @@ class EmbeddedCaller:
         """Analyze, with a thread that waits."""
         assert isinstance(request, pb.AnalyzeRequest)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.analyze, request, TIMEOUT)
+            reply = await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._engine.call, ANALYZE, request, TIMEOUT, call_metadata({})
+            )
         except mien.MienError as error:
             raise CallError(type(error).__name__) from error
+        return reply.message
 
     def read(self, answer: object) -> Reply:
         """Return the message as a dictionary."""

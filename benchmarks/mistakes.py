@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
-from mien.request import analyze_request
+from mien.request import analyze_request, call_metadata
+from mien.transport.local import LocalEngine
+from mien.transport.methods import ANALYZE
 from mien_models.detectors import DETECTORS
-from mien_orchestrator.embedded import EmbeddedEngine
 from mien_orchestrator.settings import Settings
 from photographs import read_known
 
@@ -42,13 +43,13 @@ def main(
 
 def _judged(folder: Path, detector: str) -> dict[str, dict[str, str] | list[Mistake]]:
     """Return the models and, for each wrong portrait, what was said of its largest face."""
-    engine = EmbeddedEngine(Settings.load(detector=detector))
+    engine = LocalEngine(Settings.load(detector=detector))
     try:
         models: dict[str, str] = {}
         mistakes: list[Mistake] = []
         for name, sex in SEXES.items():
             request = analyze_request(folder / name, tasks=None, max_faces=1, all_or_nothing=True)
-            analysis = mien.Analysis.from_message(engine.analyze(request, 60))
+            analysis = mien.Analysis.from_message(engine.call(ANALYZE, request, 60, call_metadata({})).message)
             models |= {task.task: f"{task.model.name} {task.model.digest}" for task in analysis.tasks if task.model}
             face = analysis.faces[0] if analysis.faces else None
             if face is None or face.gender is None or face.gender.value != sex:

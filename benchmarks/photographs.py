@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
+from mien.request import analyze_request, call_metadata
+from mien.transport.local import LocalEngine
+from mien.transport.methods import ANALYZE
 from mien_models.detectors import DETECTORS
-from mien_orchestrator.embedded import EmbeddedEngine
 from mien_orchestrator.settings import Settings
 
 KNOWN = Path(__file__).parent / "known_photographs.csv"
@@ -42,12 +44,12 @@ def read_known() -> list[tuple[str, int, str | None]]:
 
 
 def _measure(folder: Path, detector: str) -> dict[str, object]:
-    engine = EmbeddedEngine(Settings.load(detector=detector))
+    engine = LocalEngine(Settings.load(detector=detector))
     empty = [path.name for path in sorted((folder / "no_face").iterdir()) if path.suffix != ".md"]
     rows = []
     for name, count, sex in [*read_known(), *((f"no_face/{name}", 0, None) for name in empty)]:
-        request = mien.request.analyze_request(folder / name, tasks=None, max_faces=0, all_or_nothing=True)
-        analysis = mien.Analysis.from_message(engine.analyze(request, 60))
+        request = analyze_request(folder / name, tasks=None, max_faces=None, all_or_nothing=True)
+        analysis = mien.Analysis.from_message(engine.call(ANALYZE, request, 60, call_metadata({})).message)
         face = analysis.faces[0] if analysis.faces else None
         rows.append(
             {

@@ -13,6 +13,7 @@ from mien.errors import (
     CallCancelledError,
     DeadlineExceededError,
     EmbeddedUnavailableError,
+    FileError,
     ImageError,
     InvalidRequestError,
     MienError,
@@ -23,7 +24,7 @@ from mien.errors import (
     ServerUnavailableError,
     UnsupportedError,
 )
-from mien.transport.connection import Tls
+from mien.transport.tls import Tls
 from mien.types.analysis import Analysis, ImageInfo, Span, TaskResult
 from mien.types.face import Age, Box, Emotion, Face, Gender, Landmarks, Mood, Point, Quality
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
@@ -41,6 +42,7 @@ __all__ = [
     "EmbeddedUnavailableError",
     "Emotion",
     "Face",
+    "FileError",
     "Gender",
     "ImageError",
     "ImageInfo",

@@ -1,34 +1,37 @@
-"""The SDK's two clients: the same calls, plain and for asyncio."""
+"""The SDK's two clients: the same methods, synchronous and for asyncio."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from mien.request import ImageSource, analyze_request, model_name, seconds
+from mien.images import ImageSource
+from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, model_name, seconds
 from mien.transport.base import AsyncEngine, Engine
-from mien.transport.connection import Connection, Tls
+from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
-from mien.transport.local import async_embedded, embedded
+from mien.transport.local import AsyncLocalEngine, LocalEngine
+from mien.transport.methods import ANALYZE, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
+from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
+from mien.v1 import face_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from mien_orchestrator.settings import Settings
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds that a call waits for its answer, unless it says otherwise."""
+"""Seconds that a call may take by default."""
 
 
 class Client:
-    """Analyzes photographs, on a server or, where none is named, in this process.
+    """Analyze the faces of images, on a server or in this process.
 
-    `server` is `host:port`, or a list of such addresses over which calls are spread; without it `MIEN_SERVER` counts,
-    and without that the engine of this process (`pip install 'mien[local]'`). `tls` is for a server that speaks TLS,
-    `token` for one that wants a token (without it `MIEN_TOKEN` counts). Calls are made up to four times where the
-    server is not there, or says when to come again, within `timeout` seconds.
-    Safe to use from several threads, but not across a fork: make a client in each process. Every method raises
-    `MienError`.
-
-        with mien.Client() as client:
+        with mien.Client("localhost:50051") as client:
             print(client.analyze("photo.jpg"))
+
+    Safe to use from several threads. Not across a fork: make a client in each process. Failed calls are sent again if
+    that can help, for at most 10 seconds; see `docs/client.md`.
     """
 
     def __init__(
@@ -38,44 +41,145 @@ class Client:
         timeout: float = DEFAULT_TIMEOUT,
         tls: Tls | None = None,
         token: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
+        """Create a client. A connection is made by the first call.
+
+        Args:
+            server: `host:port`, or several such addresses, over which calls are spread. None for the environment
+                variable `MIEN_SERVER`; without that, `Client()` is `Client.local()`.
+            timeout: Seconds that each call may take, retries included.
+            tls: TLS options, for a server that requires TLS.
+            token: Token, for a server that requires one. None for the environment variable `MIEN_TOKEN`.
+            metadata: Metadata sent with every call, such as a tenant's name for a proxy.
+
+        Raises:
+            InvalidRequestError: an argument or a variable is invalid.
+            EmbeddedUnavailableError: no server is given, and the packages of local mode are not installed.
+
+        """
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
+        self._metadata = checked_metadata(metadata)
         connection = Connection.find(server, tls, token)
-        self._engine: Engine = RemoteEngine(connection) if connection else embedded()
+        self._engine: Engine = RemoteEngine(connection) if connection else LocalEngine()
+
+    @classmethod
+    def local(
+        cls, settings: "Settings | Mapping[str, object] | None" = None, *, timeout: float = DEFAULT_TIMEOUT
+    ) -> Self:
+        """Create a client that analyzes in this process (`pip install 'mien[local]'`), whatever `MIEN_SERVER` is.
+
+            with mien.Client.local({"detector": "haar"}) as client:
+                print(client.analyze("photo.jpg"))
+
+        Args:
+            settings: Settings as in the settings file of a server, which go over the environment (`MIEN_*`) and the
+                defaults; or a `mien_orchestrator.settings.Settings`, which is taken as it is.
+            timeout: Seconds that each call may take.
+
+        Raises:
+            InvalidRequestError: a setting is invalid.
+            EmbeddedUnavailableError: the packages of local mode are not installed.
+
+        """
+        client = cls.__new__(cls)
+        client.timeout = seconds(timeout, DEFAULT_TIMEOUT)
+        client._metadata = {}
+        client._engine = LocalEngine(settings)
+        return client
 
     def analyze(
         self,
         image: ImageSource,
         *,
-        tasks: Sequence[str] | None = None,
-        max_faces: int = 0,
+        tasks: Sequence[TaskName] | None = None,
+        max_faces: int | None = None,
         all_or_nothing: bool = False,
         timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        request_id: str | None = None,
     ) -> Analysis:
-        """Say what the faces of one image look like.
+        """Estimate age, gender, emotion and mood of the faces in an image.
 
-        `image` is a path, an image file's bytes or an (H, W, 3) uint8 RGB array; `tasks` some of the server's
-        (all by default); `max_faces` keeps the largest (0: the server's limit); with `all_or_nothing` a failed task
-        fails the call, without it the task's status says why; `timeout` is in seconds.
+        Args:
+            image: A path, an image file's bytes, a binary file, a PIL image, or a uint8 array, (H, W, 3) RGB or (H, W)
+                grey; at most 256 MiB.
+            tasks: Tasks to run; None for all that the server has.
+            max_faces: Return at most this many faces, the largest; None for the server's limit.
+            all_or_nothing: Whether a failed task fails the call. Otherwise its `TaskResult` has the error, and the
+                other tasks' results are returned.
+            timeout: Seconds that the call may take; None for the client's.
+            metadata: Metadata of this call, over the client's.
+            request_id: Id of the request in logs and traces, at most 128 letters, digits and `.:/+=@_-`; None for a
+                random one.
+
+        Returns:
+            The faces, largest first, with their estimates. Without a face, `faces` is empty.
+
+        Raises:
+            ImageError: the image cannot be read, or is too large.
+            InvalidRequestError: another argument is invalid.
+            OverloadedError: the server has too much to do.
+            DeadlineExceededError: there is no reply within the timeout.
+            ServerUnavailableError: no server answers.
+            MienError: any other failure; the base class of the above.
+
         """
         request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
-        return Analysis.from_message(self._engine.analyze(request, seconds(timeout, self.timeout)))
+        sent = call_metadata(self._metadata, metadata, request_id)
+        reply = self._engine.call(ANALYZE, request, seconds(timeout, self.timeout), sent)
+        return Analysis.from_message(reply.message, reply.request_id)
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
-        """List the models, those in use first."""
-        reply = self._engine.list_models(seconds(timeout, self.timeout))
-        return tuple(model_info(model) for model in reply.models)
+        """Return the server's models, those in use first.
+
+        Args:
+            timeout: Seconds that the call may take; None for the client's.
+
+        Raises:
+            MienError: the call failed; see `analyze`.
+
+        """
+        reply = self._engine.call(
+            LIST_MODELS, pb.ListModelsRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
+        )
+        return tuple(model_info(model) for model in reply.message.models)
 
     def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
-        """Return a model's card, by a name of `models`; raises `NotFoundError` where there is none of that name."""
-        return ModelCard.from_message(self._engine.model_card(model_name(name), seconds(timeout, self.timeout)))
+        """Return a model's card.
+
+        Args:
+            name: Name of a model, as in `models`.
+            timeout: Seconds that the call may take; None for the client's.
+
+        Raises:
+            NotFoundError: there is no model of that name.
+            MienError: the call failed; see `analyze`.
+
+        """
+        request = pb.GetModelCardRequest(name=model_name(name))
+        reply = self._engine.call(
+            GET_MODEL_CARD, request, seconds(timeout, self.timeout), call_metadata(self._metadata)
+        )
+        return ModelCard.from_message(reply.message)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
-        """Say what answers and what it takes: tasks, formats, limits, version."""
-        return ServerInfo.from_message(self._engine.server_info(seconds(timeout, self.timeout)))
+        """Return the server's version, tasks, formats and limits.
+
+        Args:
+            timeout: Seconds that the call may take; None for the client's.
+
+        Raises:
+            MienError: the call failed; see `analyze`.
+
+        """
+        reply = self._engine.call(
+            GET_SERVER_INFO, pb.GetServerInfoRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
+        )
+        return ServerInfo.from_message(reply.message)
 
     def close(self) -> None:
-        """Close the channel, or free the engine of this process."""
+        """Refuse further calls, and free the connection or the models. May be called again."""
         self._engine.close()
 
     def __enter__(self) -> Self:
@@ -88,7 +192,7 @@ class Client:
 
 
 class AsyncClient:
-    """As `Client`, for asyncio; used on one event loop.
+    """As `Client`, for asyncio. A client of a server belongs to the event loop of its first call.
 
     async with mien.AsyncClient("localhost:50051") as client:
         print(await client.analyze("photo.jpg"))
@@ -101,42 +205,77 @@ class AsyncClient:
         timeout: float = DEFAULT_TIMEOUT,
         tls: Tls | None = None,
         token: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
+        """Create a client; see `Client`. In local mode the first call loads the models, outside of the event loop.
+
+        Raises:
+            InvalidRequestError: an argument or a variable is invalid.
+
+        """
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
+        self._metadata = checked_metadata(metadata)
         connection = Connection.find(server, tls, token)
-        self._engine: AsyncEngine = AsyncRemoteEngine(connection) if connection else async_embedded()
+        self._engine: AsyncEngine = AsyncRemoteEngine(connection) if connection else AsyncLocalEngine()
+
+    @classmethod
+    def local(
+        cls, settings: "Settings | Mapping[str, object] | None" = None, *, timeout: float = DEFAULT_TIMEOUT
+    ) -> Self:
+        """Create a client that analyzes in this process; see `Client.local`.
+
+        The first call loads the models, outside of the event loop, and raises what `Client.local` raises.
+        """
+        client = cls.__new__(cls)
+        client.timeout = seconds(timeout, DEFAULT_TIMEOUT)
+        client._metadata = {}
+        client._engine = AsyncLocalEngine(settings)
+        return client
 
     async def analyze(
         self,
         image: ImageSource,
         *,
-        tasks: Sequence[str] | None = None,
-        max_faces: int = 0,
+        tasks: Sequence[TaskName] | None = None,
+        max_faces: int | None = None,
         all_or_nothing: bool = False,
         timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        request_id: str | None = None,
     ) -> Analysis:
-        """Say what the faces of one image look like; see `Client.analyze`."""
-        wait = seconds(timeout, self.timeout)
+        """Estimate age, gender, emotion and mood of the faces in an image; see `Client.analyze`."""
+        limit = seconds(timeout, self.timeout)
+        sent = call_metadata(self._metadata, metadata, request_id)
         request = await asyncio.to_thread(
             analyze_request, image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
         )
-        return Analysis.from_message(await self._engine.analyze(request, wait))
+        reply = await self._engine.call(ANALYZE, request, limit, sent)
+        return Analysis.from_message(reply.message, reply.request_id)
 
     async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
-        """List the models, those in use first."""
-        reply = await self._engine.list_models(seconds(timeout, self.timeout))
-        return tuple(model_info(model) for model in reply.models)
+        """Return the server's models, those in use first; see `Client.models`."""
+        reply = await self._engine.call(
+            LIST_MODELS, pb.ListModelsRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
+        )
+        return tuple(model_info(model) for model in reply.message.models)
 
     async def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
         """Return a model's card; see `Client.model_card`."""
-        return ModelCard.from_message(await self._engine.model_card(model_name(name), seconds(timeout, self.timeout)))
+        request = pb.GetModelCardRequest(name=model_name(name))
+        reply = await self._engine.call(
+            GET_MODEL_CARD, request, seconds(timeout, self.timeout), call_metadata(self._metadata)
+        )
+        return ModelCard.from_message(reply.message)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
-        """Say what answers and what it takes: tasks, formats, limits, version."""
-        return ServerInfo.from_message(await self._engine.server_info(seconds(timeout, self.timeout)))
+        """Return the server's version, tasks, formats and limits; see `Client.server_info`."""
+        reply = await self._engine.call(
+            GET_SERVER_INFO, pb.GetServerInfoRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
+        )
+        return ServerInfo.from_message(reply.message)
 
     async def close(self) -> None:
-        """Close the channel, or free the engine of this process."""
+        """Refuse further calls, and free the connection or the models. May be called again."""
         await self._engine.close()
 
     async def __aenter__(self) -> Self:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mien.errors import ImageError
-from mien.request import ImageSource, image_bytes
+from mien.images import ImageSource, image_bytes
 from mien.types.analysis import Analysis
 from mien.types.face import Face
 

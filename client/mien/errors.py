@@ -13,6 +13,7 @@ MienError
 ├── ServerUnavailableError     UNAVAILABLE, ABORTED: no server at the address, or none that is ready
 ├── UnsupportedError           UNIMPLEMENTED: the server does not have this method
 ├── EmbeddedUnavailableError   the packages for analyzing in this process are not installed
+├── FileError                  this machine cannot read or write a file: a full disk, too many open files
 ├── SettingsError              an invalid settings file or value
 ├── ModelError                 a model that is unknown, or a model file that is missing or invalid
 ├── DetectorError              a detector that cannot be created with its settings
@@ -30,6 +31,7 @@ __all__ = [
     "DeadlineExceededError",
     "DetectorError",
     "EmbeddedUnavailableError",
+    "FileError",
     "ImageError",
     "InvalidRequestError",
     "MienError",
@@ -42,6 +44,7 @@ __all__ = [
     "SettingsError",
     "UnsupportedError",
     "closed",
+    "forked",
     "from_status",
 ]
 
@@ -109,6 +112,12 @@ class EmbeddedUnavailableError(MienError, ImportError):
     code = code_pb2.FAILED_PRECONDITION
 
 
+class FileError(MienError):
+    """A file that this machine cannot read or write for a reason of its own, such as a full disk."""
+
+    code = code_pb2.INTERNAL
+
+
 class SettingsError(MienError):
     """An invalid settings file or value; the message names it."""
 
@@ -154,3 +163,8 @@ def from_status(code: int, message: str, reason: str = "") -> MienError:
 def closed() -> MienError:
     """Return the error of a call on a client that is closed."""
     return MienError("this client is closed; make a new one", reason="CLIENT_CLOSED")
+
+
+def forked() -> MienError:
+    """Return the error of a call on a client that was made before the process forked."""
+    return MienError("this client was made before the fork; make a new one in this process", reason="FORKED")

@@ -1,44 +1,50 @@
-"""From what a caller has (a path, bytes, an RGB array) to a request."""
+"""The arguments of a call: checked, and made into the request message and its metadata."""
 
-import io
-from collections.abc import Sequence
-from pathlib import Path
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from mien.errors import ImageError, InvalidRequestError
+from mien.errors import InvalidRequestError
+from mien.images import ImageSource, image_bytes
+from mien.transport.base import REQUEST_ID, Metadata
 from mien.v1 import face_service_pb2
 
-ImageSource = str | Path | bytes | bytearray | memoryview | NDArray[np.uint8]
-"""A path, an image file's bytes, or an (H, W, 3) uint8 RGB array."""
+TaskName: TypeAlias = Literal["age", "gender", "emotion"]
+"""Name of a task."""
 
 LONGEST_TIMEOUT = 86_400
 """Seconds; a day."""
 
+_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+_KEY = re.compile(r"[a-z0-9_.-]+")
+
 
 def analyze_request(
-    image: ImageSource, *, tasks: Sequence[str] | None, max_faces: int, all_or_nothing: bool
+    image: ImageSource, *, tasks: Sequence[TaskName] | None, max_faces: int | None, all_or_nothing: bool
 ) -> face_service_pb2.AnalyzeRequest:
-    """Build the request of one analysis.
+    """Build the request of one analysis; see `Client.analyze` for the arguments.
 
-    Raises `ImageError` where the image cannot be read from its source, `InvalidRequestError` for another argument.
+    Raises:
+        ImageError: the image cannot be read from its source, or is too large.
+        InvalidRequestError: another argument is invalid.
+
     """
-    if not isinstance(max_faces, int) or not 0 <= max_faces < 2**32:
+    if max_faces is not None and (not isinstance(max_faces, int) or not 1 <= max_faces < 2**32):
         raise InvalidRequestError(
-            f"max_faces is a whole number, 0 for the server's limit, not {max_faces!r}", reason="OPTION_OUT_OF_RANGE"
+            f"max_faces is a whole number from 1, or None for the server's limit, not {max_faces!r}",
+            reason="OPTION_OUT_OF_RANGE",
         )
     policy = (
         face_service_pb2.FAILURE_POLICY_ALL_OR_NOTHING if all_or_nothing else face_service_pb2.FAILURE_POLICY_PARTIAL
     )
     return face_service_pb2.AnalyzeRequest(
-        image=image_bytes(image), tasks=_task_names(tasks), max_faces=max_faces, failure_policy=policy
+        tasks=_task_names(tasks), max_faces=max_faces or 0, failure_policy=policy, image=image_bytes(image)
     )
 
 
 def seconds(timeout: float | None, default: float) -> float:
-    """Return the time that a call may take, in seconds; raises `InvalidRequestError` where it is not one."""
+    """Return the time that a call may take, in seconds; raises `InvalidRequestError` for an invalid one."""
     if timeout is None:
         return default
     if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
@@ -50,27 +56,54 @@ def seconds(timeout: float | None, default: float) -> float:
 
 
 def model_name(name: str) -> str:
-    """Return a model's name; raises `InvalidRequestError` where it is none that a message can carry."""
+    """Return a model's name; raises `InvalidRequestError` if it is not text that a message can carry."""
     if not isinstance(name, str) or not name.isprintable():
-        raise InvalidRequestError(f"a model is named by text, such as 'mien-emotion', not {name!r}")
+        raise InvalidRequestError(f"a model's name is text, such as 'mien-emotion', not {name!r}")
     return name
 
 
-def image_bytes(image: ImageSource) -> bytes:
-    """Return an image file's bytes; an array is encoded as PNG, without loss. Raises `ImageError`."""
-    match image:
-        case bytes() | bytearray() | memoryview():
-            return bytes(image)
-        case str() | Path():
-            return _read(Path(image))
-        case np.ndarray():
-            return _encode(image)
-    raise ImageError(
-        f"an image is a path, bytes or an RGB array, not {type(image).__name__}", reason="IMAGE_UNREADABLE"
-    )
+def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Return metadata with keys in lower case.
+
+    Raises:
+        InvalidRequestError: a key or a value is not what gRPC can send as text, or is reserved.
+
+    """
+    checked: dict[str, str] = {}
+    for key, value in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidRequestError(f"metadata has text alone, not {key!r}: {value!r:.80}", reason="METADATA")
+        lower = key.lower()
+        if not _KEY.fullmatch(lower) or lower.startswith("grpc-") or lower.endswith("-bin"):
+            raise InvalidRequestError(
+                f"metadata key {key[:80]!r}: letters, digits and -_. only, not beginning with grpc- or ending in -bin",
+                reason="METADATA",
+            )
+        if not all(" " <= letter <= "~" for letter in value):
+            raise InvalidRequestError(f"metadata {lower}: the value is not printable ASCII", reason="METADATA")
+        checked[lower] = value
+    return checked
 
 
-def _task_names(tasks: Sequence[str] | None) -> Sequence[str]:
+def call_metadata(
+    defaults: Mapping[str, str], metadata: Mapping[str, str] | None = None, request_id: str | None = None
+) -> Metadata:
+    """Return the metadata of one call: the client's, the call's over it, and a request id, a new one if None is given.
+
+    Raises:
+        InvalidRequestError: the metadata or the request id is invalid.
+
+    """
+    merged = {**defaults, **checked_metadata(metadata)}
+    given = request_id if request_id is not None else merged.get(REQUEST_ID)
+    if given is not None and not (isinstance(given, str) and _ID.fullmatch(given)):
+        raise InvalidRequestError(
+            "a request id has 1 to 128 letters, digits and .:/+=@_- only", reason="REQUEST_ID_INVALID"
+        )
+    return merged | {REQUEST_ID: given or uuid.uuid4().hex}
+
+
+def _task_names(tasks: Sequence[TaskName] | None) -> Sequence[str]:
     if tasks is None:
         return ()
     if isinstance(tasks, str):
@@ -78,23 +111,3 @@ def _task_names(tasks: Sequence[str] | None) -> Sequence[str]:
     if not isinstance(tasks, Sequence) or not all(isinstance(task, str) and task.isprintable() for task in tasks):
         raise InvalidRequestError("tasks is a list of names, such as ['age', 'gender']", reason="TASK_UNKNOWN")
     return tasks
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file", reason="IMAGE_UNREADABLE") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file system can have
-        said = (error.strerror if isinstance(error, OSError) else None) or error
-        raise ImageError(f"{str(path)!r}: {said}", reason="IMAGE_UNREADABLE") from error
-
-
-def _encode(pixels: NDArray[np.uint8]) -> bytes:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ImageError(
-            f"an image array is (H, W, 3) uint8 RGB, not {pixels.shape} {pixels.dtype}", reason="IMAGE_UNREADABLE"
-        )
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

@@ -23,6 +23,8 @@ class MienError(Exception):
         super().__init__(message)
         self.message = message
         self.reason = reason
+        self.request_id = ""
+        """Id of the request that failed, as the server logs it; empty if there was none."""
 
 
 class InvalidRequestError(MienError):

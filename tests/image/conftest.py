@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from mien_orchestrator.commands.health import check
 
 ROOT = Path(__file__).parents[2]

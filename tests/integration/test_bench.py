@@ -13,6 +13,8 @@ import mien
 from mien.cli.bench.report import report
 from mien.cli.bench.runner import Load, Sample, measure
 from mien.errors import OverloadedError
+from mien.transport.base import REQUEST_ID, Metadata, Reply
+from mien.transport.methods import Method, Request, Response
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 
@@ -86,19 +88,15 @@ class SlowEngine:
         self.in_flight = self.most = 0
         self._one = asyncio.Lock()
 
-    async def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         async with self._one:
             await asyncio.sleep(0.05)
         self.in_flight -= 1
-        return pb.AnalyzeResponse()
-
-    async def list_models(self, timeout: float) -> pb.ListModelsResponse:
-        return pb.ListModelsResponse()
-
-    async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
-        return pb.GetServerInfoResponse()
+        return Reply(method.response(), metadata[REQUEST_ID])
 
     async def close(self) -> None:
         pass

@@ -13,8 +13,9 @@ def test_all_is_sorted_and_complete() -> None:
 
 def test_both_clients_have_the_same_calls() -> None:
     calls = [name for name in vars(mien.Client) if not name.startswith("_")]
-    assert calls == ["analyze", "models", "model_card", "server_info", "close"]
-    for name in calls:
+    assert calls == ["local", "analyze", "models", "model_card", "server_info", "close"]
+    assert inspect.signature(mien.Client.local) == inspect.signature(mien.AsyncClient.local)
+    for name in calls[1:]:
         plain, twin = getattr(mien.Client, name), getattr(mien.AsyncClient, name)
         assert inspect.signature(plain) == inspect.signature(twin), name
         assert inspect.iscoroutinefunction(twin), name

@@ -8,7 +8,7 @@ from PIL import Image
 from mien.cli.sources import ANNOTATED, Source
 from mien.draw import draw
 from mien.errors import InvalidRequestError
-from mien.request import ImageSource
+from mien.images import ImageSource
 from mien.types.analysis import Analysis
 
 _WRITTEN = {

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 from google.rpc import code_pb2
@@ -172,7 +172,7 @@ def _analyze_all(
     def one(source: Source) -> Analysis | MienError:
         try:
             image = source.read()
-            analysis = client.analyze(image, tasks=tasks, max_faces=max_faces)
+            analysis = client.analyze(image, tasks=cast(Any, tasks), max_faces=max_faces or None)
             if annotator:
                 annotator.write(source, image, analysis)
         except MienError as error:

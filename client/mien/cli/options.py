@@ -7,7 +7,7 @@ import typer
 
 from mien.client import Client
 from mien.errors import InvalidRequestError
-from mien.transport.connection import Tls
+from mien.transport.tls import Tls
 
 Server = Annotated[
     str | None,

@@ -1,43 +1,60 @@
-"""The seam between the SDK and what answers it: requests in, replies out, over a channel or in this process."""
+"""The seam between the SDK and what answers it: a remote server or this process."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol
 
-from mien.v1 import face_service_pb2 as pb
+from mien.transport.methods import Method, Request, Response
+
+REQUEST_ID = "x-request-id"
+"""Metadata key of the request id, in requests and in replies."""
+
+Metadata = Mapping[str, str]
+"""Metadata of one request: lower-case ASCII keys, printable ASCII values; always has `REQUEST_ID`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[Response]):
+    """A response and what came beside it."""
+
+    message: Response
+    request_id: str
+    """As the server logs it: the one that was sent, unless a proxy or the server replaced it."""
 
 
 class Engine(Protocol):
-    """Answers requests; every method raises `MienError`. Times are in seconds."""
+    """Answers requests. Safe to use from several threads."""
 
-    def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
-        """Analyze one image."""
+    def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Send one request of a unary RPC and wait for its reply.
 
-    def list_models(self, timeout: float) -> pb.ListModelsResponse:
-        """List the models."""
+        Args:
+            method: One of `mien.transport.methods.METHODS`.
+            request: The request message.
+            timeout: Seconds that the call may take, retries included.
+            metadata: Metadata of the request.
 
-    def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
-        """Return a model's card."""
+        Returns:
+            The response message and the request id.
 
-    def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
-        """Say what the engine is and takes."""
+        Raises:
+            MienError: the call failed; the error's `request_id` is set.
+
+        """
 
     def close(self) -> None:
-        """Free what the engine holds."""
+        """Refuse further calls and free what the engine holds. May be called again, and in a forked child."""
 
 
 class AsyncEngine(Protocol):
     """As `Engine`, for asyncio."""
 
-    async def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
-        """Analyze one image."""
-
-    async def list_models(self, timeout: float) -> pb.ListModelsResponse:
-        """List the models."""
-
-    async def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
-        """Return a model's card."""
-
-    async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
-        """Say what the engine is and takes."""
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Send one request of a unary RPC and wait for its reply; see `Engine.call`."""
 
     async def close(self) -> None:
-        """Free what the engine holds."""
+        """Refuse further calls and free what the engine holds; see `Engine.close`."""

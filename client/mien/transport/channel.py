@@ -1,39 +1,26 @@
-"""The gRPC channel to a server: retries, round robin over its addresses, keepalive, TLS."""
+"""The gRPC channel to a server: round robin over its addresses, keepalive, reconnects, TLS, proxy."""
 
 import json
+from collections.abc import Sequence
 
 import grpc
 
 from mien.transport.connection import Connection
 
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{"service": "mien.v1.FaceAnalysisService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
-}
+Options = Sequence[tuple[str, str | int]]
 
-Options = list[tuple[str, str | int]]
-
-OPTIONS: Options = [
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    ("grpc.enable_retries", 1),
-    ("grpc.per_rpc_retry_buffer_size", 64 * 2**20),  # a call with more than it, 256 KiB by default, is never retried
+OPTIONS: Options = (
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    ("grpc.enable_retries", 0),  # `mien.transport.retries` is the only layer
     ("grpc.max_send_message_length", -1),  # the server's limit counts, and its error says so
     ("grpc.max_receive_message_length", -1),
-    ("grpc.keepalive_time_ms", 30_000),  # a server that vanished without a word is noticed before the deadline
-    ("grpc.keepalive_timeout_ms", 10_000),
-]
+    ("grpc.initial_reconnect_backoff_ms", 100),  # a restarted server is found within a second
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 10_000),  # a server that vanished without closing its connections is noticed
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),  # by default pings stop after two, however long the call lasts
+)
 """Options of every channel, encrypted or not."""
 
 
@@ -58,5 +45,7 @@ def _credentials(connection: Connection) -> grpc.ChannelCredentials | None:
 
 
 def _options(connection: Connection) -> Options:
-    name = connection.server_name
-    return [*OPTIONS, ("grpc.ssl_target_name_override", name)] if name else OPTIONS
+    options = [*OPTIONS, ("grpc.enable_http_proxy", int(connection.proxy is not None))]
+    if connection.server_name:
+        options.append(("grpc.ssl_target_name_override", connection.server_name))
+    return options

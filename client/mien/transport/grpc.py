@@ -1,119 +1,152 @@
 """An engine behind a gRPC channel."""
 
 import asyncio
+import os
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
-from mien.errors import closed
+from mien.errors import MienError, closed, forked
+from mien.transport.base import REQUEST_ID, Metadata, Reply
 from mien.transport.channel import open_async_channel, open_channel
 from mien.transport.connection import Connection
-from mien.transport.grpc_errors import advised_wait, read_error
-from mien.v1 import face_service_pb2 as pb
-from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
-
-if TYPE_CHECKING:
-    from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceAsyncStub  # known to the type stubs alone
-
-T = TypeVar("T")
+from mien.transport.grpc_errors import advised_wait, is_retryable, reached_server, read_error
+from mien.transport.methods import METHODS, Method, Request, Response
+from mien.transport.retries import Retries, RetryBudget
 
 
-class RemoteEngine:
-    """Calls a server."""
+class _Remote:
+    """What both engines share: the connection, the state of the client, and what to do after a failure."""
 
     def __init__(self, connection: Connection) -> None:
+        connection.check()
         self._connection = connection
-        self._channel = open_channel(connection)
-        self._stub = FaceAnalysisServiceStub(self._channel)
+        self._budget = RetryBudget()
         self._closed = False
+        self._process = os.getpid()
 
-    def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
-        """Analyze one image."""
-        return self._call(self._stub.Analyze, request, timeout)
+    def _check(self) -> None:
+        if self._closed:
+            raise closed()
+        if os.getpid() != self._process:
+            raise forked()
 
-    def list_models(self, timeout: float) -> pb.ListModelsResponse:
-        """List the server's models."""
-        return self._call(self._stub.ListModels, pb.ListModelsRequest(), timeout)
+    def _sent(self, metadata: Metadata) -> tuple[tuple[str, str], ...]:
+        return tuple((self._connection.credentials | dict(metadata)).items())
 
-    def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
-        """Ask for a model's card."""
-        return self._call(self._stub.GetModelCard, pb.GetModelCardRequest(name=name), timeout)
+    def _wait(self, error: grpc.RpcError, retries: Retries, metadata: Metadata) -> float:
+        """Return the seconds until the next attempt; raises the `MienError` of an error that is final."""
+        if self._closed:
+            raise closed() from error
+        wait = retries.next_wait(advised_wait(error)) if is_retryable(error) else None
+        within_budget = self._budget.failed() if reached_server(error) else True
+        if wait is None or not within_budget:
+            raise read_error(error, self._connection, metadata[REQUEST_ID]) from error
+        return wait
 
-    def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
-        """Ask the server what it is and takes."""
-        return self._call(self._stub.GetServerInfo, pb.GetServerInfoRequest(), timeout)
+
+class RemoteEngine(_Remote):
+    """Calls a server. Safe to use from several threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._channel = open_channel(connection)
+        self._methods = {
+            method.name: self._channel.unary_unary(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+            for method in METHODS
+        }
+
+    def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Send one request; see `Engine.call`."""
+        retries = Retries(timeout)
+        while True:
+            self._check()
+            try:
+                message, call = self._methods[method.name].with_call(
+                    request, timeout=retries.left, metadata=self._sent(metadata)
+                )
+            except grpc.RpcError as error:
+                time.sleep(self._wait(error, retries, metadata))
+            except ValueError as error:  # gRPC's own: the channel was closed by another thread
+                raise closed() from error
+            else:
+                self._budget.succeeded()
+                return Reply(message, _request_id(call.trailing_metadata()) or metadata[REQUEST_ID])
 
     def close(self) -> None:
         """Close the channel."""
         self._closed = True
-        self._channel.close()
-
-    def _call(self, method: Callable[..., T], request: Message, timeout: float) -> T:
-        if self._closed:
-            raise closed()
-        deadline, attempt = time.monotonic() + timeout, 0
-        while True:
-            attempt += 1
-            try:
-                left = deadline - time.monotonic()
-                return method(request, timeout=left, metadata=self._connection.metadata)
-            except grpc.RpcError as error:
-                wait = advised_wait(error, attempt, deadline - time.monotonic())
-                if self._closed or wait is None:
-                    raise closed() if self._closed else read_error(error, self._connection) from error
-            time.sleep(wait)
+        if os.getpid() == self._process:
+            self._channel.close()
 
 
-class AsyncRemoteEngine:
-    """Calls a server from asyncio; the channel is made by the first call, on that call's event loop."""
+class AsyncRemoteEngine(_Remote):
+    """As `RemoteEngine`, for asyncio; the first call opens the channel, which belongs to that call's event loop."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        connection.check()
+        super().__init__(connection)
         self._channel: grpc.aio.Channel | None = None
-        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, Any]] = {}
 
-    async def analyze(self, request: pb.AnalyzeRequest, timeout: float) -> pb.AnalyzeResponse:
-        """Analyze one image."""
-        return await self._call(self._stub().Analyze, request, timeout)
-
-    async def list_models(self, timeout: float) -> pb.ListModelsResponse:
-        """List the server's models."""
-        return await self._call(self._stub().ListModels, pb.ListModelsRequest(), timeout)
-
-    async def model_card(self, name: str, timeout: float) -> pb.GetModelCardResponse:
-        """Ask for a model's card."""
-        return await self._call(self._stub().GetModelCard, pb.GetModelCardRequest(name=name), timeout)
-
-    async def server_info(self, timeout: float) -> pb.GetServerInfoResponse:
-        """Ask the server what it is and takes."""
-        return await self._call(self._stub().GetServerInfo, pb.GetServerInfoRequest(), timeout)
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Send one request; see `Engine.call`."""
+        retries = Retries(timeout)
+        self._open()
+        while True:
+            self._check()
+            call = self._methods[method.name](request, timeout=retries.left, metadata=self._sent(metadata))
+            try:
+                message = await call
+                received = await call.trailing_metadata()
+            except grpc.RpcError as error:
+                await asyncio.sleep(self._wait(error, retries, metadata))
+            except grpc.aio.UsageError as error:  # the channel was closed by another task
+                raise closed() from error
+            else:
+                self._budget.succeeded()
+                return Reply(message, _request_id(received) or metadata[REQUEST_ID])
 
     async def close(self) -> None:
         """Close the channel."""
         self._closed = True
-        if self._channel:
+        if self._channel and os.getpid() == self._process:
+            if asyncio.get_running_loop() is not self._loop:
+                raise _other_loop()
             await self._channel.close()
 
-    def _stub(self) -> "FaceAnalysisServiceAsyncStub":
-        if self._closed:
-            raise closed()
+    def _open(self) -> None:
+        self._check()
         if self._channel is None:
             self._channel = open_async_channel(self._connection)
-        return FaceAnalysisServiceStub(self._channel)
+            self._loop = asyncio.get_running_loop()
+            self._methods = {
+                method.name: self._channel.unary_unary(
+                    method.path, method.request.SerializeToString, method.response.FromString
+                )
+                for method in METHODS
+            }
+        elif asyncio.get_running_loop() is not self._loop:
+            raise _other_loop()
 
-    async def _call(self, method: Callable[..., Awaitable[T]], request: Message, timeout: float) -> T:
-        deadline, attempt = time.monotonic() + timeout, 0
-        while True:
-            attempt += 1
-            try:
-                left = deadline - time.monotonic()
-                return await method(request, timeout=left, metadata=self._connection.metadata)
-            except grpc.RpcError as error:
-                wait = advised_wait(error, attempt, deadline - time.monotonic())
-                if self._closed or wait is None:
-                    raise closed() if self._closed else read_error(error, self._connection) from error
-            await asyncio.sleep(wait)
+
+def _other_loop() -> MienError:
+    return MienError(
+        "this client belongs to the event loop of its first call; make an AsyncClient for each event loop",
+        reason="OTHER_EVENT_LOOP",
+    )
+
+
+def _request_id(metadata: object) -> str:
+    """Return the request id of a reply's trailing metadata, empty if there is none."""
+    for key, value in metadata or ():  # type: ignore[attr-defined]
+        if key == REQUEST_ID and isinstance(value, str):
+            return value
+    return ""

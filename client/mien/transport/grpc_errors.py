@@ -1,6 +1,5 @@
-"""What a failed call means: the error that it stands for, what the caller can do, and when to try again."""
+"""What a failed call means: its `MienError`, what the caller can do about it, and whether to send it again."""
 
-import random
 from typing import TypeVar
 
 import grpc
@@ -13,12 +12,6 @@ from mien.transport.connection import Connection
 
 Detail = TypeVar("Detail", bound=Message)
 
-ATTEMPTS = 4
-"""Calls made for one request whose refusals all say when to come again."""
-
-_JITTER = 0.2
-"""Part of the advised wait that is added at random, so that those refused together do not come again together."""
-
 _HINTS = (
     ("WRONG_VERSION_NUMBER", "the server speaks no TLS; leave tls out"),
     ("certificate has expired", "the server's certificate has expired; whoever runs it must renew it"),
@@ -28,18 +21,37 @@ _HINTS = (
 )
 
 _ENDED = ("Socket closed", "Connection reset", "Broken pipe")
-"""What gRPC says where the other side ended the connection, as it does where one side speaks TLS and the other not."""
+"""gRPC's texts if the other side ended the connection, as it does if one side speaks TLS and the other does not."""
+
+_NOT_CONNECTED = ("connections to all backends failing", "failed to connect to all addresses", "DNS resolution failed")
+"""How gRPC's texts begin if no connection could be made."""
 
 
-def read_error(error: grpc.RpcError, connection: Connection) -> MienError:
-    """Turn what gRPC raised into the error that it stands for."""
+def read_error(error: grpc.RpcError, connection: Connection, request_id: str) -> MienError:
+    """Return the error that a gRPC error stands for.
+
+    Args:
+        error: What the call raised.
+        connection: The connection of the call.
+        request_id: The id that was sent; one that the server states instead counts more.
+
+    """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
-    code, text, server = error.code(), error.details() or "", connection.name
     status = _status(error)
-    if status and status.details:  # Mien itself says what happened and what to do
+    known = _detail(status, error_details_pb2.RequestInfo()).request_id if status else ""
+    mapped = _mapped(error, status, connection, known or request_id)
+    mapped.request_id = known or request_id
+    return mapped
+
+
+def _mapped(
+    error: grpc.Call | grpc.aio.AioRpcError, status: status_pb2.Status | None, connection: Connection, request_id: str
+) -> MienError:
+    code, text, server = error.code(), error.details() or "", connection.name
+    if status and status.details:  # Mien itself states what happened and what to do
         reason = _detail(status, error_details_pb2.ErrorInfo()).reason
         if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
-            text += f" (request {_detail(status, error_details_pb2.RequestInfo()).request_id})"
+            text += f" (request {request_id})"
         mapped = from_status(code.value[0], text, "" if reason == code.name else reason)
         if isinstance(mapped, OverloadedError):
             mapped.retry_after = _retry_after(status)
@@ -48,35 +60,47 @@ def read_error(error: grpc.RpcError, connection: Connection) -> MienError:
         case grpc.StatusCode.UNAVAILABLE:
             text = f"no server answers at {server} ({text}); {_hint(text, connection)}"
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            text = f"{server} gave no answer in time; raise the timeout, or see whether the server is overloaded"
+            text = f"{server} did not answer in time; raise the timeout, or check whether the server is overloaded"
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in text:
             return ImageError(
                 f"the image is larger than {server} takes ({text}); send a smaller one", reason="IMAGE_TOO_LARGE"
             )
         case grpc.StatusCode.UNIMPLEMENTED:
-            text = f"{server} has no such call ({text}); is it a Mien server, and not older than this package?"
+            text = f"{server} does not have this method ({text}); is it a Mien server, and not older than this package?"
         case grpc.StatusCode.CANCELLED:
-            text = "the call was cancelled before its answer; make it again where the answer is still wanted"
+            text = f"{server}, or a proxy before it, cancelled the call ({text}); call again"
         case _:
-            text = f"{server} failed: {text or code.name}; its log, or that of a proxy before it, says why"
+            text = f"{server} failed: {text or code.name}; see its log, or that of a proxy before it"
     return from_status(code.value[0], text)
 
 
-def advised_wait(error: grpc.RpcError, attempt: int, left: float) -> float | None:
-    """Return the seconds after which to try again, None where that is not advised or the time left is too short.
+def is_retryable(error: grpc.RpcError) -> bool:
+    """Whether sending the call again can help: see `mien.transport.retries`.
 
-    gRPC's own retries, which the channel does, take every RESOURCE_EXHAUSTED or none: a message over the limit too.
-    Here only one counts that carries `RetryInfo`.
+    A caller that cancels its own call gets `asyncio.CancelledError`: CANCELLED comes from the other side.
     """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
-    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or attempt >= ATTEMPTS:
-        return None
+    match error.code():
+        case grpc.StatusCode.UNAVAILABLE:
+            return not any(sign in (error.details() or "") for sign, _ in _HINTS)  # TLS files do not change by waiting
+        case grpc.StatusCode.CANCELLED:
+            return True
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return advised_wait(error) is not None
+    return False
+
+
+def advised_wait(error: grpc.RpcError) -> float | None:
+    """Return the seconds to wait that the server's `RetryInfo` states, None without one."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     status = _status(error)
-    advised = _retry_after(status) if status else None
-    if advised is None:
-        return None
-    wait = advised * (1 + _JITTER * random.random())
-    return wait if wait < left else None
+    return _retry_after(status) if status else None
+
+
+def reached_server(error: grpc.RpcError) -> bool:
+    """Whether the call reached a server, as opposed to a connection that could not be made."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
+    return not (error.details() or "").startswith(_NOT_CONNECTED)
 
 
 def _retry_after(status: status_pb2.Status) -> float | None:
@@ -94,7 +118,7 @@ def _status(error: grpc.Call | grpc.aio.AioRpcError) -> status_pb2.Status | None
 
 
 def _detail(status: status_pb2.Status, kind: Detail) -> Detail:
-    """Return the detail of one kind, an empty one where there is none."""
+    """Return the detail of one kind, an empty one if there is none."""
     for detail in status.details:
         if detail.Unpack(kind):
             break
@@ -106,4 +130,11 @@ def _hint(text: str, connection: Connection) -> str:
         if connection.tls:
             return "the server ended the connection; if it wants a caller's certificate, set Tls(certificate, key)"
         return "the server ended the connection; if it speaks TLS, set tls=mien.Tls() (--tls)"
-    return next((hint for sign, hint in _HINTS if sign in text), "is it running, and is the address right?")
+    known = next((hint for sign, hint in _HINTS if sign in text), None)
+    proxy = connection.proxy
+    if known is None and proxy:
+        return (
+            f"the call goes through the proxy {proxy.address} of the variable {proxy.variable}; "
+            "unset it, or add the host to NO_PROXY, to call the server directly"
+        )
+    return known or "is it running, and is the address right?"

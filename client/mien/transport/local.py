@@ -1,33 +1,176 @@
-"""The engine of this process; the only module of the SDK that imports it, and only when it is asked for."""
+"""Local mode: the service of this process, on an event loop in a thread of its own.
 
-from typing import TYPE_CHECKING
+The only module of the SDK that imports the service, in `_start`, which that thread runs: neither the import nor the
+loading of models blocks a caller's event loop.
+"""
 
-from mien.errors import EmbeddedUnavailableError
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from mien.errors import EmbeddedUnavailableError, MienError, ServerError, closed, forked
+from mien.transport.base import REQUEST_ID, Metadata, Reply
+from mien.transport.methods import Method, Request, Response
 
 if TYPE_CHECKING:
-    from mien_orchestrator.embedded import AsyncEmbeddedEngine, EmbeddedEngine
+    from mien_orchestrator.embedded import EmbeddedService
+    from mien_orchestrator.settings import Settings
+
+LocalSettings: TypeAlias = "Settings | Mapping[str, object] | None"
+"""Settings of local mode: a `mien_orchestrator.settings.Settings`, or a mapping as in the settings file, or neither."""
+
+T = TypeVar("T")
 
 
-def embedded() -> "EmbeddedEngine":
-    """Start the engine of this process; raises `EmbeddedUnavailableError` where its packages are missing."""
+def _start(settings: LocalSettings) -> "EmbeddedService":
+    """Load the service; raises `EmbeddedUnavailableError` if its packages are missing, `InvalidRequestError`."""
     try:
-        from mien_orchestrator.embedded import EmbeddedEngine
+        from mien_orchestrator.embedded import EmbeddedService
     except ImportError as error:
-        raise _missing(error) from error
-    return EmbeddedEngine()
+        raise EmbeddedUnavailableError(
+            f"local mode needs the package {error.name!r}: pip install 'mien[local]', or call a server "
+            "(server='host:port', --server, MIEN_SERVER)"
+        ) from error
+    return EmbeddedService(settings)
 
 
-def async_embedded() -> "AsyncEmbeddedEngine":
-    """As `embedded`, for asyncio."""
-    try:
-        from mien_orchestrator.embedded import AsyncEmbeddedEngine
-    except ImportError as error:
-        raise _missing(error) from error
-    return AsyncEmbeddedEngine()
+class _Worker:
+    """A thread with an event loop and the service.
+
+    It has no reference to the engine that owns it, so that an engine which is dropped without `close` is collected,
+    and its finalizer ends the thread.
+    """
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self._settings = settings
+        self._service: EmbeddedService | None = None
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._in_flight: set[asyncio.Task[Any]] = set()
+        self._stopped = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="mien-local", daemon=True)
+        self._thread.start()
+
+    def submit(self, coroutine: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Run a coroutine on the worker's thread; raises `MienError` after `stop` and in a forked child."""
+        if os.getpid() != self._process:
+            raise forked()
+        with self._lock:
+            if self._closed:
+                raise closed()
+            return asyncio.run_coroutine_threadsafe(coroutine(), self._loop)
+
+    async def load(self) -> "EmbeddedService":
+        """Return the service; the first call loads it, and those that come meanwhile wait."""
+        if self._service is None:
+            self._service = _start(self._settings)
+        return self._service
+
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Answer a request; `timeout` begins when the models are loaded."""
+        task = asyncio.current_task()
+        assert task
+        self._in_flight.add(task)
+        try:
+            service = await self.load()
+            return Reply(await service.call(method, request, timeout, metadata), metadata[REQUEST_ID])
+        except Exception as raised:
+            error = raised if isinstance(raised, MienError) else _unexpected(raised)
+            error.request_id = metadata[REQUEST_ID]
+            raise error from raised.__cause__ if error is raised else raised
+        finally:
+            self._in_flight.discard(task)
+
+    def stop(self) -> None:
+        """Refuse further calls; the thread ends after those in flight. Does nothing in a forked child."""
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def close(self) -> None:
+        """As `stop`, and wait for the thread's end."""
+        self.stop()
+        if os.getpid() == self._process:
+            self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._wait())
+        if self._service:
+            self._service.close()
+
+    async def _wait(self) -> None:
+        await self._stopped.wait()
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
 
 
-def _missing(error: ImportError) -> EmbeddedUnavailableError:
-    return EmbeddedUnavailableError(
-        f"analyzing in this process needs the package {error.name!r}: pip install 'mien[local]', or name a server "
-        "(server='host:port', --server, MIEN_SERVER)"
-    )
+def _unexpected(error: Exception) -> MienError:
+    if isinstance(error, RuntimeError) and "shutdown" in str(error):  # of a thread pool
+        return MienError("the interpreter is exiting; analyze before its exit handlers run", reason="EXITING")
+    return ServerError(f"the analysis failed with {type(error).__name__}: {error}; please report this")
+
+
+class LocalEngine:
+    """Answers in this process; the constructor loads the models. Safe to use from several threads."""
+
+    def __init__(self, settings: LocalSettings = None) -> None:
+        """Load the models.
+
+        Raises:
+            EmbeddedUnavailableError: the packages of local mode are not installed.
+            InvalidRequestError: a setting or a model is invalid.
+
+        """
+        self._worker = _Worker(settings)
+        weakref.finalize(self, self._worker.stop).atexit = False
+        try:
+            self._worker.submit(self._worker.load).result()
+        except BaseException:
+            self._worker.stop()
+            raise
+
+    def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Answer a request; see `Engine.call`."""
+        future = self._worker.submit(lambda: self._worker.call(method, request, timeout, metadata))
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # the caller was interrupted
+            raise
+
+    def close(self) -> None:
+        """Refuse further calls, wait for those in flight, and free threads and models."""
+        self._worker.close()
+
+
+class AsyncLocalEngine:
+    """As `LocalEngine`, for asyncio, from any event loop; the first call loads the models."""
+
+    def __init__(self, settings: LocalSettings = None) -> None:
+        self._worker = _Worker(settings)
+        weakref.finalize(self, self._worker.stop).atexit = False
+
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
+    ) -> Reply[Response]:
+        """Answer a request; see `Engine.call`."""
+        return await asyncio.wrap_future(
+            self._worker.submit(lambda: self._worker.call(method, request, timeout, metadata))
+        )
+
+    async def close(self) -> None:
+        """Refuse further calls, wait for those in flight, and free threads and models."""
+        await asyncio.to_thread(self._worker.close)

@@ -62,11 +62,13 @@ class Analysis:
     timing: Span
     critical_path: tuple[str, ...]
     """Names of the steps that the reply had to wait for."""
+    request_id: str = field(compare=False)
+    """Id of the request, as in the server's log."""
     message: face_service_pb2.AnalyzeResponse = field(repr=False, compare=False)
     """The reply itself."""
 
     @classmethod
-    def from_message(cls, message: face_service_pb2.AnalyzeResponse) -> Self:
+    def from_message(cls, message: face_service_pb2.AnalyzeResponse, request_id: str = "") -> Self:
         """Read a reply."""
         image = message.image
         return cls(
@@ -77,6 +79,7 @@ class Analysis:
             detector=message.detector,
             timing=_span(message.timing.total),
             critical_path=tuple(message.timing.critical_path),
+            request_id=request_id,
             message=message,
         )
 

@@ -41,7 +41,7 @@ _MESSAGE_OVERHEAD = 64 * 1024
 _KEEPALIVE = [
     ("grpc.keepalive_time_ms", 60_000),  # a caller that vanished without a word is noticed, and its call ended
     ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers may ping as often as the SDK does
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # the SDK pings every 10 s while it waits
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 

@@ -1,6 +1,8 @@
 """What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
 
-from mien.errors import InvalidRequestError, NotFoundError
+from google.protobuf.message import Message
+
+from mien.errors import InvalidRequestError, NotFoundError, UnsupportedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
@@ -36,6 +38,19 @@ class FaceAnalysis:
     def in_flight(self) -> int:
         """Images being analyzed now."""
         return self._admission.in_flight
+
+    async def call(self, request: Message, context: RequestContext) -> Message:
+        """Answer a request of any RPC, recognized by its type; raises `MienError`."""
+        match request:
+            case pb.AnalyzeRequest():
+                return await self.analyze(request, context)
+            case pb.ListModelsRequest():
+                return self.list_models()
+            case pb.GetModelCardRequest():
+                return self.model_card(request.name)
+            case pb.GetServerInfoRequest():
+                return self.server_info()
+        raise UnsupportedError(f"no method takes a {type(request).__name__}")
 
     async def analyze(self, request: pb.AnalyzeRequest, context: RequestContext) -> pb.AnalyzeResponse:
         """Analyze one image before its deadline; see `Ensemble.analyze`.

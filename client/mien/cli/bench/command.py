@@ -15,10 +15,11 @@ from mien.cli.options import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, 
 from mien.cli.sources import find
 from mien.client import DEFAULT_TIMEOUT
 from mien.errors import MienError
-from mien.request import analyze_request
+from mien.request import analyze_request, call_metadata
 from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine
-from mien.transport.local import async_embedded
+from mien.transport.local import AsyncLocalEngine
+from mien.transport.methods import GET_SERVER_INFO
 from mien.v1 import face_service_pb2 as pb
 
 
@@ -44,7 +45,7 @@ def bench(
     try:
         load = Load(concurrency=concurrency, rate=rate, duration=duration, warmup=warmup, timeout=timeout, seed=seed)
         images = [source.read() for source in find(paths)]
-        requests = [analyze_request(image, tasks=None, max_faces=0, all_or_nothing=False) for image in images]
+        requests = [analyze_request(image, tasks=None, max_faces=None, all_or_nothing=False) for image in images]
         connection = Connection.find(server, tls_of(tls, ca, cert, key), token_of(token_file))
         with Console(stderr=True).status(f"measuring for {warmup + duration:g} s"):
             result = asyncio.run(_measure(connection, requests, load))
@@ -60,9 +61,9 @@ def bench(
 
 
 async def _measure(connection: Connection | None, requests: list[pb.AnalyzeRequest], load: Load) -> Report:
-    engine = AsyncRemoteEngine(connection) if connection else async_embedded()
+    engine = AsyncRemoteEngine(connection) if connection else AsyncLocalEngine()
     try:
-        await engine.server_info(load.timeout)  # fails at once where there is no server
+        await engine.call(GET_SERVER_INFO, pb.GetServerInfoRequest(), load.timeout, call_metadata({}))  # is it there?
         return report(load, await measure(engine, requests, load))
     finally:
         await engine.close()

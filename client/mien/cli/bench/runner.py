@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from mien.errors import InvalidRequestError, MienError
+from mien.request import call_metadata
 from mien.transport.base import AsyncEngine
+from mien.transport.methods import ANALYZE
 from mien.v1 import face_service_pb2 as pb
 
 
@@ -53,7 +55,7 @@ async def measure(engine: AsyncEngine, requests: Sequence[pb.AnalyzeRequest], lo
     async def call(due: float) -> None:
         outcome: pb.AnalyzeResponse | int
         try:
-            outcome = await engine.analyze(next(turns), load.timeout)
+            outcome = (await engine.call(ANALYZE, next(turns), load.timeout, call_metadata({}))).message
         except MienError as error:
             outcome = error.code
         samples.append(Sample(due, time.perf_counter() - begin, outcome))

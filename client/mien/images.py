@@ -1,0 +1,157 @@
+"""From what a caller has (a path, bytes, a file, pixels) to an image file's bytes, within a bounded size."""
+
+import errno
+import io
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import FileError, ImageError
+
+ImageSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]
+)
+"""A path; an image file's bytes; a binary file opened for reading; a PIL image; or pixels: (H, W, 3) uint8 RGB or
+(H, W) uint8 grey."""
+
+MAX_BYTES = 256 * 2**20
+"""Largest image that is read or encoded, in bytes. The server's own limit (`ServerInfo.max_image_bytes`, 20 MiB by
+default) is mostly lower, and its error states it."""
+
+_ACCEPTED = "a path, bytes, a binary file, a PIL image or a uint8 array (H, W, 3) RGB or (H, W) grey"
+
+_LONGEST_SHOWN = 120
+"""Characters of a path or text that messages show."""
+
+_URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{100,}={0,2}\s*")
+
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+"""Errors of the machine, not of the path."""
+
+
+def image_bytes(image: ImageSource) -> bytes:
+    """Return an image file's bytes. Pixels are encoded as PNG, without loss; a file is read from its position.
+
+    Args:
+        image: The image, at most `MAX_BYTES`. The size of a file is checked before it is read.
+
+    Raises:
+        ImageError: it cannot be read (reason `IMAGE_UNREADABLE`) or is too large (`IMAGE_TOO_LARGE`).
+        FileError: this machine cannot read it now, such as with too many open files.
+
+    """
+    match image:
+        case bytes() | bytearray() | memoryview():
+            _within(memoryview(image).nbytes, "the image")
+            return bytes(image)
+        case str() | os.PathLike():
+            return _read_path(os.fspath(image))
+        case Image.Image():
+            return _encode(image)
+        case np.ndarray():
+            return _encode(Image.fromarray(_pixels(image)))
+    if callable(getattr(image, "read", None)):
+        return _read_file(image)
+    raise ImageError(f"an image is {_ACCEPTED}, not {type(image).__name__}", reason="IMAGE_UNREADABLE")
+
+
+def shown(text: str) -> str:
+    """Return a path as messages show it: the end of one that is long."""
+    return text if len(text) <= _LONGEST_SHOWN else f"…{text[-_LONGEST_SHOWN:]}"
+
+
+def _read_path(name: object) -> bytes:
+    if not isinstance(name, str):
+        raise ImageError(f"a path is text, not {type(name).__name__}", reason="IMAGE_UNREADABLE")
+    if _URL.match(name):
+        kind = name.partition(":")[0]
+        raise ImageError(f"{kind}: URLs are not read; an image is {_ACCEPTED}", reason="IMAGE_UNREADABLE")
+    try:
+        with Path(name).open("rb") as file:
+            _within(os.fstat(file.fileno()).st_size, shown(name))
+            return _read_bounded(file, shown(name))
+    except FileNotFoundError as error:
+        raise _missing(name) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file system can have
+        raise _unreadable(name, error) from error
+
+
+def _missing(name: str) -> ImageError:
+    if _BASE64.fullmatch(name):
+        return ImageError(
+            f"the text of {len(name)} characters is not a path; decode base64 first: base64.b64decode(text)",
+            reason="IMAGE_UNREADABLE",
+        )
+    return ImageError(f"{shown(name)}: no such file", reason="IMAGE_UNREADABLE")
+
+
+def _unreadable(name: str, error: OSError | ValueError) -> ImageError | FileError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENAMETOOLONG and _BASE64.fullmatch(name):
+        return _missing(name)
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if number in _MACHINE:
+        return FileError(f"cannot read {shown(name)}: {said.lower()}")
+    return ImageError(f"{shown(name)!r}: {said}", reason="IMAGE_UNREADABLE")
+
+
+def _read_file(file: BinaryIO) -> bytes:
+    name = shown(str(getattr(file, "name", "the file")))
+    try:
+        return _read_bounded(file, name)
+    except (OSError, ValueError) as error:  # ValueError: a closed file
+        raise _unreadable(name, error) from error
+
+
+def _read_bounded(file: BinaryIO, name: str) -> bytes:
+    """Read to the end, but no more than the limit: pipes and devices do not state their size."""
+    data = file.read(MAX_BYTES + 1)
+    if not isinstance(data, bytes):
+        raise ImageError(f"{name} is not open for reading bytes; open it with mode 'rb'", reason="IMAGE_UNREADABLE")
+    _within(len(data), name)
+    return data
+
+
+def _within(size: int, name: str) -> None:
+    if size > MAX_BYTES:
+        raise ImageError(
+            f"{name} has {size / 2**20:,.0f} MiB; an image file has at most {MAX_BYTES // 2**20}",
+            reason="IMAGE_TOO_LARGE",
+        )
+
+
+def _pixels(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.size == 0 or array.ndim < 2 or array.shape[2:] not in ((), (3,)):
+        raise ImageError(
+            f"an image array is (H, W, 3) uint8 RGB or (H, W) uint8 grey, not {array.shape} {array.dtype}",
+            reason="IMAGE_UNREADABLE",
+        )
+    _within(array.nbytes, "the array")
+    return np.ascontiguousarray(array)
+
+
+def _picture(image: Image.Image) -> Image.Image:
+    """Return a PIL image in a mode that PNG can hold, its transparency and 16 bits kept."""
+    if 0 in image.size or image.mode == "F":
+        raise ImageError(f"a PIL image has pixels, and no mode F, not {image!r}", reason="IMAGE_UNREADABLE")
+    _within(image.width * image.height * len(image.getbands()), "the PIL image")
+    if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        return image
+    return image.convert("I;16" if image.mode.startswith("I") else "RGB")
+
+
+def _encode(image: Image.Image) -> bytes:
+    """Encode as PNG, with the orientation (EXIF) and the colour profile of the image."""
+    buffer = io.BytesIO()
+    try:
+        exif = image.getexif()
+        _picture(image).save(buffer, "PNG", compress_level=1, **({"exif": exif} if exif else {}))
+    except (OSError, ValueError, SyntaxError) as error:  # of a file that PIL reads only now, and that is damaged
+        raise ImageError(f"the PIL image cannot be read: {error}", reason="IMAGE_UNREADABLE") from error
+    return buffer.getvalue()

@@ -1,0 +1,79 @@
+"""When a failed call is sent again. The SDK's only retry layer: gRPC's own retries are switched off in the channel.
+
+Every RPC of `mien.transport.methods` is idempotent. A call is sent again after
+
+- UNAVAILABLE: no connection, or a server that is not ready;
+- CANCELLED that the caller did not ask for: a server or proxy that ended while it handled the call;
+- RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`: an overloaded server, after the time that it states.
+
+The n-th wait is 0.1 s x 2^(n-1), at most 1 s, or the server's `RetryInfo` if that is longer; up to a fifth of it is
+added at random, so that callers that failed together do not return together. No attempt begins later than `WINDOW`
+seconds after the first, nor after the call's timeout: at a server that always fails, 11 to 13 attempts in 10 s.
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+
+WINDOW = 10.0
+"""Seconds after the first attempt in which a call is sent again."""
+
+_FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 2.0
+"""Back-off in seconds: first wait, longest wait, and the factor between two waits."""
+
+_JITTER = 0.2
+"""Share of a wait that is added at random."""
+
+
+class RetryBudget:
+    """Bounds what a client adds to the load of a server that fails, as gRPC's retry throttling does (gRFC A6).
+
+    A failed attempt that reached a server costs a token, a success earns a tenth; below half of the tokens, calls are
+    not sent again. Attempts without a connection cost nothing: no server has the load.
+    """
+
+    def __init__(self, tokens: float = 100.0, earned: float = 0.1) -> None:
+        self._most = self._tokens = tokens
+        self._earned = earned
+        self._lock = threading.Lock()
+
+    def succeeded(self) -> None:
+        """Count a success."""
+        if self._tokens < self._most:
+            with self._lock:
+                self._tokens = min(self._tokens + self._earned, self._most)
+
+    def failed(self) -> bool:
+        """Count a failure; returns whether a retry is within the budget."""
+        with self._lock:
+            self._tokens = max(self._tokens - 1, 0.0)
+            return self._tokens > self._most / 2
+
+
+@dataclass(slots=True)
+class Retries:
+    """The retries of one call."""
+
+    timeout: float
+    """Seconds from the first attempt to the call's deadline."""
+    began: float = field(default_factory=time.monotonic)
+    attempts: int = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.began + self.timeout - time.monotonic()
+
+    def next_wait(self, advised: float | None = None) -> float | None:
+        """Return the seconds to wait before the next attempt, None if the error is final.
+
+        Args:
+            advised: Seconds that the server asks to wait; None if it did not say.
+
+        """
+        self.attempts += 1
+        backoff = min(_FIRST * _FACTOR ** (self.attempts - 1), _LONGEST)
+        wait = max(backoff, advised or 0.0) * (1 + _JITTER * random.random())
+        elapsed = time.monotonic() - self.began
+        return wait if elapsed + wait < min(self.timeout, WINDOW) else None

@@ -1,0 +1,160 @@
+"""Clients at the ends of their life: closed, dropped, forked, on another event loop, at the interpreter's exit."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mien
+from tests.photographs import EXAMPLE
+
+Make = Callable[[], mien.Client | mien.AsyncClient]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Poll something that nothing reports, for at most ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_local_clients_that_are_dropped_free_their_threads_and_descriptors() -> None:
+    def use() -> None:
+        asyncio.run(mien.AsyncClient.local().server_info())
+
+    use()
+    gc.collect()
+    assert wait_until(lambda: "mien-local" not in {thread.name for thread in threading.enumerate()})
+    before = descriptors()
+    for _ in range(3):
+        use()
+    for _ in range(50):
+        mien.AsyncClient.local()
+    gc.collect()
+    assert wait_until(lambda: "mien-local" not in {thread.name for thread in threading.enumerate()})
+    assert descriptors() == before
+
+
+def test_remote_clients_that_are_dropped_free_their_threads_and_descriptors(single: str) -> None:
+    def use() -> None:
+        mien.Client(single).server_info()
+
+    use()
+    gc.collect()
+    before = threading.active_count(), descriptors()
+    for _ in range(20):
+        use()
+    gc.collect()
+    assert wait_until(lambda: threading.active_count() <= before[0] and descriptors() <= before[1])
+
+
+FORK = """
+import os, sys, mien
+client = {make}
+client.server_info()
+child = os.fork()
+if child == 0:
+    try:
+        client.server_info()
+    except mien.MienError as error:
+        print(error.reason, flush=True)
+    client.close()
+    client.close()
+    del client
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), client.server_info().tasks, flush=True)
+client.close()
+"""
+
+
+@pytest.mark.parametrize("make", ["mien.Client.local()", "mien.Client({address!r})"])
+def test_a_forked_child_gets_a_clear_error_and_can_close(single: str, make: str) -> None:
+    code = FORK.format(make=make.format(address=single))
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert said.stdout.split("\n")[:2] == ["FORKED", "7 ('age', 'gender', 'emotion')"], said
+    assert "Traceback" not in said.stderr
+
+
+EXIT = """
+import atexit, os, mien
+def late():
+    try:
+        print(len(client.analyze(os.environ["EXAMPLE"]).faces))
+    except mien.MienError as error:
+        print(error.reason)
+{register_before}
+client = {make}
+client.server_info()
+{register_after}
+"""
+
+
+@pytest.mark.parametrize("make", ["mien.Client.local()", "mien.Client({address!r})"])
+@pytest.mark.parametrize("after", [True, False], ids=["registered last", "registered first"])
+def test_a_call_in_an_exit_handler_works_or_gets_a_clear_error(single: str, make: str, after: bool) -> None:
+    register = "atexit.register(late)"
+    code = EXIT.format(
+        make=make.format(address=single),
+        register_before="" if after else register,
+        register_after=register if after else "",
+    )
+    environment = os.environ | {"EXAMPLE": str(EXAMPLE)}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert said.stdout.strip() == ("EXITING" if "local" in make else "1"), said
+    assert "Traceback" not in said.stderr
+    assert said.returncode == 0
+
+
+def test_a_remote_async_client_on_a_second_event_loop_gets_a_clear_error(single: str) -> None:
+    client = mien.AsyncClient(single)
+
+    async def use() -> None:
+        await client.server_info()
+
+    async def refused() -> None:
+        with pytest.raises(mien.MienError, match="an AsyncClient for each event loop") as caught:
+            await client.server_info()
+        assert caught.value.reason == "OTHER_EVENT_LOOP"
+
+    with asyncio.Runner() as first:
+        first.run(use())
+        asyncio.run(refused())
+        first.run(use())
+        first.run(client.close())
+
+
+def test_a_local_async_client_works_on_any_event_loop() -> None:
+    client = mien.AsyncClient.local()
+    first = asyncio.run(client.analyze(EXAMPLE))
+    assert asyncio.run(client.analyze(EXAMPLE)).faces == first.faces
+    asyncio.run(client.close())
+    with pytest.raises(mien.MienError, match="closed"):
+        asyncio.run(client.server_info())
+
+
+@pytest.mark.parametrize("delay", [0, 0.005, 0.02, 0.05])
+async def test_a_cancelled_call_of_a_local_client_leaves_it_usable(delay: float) -> None:
+    async with mien.AsyncClient.local() as client:
+        await client.server_info()
+        calls = [asyncio.create_task(client.analyze(EXAMPLE)) for _ in range(4)]
+        await asyncio.sleep(delay)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert all(call.cancelled() or call.result().faces for call in calls)
+        assert len((await client.analyze(EXAMPLE)).faces) == 1

@@ -1,0 +1,110 @@
+"""Local mode: chosen explicitly, configured, and loaded without blocking the caller's event loop."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mien
+from mien_orchestrator.settings import Settings
+from tests.photographs import EXAMPLE
+
+
+def test_local_mode_is_chosen_explicitly_whatever_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_SERVER", "127.0.0.1:1")
+    with mien.Client.local() as client:
+        assert len(client.analyze(EXAMPLE).faces) == 1
+
+
+async def test_settings_are_a_mapping_or_an_object() -> None:
+    with mien.Client.local({"detector": "haar"}) as client:
+        assert client.server_info().detector == "haar"
+    async with mien.AsyncClient.local(Settings.load(detector="haar")) as twin:
+        assert (await twin.server_info()).detector == "haar"
+
+
+async def test_an_invalid_setting_is_an_invalid_request() -> None:
+    with pytest.raises(mien.InvalidRequestError, match="nose") as caught:
+        mien.Client.local({"nose": 1})
+    assert caught.value.reason == "SETTINGS_WRONG"
+    async with mien.AsyncClient.local({"nose": 1}) as client:
+        for _ in range(2):
+            with pytest.raises(mien.InvalidRequestError, match="nose"):
+                await client.server_info()
+
+
+@pytest.mark.parametrize("server", ["", " ", ",", [], [""]])
+def test_an_empty_address_is_an_error_not_local_mode(server: str | list[str]) -> None:
+    for make in (mien.Client, mien.AsyncClient):
+        with pytest.raises(mien.InvalidRequestError, match=r"empty .*Client\.local\(\)"):
+            make(server)
+
+
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_SERVER", "")
+    with mien.Client() as client:
+        assert client.server_info().tasks == ("age", "gender", "emotion")
+
+
+STALL = """
+import asyncio, json, sys, time
+import mien
+
+async def main():
+    stalls, running = [], True
+    async def beat():
+        last = time.perf_counter()
+        while running:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            stalls.append(now - last)
+            last = now
+    beats = asyncio.create_task(beat())
+    await asyncio.sleep(0.05)
+    began = time.perf_counter()
+    client = mien.AsyncClient()
+    constructed = time.perf_counter() - began
+    await client.server_info()
+    loaded = time.perf_counter() - began
+    running = False
+    await beats
+    await client.close()
+    print(json.dumps({"constructed": constructed, "loaded": loaded, "stall": max(stalls)}))
+
+asyncio.run(main())
+"""
+
+
+def test_loading_the_models_does_not_block_the_event_loop() -> None:
+    said = subprocess.run([sys.executable, "-c", STALL], capture_output=True, text=True, timeout=120)
+    times = json.loads(said.stdout)
+    assert times["constructed"] < times["loaded"] / 20
+    assert times["stall"] < times["loaded"] / 3  # what is left is the interpreter's lock while libraries are loaded
+
+
+async def test_many_first_calls_at_once_load_the_models_once() -> None:
+    async with mien.AsyncClient.local() as client:
+        analyses = await asyncio.gather(*(client.analyze(EXAMPLE) for _ in range(20)))
+    assert len({analysis.faces for analysis in analyses}) == 1
+
+
+def test_missing_packages_are_named(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('no cv2', name='cv2')")
+    code = """
+import asyncio, mien
+for call in (mien.Client, lambda: asyncio.run(mien.AsyncClient.local().server_info())):
+    try:
+        call()
+    except mien.EmbeddedUnavailableError as error:
+        print(error)
+"""
+    path = ":".join([str(tmp_path), *sys.path])
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={"PYTHONPATH": path}
+    )
+    lines = said.stdout.splitlines()
+    assert len(lines) == 2, said
+    assert all("needs the package 'cv2': pip install 'mien[local]'" in line for line in lines)
