@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mien_orchestrator.edge.server import SERVICE
+from mien.transport.methods import SERVICE
 from mien_orchestrator.settings import Settings
 from tests.deploy.manifests import Manifest, all_pods, cluster, containers, named, ray_pods, serve_config
 from tests.deploy.operator_rules import Rule

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 import mien
+from mien.transport.methods import SERVICE
 from mien_orchestrator.edge import health_probe
-from mien_orchestrator.edge.server import SERVICE
 from tests.deploy.manifests import render, serve_config
 from tests.image.pods import Pods, running
 from tests.image.test_image import EXAMPLE

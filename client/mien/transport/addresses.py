@@ -10,7 +10,7 @@ _SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:///")
 """How full gRPC targets begin, which are taken as they are."""
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d+)")
-_PORT = re.compile(r":(\d+)$")
+_PORTS = re.compile(r":(\d+)(?:,|$)")
 _IPV4 = re.compile(r"(\d{1,3}\.){3}\d{1,3}")
 
 
@@ -44,7 +44,12 @@ def target(servers: Sequence[str]) -> str:
 
     """
     if len(servers) == 1:
-        return servers[0] if servers[0].startswith(_SCHEMES) else f"dns:///{_checked(servers[0])}"
+        (server,) = servers
+        if not server.startswith(_SCHEMES):
+            return f"dns:///{_checked(server)}"
+        for port in [] if server.startswith("unix") else _PORTS.findall(server):
+            _check_port(port, server)
+        return server
     pairs = [re.sub("^localhost:", "127.0.0.1:", _checked(server)) for server in servers]
     if all(_IPV4.fullmatch(host(pair)) for pair in pairs):
         return "ipv4:" + ",".join(pairs)
@@ -78,6 +83,10 @@ def _checked(server: str) -> str:
         if server.count(":") > 1 and re.fullmatch(r"[0-9a-fA-F:.]+", server):
             raise InvalidRequestError(f"an IPv6 address is written in brackets, such as [::1]:50051, not {server!r}")
         raise InvalidRequestError(f"a server is given as host:port, such as localhost:50051, not {server[:200]!r}")
-    if not 1 <= int(found[2]) <= 65535:
-        raise InvalidRequestError(f"a port is a number from 1 to 65535, not {found[2]} ({server!r}; host:port)")
+    _check_port(found[2], server)
     return server
+
+
+def _check_port(digits: str, server: str) -> None:
+    if len(digits) > 5 or not 1 <= int(digits) <= 65535:
+        raise InvalidRequestError(f"a port is a number from 1 to 65535, not {digits[:20]} (host:port, {server[:99]!r})")

@@ -10,17 +10,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mien.errors import ServerUnavailableError, SettingsError
-from mien.v1 import face_service_pb2 as pb
-from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+from mien.transport.methods import SERVICE
 from mien_models.spec import Task
 from mien_orchestrator.edge.error_interceptor import ErrorInterceptor, refuse
-from mien_orchestrator.edge.interceptors import ObserveInterceptor, Rpc
+from mien_orchestrator.edge.handlers import add_handlers
+from mien_orchestrator.edge.interceptors import ObserveInterceptor
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
 from mien_orchestrator.edge.tokens import TokenFile
 from mien_orchestrator.edge.uploads import UploadGate
-from mien_orchestrator.pipeline import request_context
-from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.request_context import MAX_SECONDS, RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.logs import CallLog
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from mien_orchestrator.telemetry.tracing import Traces  # imported only where traces are sent
 
 _LOG = logging.getLogger(__name__)
-
-SERVICE = "mien.v1.FaceAnalysisService"
-"""Name of the service, in health checks too."""
 
 _MESSAGE_OVERHEAD = 64 * 1024
 """Bytes that a request may be larger than its image."""
@@ -56,31 +52,6 @@ _IDLE_SECONDS = 0.3
 """Time without a call in flight after which a draining server stops: gRPC may hold calls that it has not passed on."""
 
 _STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
-
-
-class Servicer(FaceAnalysisServiceServicer):
-    """Passes calls on to the service."""
-
-    def __init__(self, service: FaceAnalysis) -> None:
-        self._service = service
-
-    async def Analyze(self, request: pb.AnalyzeRequest, rpc: Rpc) -> pb.AnalyzeResponse:
-        """Analyze one image within the caller's deadline."""
-        current = request_context.current()
-        assert current, "ObserveInterceptor begins a context for every call"
-        return await self._service.analyze(request, current)
-
-    async def ListModels(self, request: pb.ListModelsRequest, rpc: Rpc) -> pb.ListModelsResponse:
-        """List the models."""
-        return self._service.list_models()
-
-    async def GetModelCard(self, request: pb.GetModelCardRequest, rpc: Rpc) -> pb.GetModelCardResponse:
-        """Return a model's card."""
-        return self._service.model_card(request.name)
-
-    async def GetServerInfo(self, request: pb.GetServerInfoRequest, rpc: Rpc) -> pb.GetServerInfoResponse:
-        """Say what the server is and takes."""
-        return self._service.server_info()
 
 
 class InFlight:
@@ -163,13 +134,13 @@ class Server:
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
             # gRPC cancels a call that was not taken up after 30 s, however long its caller would wait
-            ("grpc.server_max_unrequested_time_in_server", int(request_context.MAX_SECONDS)),
+            ("grpc.server_max_unrequested_time_in_server", int(MAX_SECONDS)),
             ("grpc.max_concurrent_streams", _MAX_STREAMS),
             ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
             *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
-        add_FaceAnalysisServiceServicer_to_server(Servicer(self._service), self._server)
+        add_handlers(self._service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -1,0 +1,28 @@
+"""The gRPC handlers of `FaceAnalysisService`, made from the same table of methods as the SDK's calls."""
+
+import grpc
+from google.protobuf.message import Message
+
+from mien.transport.methods import METHODS, SERVICE
+from mien_orchestrator.edge.interceptors import Rpc
+from mien_orchestrator.pipeline import request_context
+from mien_orchestrator.pipeline.service import FaceAnalysis
+
+
+def add_handlers(service: FaceAnalysis, server: grpc.aio.Server) -> None:
+    """Let a server pass every unary RPC on to a service; call it before the server starts."""
+
+    async def answer(request: Message, rpc: Rpc) -> Message:
+        current = request_context.current()
+        assert current, "ObserveInterceptor begins a context for every call"
+        return await service.call(request, current)
+
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            answer,
+            method.request.FromString,
+            method.response.SerializeToString,
+        )
+        for method in METHODS
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
