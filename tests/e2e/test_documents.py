@@ -28,6 +28,13 @@ def test_python_blocks_run(block: str, single: str) -> None:
     assert "female" in said.stdout
 
 
+@pytest.mark.parametrize("block", blocks(ROOT / "docs" / "client.md", "python"))
+def test_python_blocks_of_the_clients_page_run(block: str, single: str) -> None:
+    code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert said.returncode == 0, said.stderr
+
+
 @pytest.mark.parametrize("line", [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()])
 def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
     """Lines that install or serve are run by other tests: here are those that ask."""

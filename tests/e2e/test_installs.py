@@ -33,6 +33,10 @@ def test_the_sdk_alone_calls_a_server_and_says_what_it_lacks(tmp_path: Path, sin
     assert alone.returncode == 2
     assert "pip install 'mien[local]'" in alone.stderr
     assert "Traceback" not in alone.stderr
+    typed = [sys.executable, "-m", "mypy", "--strict", "--python-executable", commands / "python"]
+    program = "import mien; name: str = mien.Client.local().models()[0].name"
+    checked = subprocess.run([*typed, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_embedded_engine_works_from_a_wheel_without_torch_and_ray(tmp_path: Path) -> None:
