@@ -1,1 +1,1 @@
-"""mien_training: from labelled faces to a model that Mien serves. Needs `pip install 'mien[train]'`."""
+"""Train, calibrate, export and evaluate models on labelled faces. Requires `pip install 'mien[train]'`."""

@@ -1,4 +1,4 @@
-"""A run's weights, optimiser and epoch in one file, from which the run goes on after a stop."""
+"""Save and restore training checkpoints: weights, optimiser state and epoch in one file."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,14 +14,14 @@ class Stateful(Protocol):
     """A network or an optimiser."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that changes in a run."""
+        """Return the complete training state."""
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
-        """Take over what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
 
 
 def make_optimizer(net: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """Return the optimiser of a network; biases and the scales of normalisations do not decay."""
+    """Return AdamW for a network, without weight decay on biases and normalisation scales."""
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -29,16 +29,16 @@ def make_optimizer(net: nn.Module, *, learning_rate: float, weight_decay: float)
 
 
 def save(path: Path, epoch: int, **parts: Stateful) -> None:
-    """Write the file in one step, so that a stop never leaves half of it; `epoch` is how many are done."""
+    """Write the checkpoint atomically; `epoch` is the number of completed epochs."""
     partial = path.with_suffix(".partial")
     torch.save({"epoch": epoch} | {name: part.state_dict() for name, part in parts.items()}, partial)
     partial.replace(path)
 
 
 def restore(path: Path, **parts: Stateful) -> int:
-    """Put each part into the state of the file and return its epoch; 0, and no change, without a file.
+    """Restore each part from the checkpoint and return its epoch; return 0 and change nothing if there is no file.
 
-    Raises `ModelError` for a file that is damaged or of another network.
+    Raises `ModelError` if the file is damaged or belongs to another network.
     """
     if not path.exists():
         return 0
@@ -48,5 +48,5 @@ def restore(path: Path, **parts: Stateful) -> int:
             part.load_state_dict(state[name])
         epoch: int = state["epoch"]
     except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
-        raise ModelError(f"the checkpoint {path} is damaged or of another network; remove it to begin again") from error
+        raise ModelError(f"the checkpoint {path} is damaged or of another network; remove it to start again") from error
     return epoch

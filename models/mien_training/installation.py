@@ -1,4 +1,4 @@
-"""The models and detectors of this installation, which the evaluation commands measure."""
+"""Find the installed models and detectors for the evaluation commands."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from mien_models.store import ModelStore, default_folder
 
 
 def store() -> ModelStore:
-    """Return the user's model store; the environment variable `MIEN_MODEL_STORE` names another folder."""
+    """Return the user's model store; `MIEN_MODEL_STORE` sets another folder."""
     return ModelStore(Path(os.environ.get("MIEN_MODEL_STORE") or default_folder()))
 
 
@@ -23,10 +23,9 @@ def registry() -> Registry:
 
 
 def detector_file(name: str) -> Path | None:
-    """Return the file that the detector `name` loads: YuNet's ONNX file, or the specification of a detector.
+    """Return the file that the detector `name` loads: YuNet's ONNX file, or a detector's specification.
 
-    `MIEN_YUNET` names YuNet's file; without it, both are looked for in the model store. None is the detector that
-    ships.
+    `MIEN_YUNET` sets YuNet's file; otherwise both are searched in the model store. None means the shipped detector.
     """
     named = os.environ.get("MIEN_YUNET") if name == "yunet" else None
     return Path(named) if named else store().detector_file(name)

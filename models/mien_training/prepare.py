@@ -1,4 +1,4 @@
-"""Pack the published data sets into the zip format that training reads; see models/training/README.md.
+"""Convert the published data sets to the zip format for training; see models/training/README.md.
 
 Run from the repository's root, for example:
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mien_models.spec import EMOTIONS
 
 CHIP = 80
-"""Side of the packed colour chips, in pixels."""
+"""Side of the colour chips, in pixels."""
 
 _SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 _VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
@@ -37,7 +37,7 @@ Out = Annotated[Path, typer.Option(help="Zip to write.")]
 
 
 class PrepareError(ValueError):
-    """A published file that is missing or not as its authors describe it; the message names it."""
+    """A published file that is missing or malformed; the message names it."""
 
 
 @app.command()
@@ -46,7 +46,7 @@ def fer2013(
     votes: Annotated[Path | None, typer.Option(help="fer2013new.csv of FER+, the same rows.")] = None,
     out: Out = Path("fer2013.zip"),
 ) -> None:
-    """Pack FER2013, with FER+'s votes where they are named. PublicTest becomes `val`, PrivateTest `test`."""
+    """Pack FER2013, with FER+'s votes if given. PublicTest becomes `val`, PrivateTest `test`."""
     _finish(out, lambda: write(out, fer2013_rows(labels, votes)))
 
 
@@ -69,18 +69,20 @@ def utkface(
 
 
 def fer2013_rows(labels: Path, votes: Path | None) -> Iterator[tuple[Row, bytes]]:
-    """Yield labels and a lossless 48x48 image for each row; equal images with different labels are ambiguous."""
+    """Yield labels and a lossless 48x48 image for each row; equal images with different labels are marked ambiguous."""
     rows = _read_csv(labels, ("emotion", "pixels", "Usage"))
-    told = _read_csv(votes, ("Usage", *_VOTES)) if votes else [{}] * len(rows)
-    if len(told) != len(rows):
-        raise PrepareError(f"{votes} has {len(told)} rows, {labels} has {len(rows)}: they are not of the same release")
+    vote_rows = _read_csv(votes, ("Usage", *_VOTES)) if votes else [{}] * len(rows)
+    if len(vote_rows) != len(rows):
+        raise PrepareError(
+            f"{votes} has {len(vote_rows)} rows, {labels} has {len(rows)}: they are from different releases"
+        )
     given = defaultdict(set)
     for row in rows:
         given[row["pixels"]].add(row["emotion"])
-    for index, (row, vote) in enumerate(zip(rows, told, strict=True)):
+    for index, (row, vote) in enumerate(zip(rows, vote_rows, strict=True)):
         pixels = np.array(row["pixels"].split(), np.uint8)
         if pixels.size != 48 * 48 or row["Usage"] not in _SPLITS or not row["emotion"].isdigit():
-            raise PrepareError(f"{labels}, row {index + 2}: not 48x48 pixels with an emotion's number and a usage")
+            raise PrepareError(f"{labels}, row {index + 2}: expected 48x48 pixels, an emotion's number and a usage")
         entry: Row = {
             "file": f"{index:05d}.png",
             "split": _SPLITS[row["Usage"]],
@@ -107,14 +109,14 @@ def fairface_rows(folder: Path) -> Iterator[tuple[Row, bytes]]:
 
 
 def utkface_rows(folder: Path) -> Iterator[tuple[Row, bytes]]:
-    """Yield labels, which the file's name holds (age_gender_race_date), and an 80x80 chip for each face."""
+    """Yield labels from the file name (age_gender_race_date) and an 80x80 chip for each face."""
     paths = sorted(path for path in folder.rglob("*.jpg"))
     if not paths:
-        raise PrepareError(f"{folder} holds no .jpg files")
+        raise PrepareError(f"{folder} contains no .jpg files")
     for path in paths:
         age, gender, race, *rest = path.name.split("_")
         if not (rest and age.isdigit() and gender in "01" and race.isdigit() and int(race) < len(_RACES)):
-            typer.echo(f"left out, since its name lacks a label: {path.name}", err=True)
+            typer.echo(f"skipped, since its name lacks a label: {path.name}", err=True)
             continue
         share = int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:4]) / 2**32
         entry: Row = {
@@ -128,7 +130,7 @@ def utkface_rows(folder: Path) -> Iterator[tuple[Row, bytes]]:
 
 
 def write(out: Path, rows: Iterable[tuple[Row, bytes]]) -> None:
-    """Write the zip: the images as they come, the labels last."""
+    """Write the zip: the images in order, then the labels."""
     labels: list[Row] = []
     partial = out.with_name(f".{out.name}.partial")
     try:
@@ -173,10 +175,10 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _chip(path: Path) -> bytes:
-    """Read an image and shrink it to the chip's size."""
+    """Read an image and resize it to the chip's size."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise PrepareError(f"{path} does not exist or is no image")
+        raise PrepareError(f"{path} does not exist or is not an image")
     if image.shape[:2] != (CHIP, CHIP):
         image = cv2.resize(image, (CHIP, CHIP), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1])

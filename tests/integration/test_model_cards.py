@@ -47,12 +47,12 @@ def test_an_unknown_model_is_told_with_the_known_ones(single: str, name: str) ->
 
 
 @pytest.mark.parametrize("name", [None, b"mien-emotion", "two\nlines", "\ud800"])
-def test_what_is_no_name_is_refused_before_it_is_sent(single: str, name: str) -> None:
-    with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="a model is named by text"):
+def test_an_invalid_name_is_refused_before_it_is_sent(single: str, name: str) -> None:
+    with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="a model's name is text"):
         client.model_card(name)
 
 
-def test_weights_that_no_release_knows_get_plain_facts() -> None:
+def test_weights_of_no_release_get_a_card_without_metrics() -> None:
     entry = Registry().get("ssrnet-age")
     assert entry.spec.weights is not None
     other = entry.spec.weights.model_copy(update={"sha256": "0" * 64})
@@ -61,7 +61,7 @@ def test_weights_that_no_release_knows_get_plain_facts() -> None:
     assert card(entry) == (CARDS / "ssrnet-age.md").read_text()
     assert f"sha256:{'0' * 64}" in card(changed)
     assert "not weights of a release" in card(changed)
-    assert "mean error" not in card(changed)
+    assert "mean absolute error" not in card(changed)
 
 
 def test_the_command_prints_markdown_to_a_pipe_and_json_on_request(single: str) -> None:
@@ -73,7 +73,7 @@ def test_the_command_prints_markdown_to_a_pipe_and_json_on_request(single: str) 
     assert told["model"]["name"] == "mien-emotion"
 
 
-def test_the_command_lays_the_card_out_on_a_terminal(single: str) -> None:
+def test_the_command_formats_the_card_on_a_terminal(single: str) -> None:
     ours, theirs = pty.openpty()
     command = [CLIENT, "models", "mien-emotion", "--server", single]
     with subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}) as running:
@@ -84,8 +84,8 @@ def test_the_command_lays_the_card_out_on_a_terminal(single: str) -> None:
     os.close(ours)
 
     assert running.returncode == 0
-    assert b"Use it for, and not for" in told
-    assert b"## Use it for" not in told
+    assert b"Intended use" in told
+    assert b"## Intended use" not in told
     assert b"\x1b[" in told
 
 

@@ -1,4 +1,4 @@
-"""Cards, the README's table and the comparison are those that the result files make."""
+"""Tests that the cards, the README's table and the comparison are generated from the result files."""
 
 import json
 from hashlib import sha256
@@ -16,47 +16,49 @@ DOCUMENTS = cards.documents() | comparison.documents() | detector_card.documents
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_a_document_is_current(path) -> None:
-    assert path.read_text() == DOCUMENTS[path], "run cards.py, comparison.py and detector_card.py of models/training"
+    assert path.read_text() == DOCUMENTS[path], "run mien_training.reports.cards, .comparison and .detector_card"
 
 
-def test_there_is_no_card_of_a_model_without_results() -> None:
+def test_every_card_belongs_to_a_measured_model() -> None:
     assert set(cards.CARDS.iterdir()) == DOCUMENTS.keys() - {cards.README, comparison.DOCUMENT, detector_card.DOCUMENT}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
-def test_results_are_of_the_weights_that_are_told_of(entry) -> None:
+def test_results_are_of_the_current_weights(entry) -> None:
     name = entry.spec.name
-    found = collection.figures(name)
-    told = [*found.values(), collection.stability(name), collection.cost(name)]
+    found = collection.results(name)
+    results = [*found.values(), collection.robustness(name), collection.cost(name)]
     if name in DEFAULTS.values():
-        told.append(collection.precision(name))
+        results.append(collection.precision(name))
 
     assert found
-    assert None not in told, "run mien_training.evaluation.judge (and quantization.py for a default)"
-    assert {result["digest"] for result in told if result} == {entry.digest}
+    assert None not in results, "run mien_training.evaluation.judge (and .quantization for a default)"
+    assert {result["digest"] for result in results if result} == {entry.digest}
 
 
-def test_the_detectors_result_is_of_the_weights_that_ship() -> None:
-    told, sides = collection.detector(), collection.long_sides()
+def test_the_detectors_results_are_of_the_shipped_weights() -> None:
+    result, sides = collection.detector(), collection.long_sides()
 
-    assert told, "run mien_training.evaluation.judge_detector"
+    assert result, "run mien_training.evaluation.judge_detector"
     assert sides, "run mien_training.evaluation.long_side"
     assert (
-        told["digest"] == sides["digest"] == f"sha256:{sha256((SHIPPED.parent / 'mien.onnx').read_bytes()).hexdigest()}"
+        result["digest"]
+        == sides["digest"]
+        == f"sha256:{sha256((SHIPPED.parent / 'mien.onnx').read_bytes()).hexdigest()}"
     )
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.spec.name)
-def test_a_card_names_groups_worst_group_calibration_cost_terms_and_uses(entry) -> None:
+def test_a_card_has_metrics_by_group_calibration_cost_terms_and_intended_use(entry) -> None:
     card = cards.card(entry)
-    told = ["## Calibration", "## When the same face", "## Cost", "## Data and terms", "## Use it for, and not for"]
+    required = ["## Calibration", "## Robustness", "## Cost", "## Data and terms", "## Intended use"]
     if entry.spec.heads.keys() & {"age", "gender"}:
-        told += ["| gender | female |", "| race group | ", "| age | 20-29 |", "Worst group: "]
+        required += ["| gender | female |", "| race group | ", "| age | 20-29 |", "Worst group: "]
 
-    assert [text for text in told if text not in card] == []
+    assert [text for text in required if text not in card] == []
 
 
-def test_every_published_network_that_was_measured_is_in_the_comparison() -> None:
+def test_the_comparison_contains_every_measured_published_network() -> None:
     document = comparison.comparison()
     names = {path.name.partition(".")[0] for path in provenance.RESULTS.glob("*-published.*.json")}
 
@@ -64,16 +66,16 @@ def test_every_published_network_that_was_measured_is_in_the_comparison() -> Non
     assert [name for name in names if f"| {name} |" not in document] == []
 
 
-def test_a_verdict_wants_every_figure_at_least_as_good() -> None:
+def test_a_baseline_is_met_only_if_every_metric_meets_it() -> None:
     bins = next(measure for measure in comparison.MEASURES if len(measure.at) == 2)
     age = next(measure for measure in comparison.MEASURES if measure.least)
 
-    assert bins.reached((0.48, 0.87), bins.floor)
-    assert not bins.reached((0.49, 0.86), bins.floor)
-    assert age.reached((5.8,), age.floor)
-    assert not age.reached((5.81,), age.floor)
+    assert bins.reached((0.48, 0.87), bins.baseline)
+    assert not bins.reached((0.49, 0.86), bins.baseline)
+    assert age.reached((5.8,), age.baseline)
+    assert not age.reached((5.81,), age.baseline)
 
 
-def test_no_result_names_a_folder_of_a_machine() -> None:
+def test_results_contain_no_absolute_path() -> None:
     for path in provenance.RESULTS.glob("*.json"):
         assert " /" not in json.loads(path.read_text())["command"], path.name

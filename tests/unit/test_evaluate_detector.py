@@ -72,13 +72,13 @@ def test_a_line_with_a_file_alone_is_a_photograph_without_a_face(tmp_path: Path)
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("file,x,y\na.jpg,1,2\n", "the first line must name the columns file,x,y,w,h"),
+        ("file,x,y\na.jpg,1,2\n", "the first line must contain the columns file,x,y,w,h"),
         ("file,x,y,w,h\na.jpg,1,2,3,4\na.jpg,1,2,3,wide\n", "line 3: x, y, w and h must be numbers"),
         ("file,x,y,w,h\na.jpg,1,2\n", "line 2: x, y, w and h must be numbers"),
-        ("file,x,y,w,h\n", "names no photograph"),
+        ("file,x,y,w,h\n", "lists no photograph"),
     ],
 )
-def test_wrong_boxes_are_told(tmp_path: Path, lines: str, said: str) -> None:
+def test_malformed_boxes_are_refused(tmp_path: Path, lines: str, said: str) -> None:
     path = tmp_path / "boxes.csv"
     path.write_text(lines)
     with pytest.raises(BoxesError, match=said):

@@ -87,7 +87,7 @@ def test_rows_without_a_split_can_be_read_as_all_only(make_zip: ZipMaker) -> Non
     path = make_zip("faces.zip", ["file,age", "a.png,3"])
 
     assert len(load(path, size=8)) == 1
-    with pytest.raises(DatasetError, match="no column split, so only split 'all'"):
+    with pytest.raises(DatasetError, match="no column split, so use split 'all'"):
         load(path, split="val", size=8)
 
 
@@ -113,7 +113,7 @@ def test_what_a_zip_says_wrongly_is_named(make_zip: ZipMaker, lines: list[str], 
         load(make_zip("faces.zip", lines), split=split, size=8)
 
 
-def test_files_that_are_no_data_set_are_named(make_zip: ZipMaker, tmp_path: Path) -> None:
+def test_files_that_are_not_data_sets_are_refused(make_zip: ZipMaker, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bare.zip", "w"):
         pass
     (tmp_path / "text.zip").write_text("no zip")
@@ -124,9 +124,9 @@ def test_files_that_are_no_data_set_are_named(make_zip: ZipMaker, tmp_path: Path
 
     for path, message in (
         (tmp_path / "none.zip", "does not exist"),
-        (tmp_path / "bare.zip", "holds no labels.csv"),
+        (tmp_path / "bare.zip", "contains no labels.csv"),
         (tmp_path / "text.zip", "not a readable zip"),
-        (lost, r"line 2 \(a.png\): the zip holds no such file"),
+        (lost, r"line 2 \(a.png\): the zip does not contain this file"),
         (tmp_path / "broken.zip", r"line 2 \(a.png\): is not a readable image"),
     ):
         with pytest.raises(DatasetError, match=message):

@@ -196,13 +196,13 @@ def test_a_run_trains_stops_and_goes_on_from_its_checkpoint(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_a_checkpoint_that_is_damaged_or_of_another_network_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "small.pt"
     if content is None:
         DetectionRun(DETECTION_RECIPES["mien"], 2, path, 0).save()
     else:
         path.write_bytes(content)
-    with pytest.raises(ModelError, match="remove it to begin again"):
+    with pytest.raises(ModelError, match="remove it to start again"):
         DetectionRun(RECIPE, 2, path, 0)
 
 

@@ -174,7 +174,7 @@ def test_a_failure_leaves_no_files(make_zip: ZipMaker, tmp_path: Path) -> None:
     said = _run("--task", "age", "--data", data, "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.csv")
 
     assert said.exit_code == 1
-    assert "line 2 (a.jpg): the zip holds no such file" in said.stderr
+    assert "line 2 (a.jpg): the zip does not contain this file" in said.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["aged.zip"]
 
 

@@ -84,12 +84,14 @@ def test_utkface_with_the_labels_of_its_names(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["fairface", "{folder}"], "fairface_label_train.csv does not exist"),
-        (["utkface", "{folder}"], "holds no .jpg files"),
+        (["utkface", "{folder}"], "contains no .jpg files"),
         (["fer2013", "{folder}/none.csv"], "none.csv does not exist"),
         (["fer2013", "{folder}/wrong.csv"], "has no column 'pixels'"),
     ],
 )
-def test_a_missing_or_wrong_file_is_named_and_nothing_is_written(tmp_path: Path, words: list[str], said: str) -> None:
+def test_a_missing_or_malformed_file_is_named_and_nothing_is_written(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
     (tmp_path / "wrong.csv").write_text("emotion,Usage\n0,Training\n")
     out = tmp_path / "out.zip"
     result = RUNNER.invoke(prepare.app, [*(word.format(folder=tmp_path) for word in words), "--out", str(out)])

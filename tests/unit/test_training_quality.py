@@ -34,7 +34,7 @@ def test_the_limits_are_those_of_the_models_that_ship() -> None:
     assert told == digests, "run mien_training.evaluation.quality, then set the settings' defaults to its limits"
 
 
-def test_the_smallest_face_is_the_last_before_a_gross_loss_of_any_task() -> None:
+def test_min_face_is_the_smallest_height_without_a_large_loss_on_any_task() -> None:
     sizes = {
         8: PLAIN | {"gender": 0.9},  # better by chance than the next, and still too small
         12: PLAIN | {"age": 7.6},
@@ -44,7 +44,7 @@ def test_the_smallest_face_is_the_last_before_a_gross_loss_of_any_task() -> None
     assert quality.smallest_face(PLAIN, sizes) == 16
     assert quality.smallest_face(PLAIN, sizes | {16: PLAIN | {"gender": 0.79}}) == 20
     assert quality.smallest_face(PLAIN, sizes | {16: PLAIN | {"emotion": 0.55}}) == 20
-    with pytest.raises(DatasetError, match="gross"):
+    with pytest.raises(DatasetError, match="too large even at"):
         quality.smallest_face(PLAIN, {20: PLAIN | {"gender": 0.6}})
 
 

@@ -1,4 +1,4 @@
-"""Stability, cost and precision, on made-up faces and through the models that ship."""
+"""Tests of robustness, cost and precision measurements, on synthetic faces and the shipped models."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def _photograph(side: int) -> np.ndarray:
     return np.repeat(grey[None, :, :, None], 3, 3).astype(np.uint8)
 
 
-def test_stability_is_measured_on_a_sample_that_the_seed_fixes(make_zip: ZipMaker, tmp_path: Path) -> None:
+def test_robustness_is_measured_on_a_sample_chosen_by_the_seed(make_zip: ZipMaker, tmp_path: Path) -> None:
     data, out = make_zip("utkface.zip", FACES), tmp_path / "result.json"
     options = ["--model", "mien-age-gender", "--data", data, "--faces", 4]
     first, again, other = (json.loads(_run(*options, "--seed", seed).stdout) for seed in (1, 1, 2))
@@ -52,7 +52,7 @@ def test_stability_is_measured_on_a_sample_that_the_seed_fixes(make_zip: ZipMake
     (["--model", "nobody"], "unknown model 'nobody'"),
     (["--model", "ssrnet-age", "--split", "test"], "no rows of split"),
 ])  # fmt: skip
-def test_what_cannot_be_measured_is_said(make_zip: ZipMaker, options: list[str], said: str) -> None:
+def test_invalid_options_are_refused(make_zip: ZipMaker, options: list[str], said: str) -> None:
     result = _run(*options, "--data", make_zip("utkface.zip", FACES))
 
     assert result.exit_code == 1
@@ -71,7 +71,7 @@ def test_changes_change_what_they_say() -> None:
     assert gaps["box shifted by 5%"] > 3
 
 
-def test_calls_are_measured_in_turns() -> None:
+def test_calls_are_measured_interleaved() -> None:
     order: list[str] = []
     times = cost.in_turns({name: (lambda name=name: order.append(name)) for name in ("a", "b")})
 
@@ -85,7 +85,7 @@ def test_smaller_variants_answer_nearly_as_the_model_that_ships(tmp_path: Path) 
     wanted = evaluate.predict(entry, ["emotion"], faces)["probabilities"]
 
     for name, reach in {"float16": 0.01, "int8": 0.3}.items():
-        variant = quantization.made(entry, faces, tmp_path)[name]
+        variant = quantization.make_variants(entry, faces, tmp_path)[name]
         told = evaluate.predict(variant, ["emotion"], faces)["probabilities"]
         assert variant.digest != entry.digest
         assert np.abs(told - wanted).max() < reach, name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien_training.detection.chips import SIDE, Chips, mask
-from mien_training.detection.degradations import spoil
+from mien_training.detection.degradations import degrade
 from mien_training.detection.photographs import Photograph, load_photographs
 from mien_training.detection.scenes import LEAST, Composer
 from mien_training.faces.dataset import DatasetError
@@ -146,6 +146,6 @@ def test_photographs_without_a_face_are_refused() -> None:
 def test_spoiling_keeps_size_and_type() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     for seed in range(40):
-        spoiled = spoil(image.copy(), np.random.default_rng(seed))
+        spoiled = degrade(image.copy(), np.random.default_rng(seed))
         assert spoiled.shape == image.shape
         assert spoiled.dtype == np.uint8

@@ -1,6 +1,6 @@
-"""Which cells learn which face: predictions and true boxes in, pairs of face and cell out.
+"""Assign true faces to prediction cells.
 
-SimOTA of Ge et al., YOLOX, arXiv 2107.08430, for all pictures of a batch at once, and the cells of a teacher.
+SimOTA (Ge et al., YOLOX, arXiv 2107.08430) for all images of a batch at once, and assignment from a teacher's cells.
 """
 
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_CENTRE = 2.5  # reach of a face's centre, in strides
-_MOST = 10  # boxes whose overlaps are summed to say how many cells a face gets
+_CENTRE = 2.5  # centre radius, in strides
+_MOST = 10  # candidate boxes whose IoUs are summed into a face's number of positive cells
 _OVERLAP_WEIGHT = 3.0
-_LARGEST = 6.0  # log of a box's side in strides
-_TAUGHT_SCORE = 0.25  # score from which a teacher's cell teaches
-_TAUGHT_OVERLAP = 0.5  # intersection over union of its box and a true one from which it is believed
-_FAR = 1e5  # cost of a cell that is not both in the box and near its centre
+_LARGEST = 6.0  # upper limit of log(side of a box / stride)
+_TAUGHT_SCORE = 0.25  # lowest score of a teacher's cell that is used
+_TAUGHT_OVERLAP = 0.5  # lowest IoU of a teacher's box with a true box
+_FAR = 1e5  # cost of a cell outside the box or the centre radius
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """K pairs of face and cell."""
+    """K pairs of a true face and a cell."""
 
     faces: Tensor
-    """(K,) rows of the true boxes."""
+    """(K,) row indices of the true boxes."""
     cells: Tensor
-    """(K,) columns of the predictions."""
+    """(K,) column indices of the predictions."""
     scores: Tensor
-    """(K,) in [0, 1], what the cells' scores are to be."""
+    """(K,) target scores in [0, 1]."""
     points: Tensor
-    """(K, 5, 2) what the cells' points are to be; NaN where unknown."""
+    """(K, 5, 2) target landmarks; NaN where unknown."""
 
 
 def decode(predictions: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn (..., P, 15) predictions into (..., P, 4) boxes and (..., P, 5, 2) points; `places` (P, 3) as `cells`."""
+    """Decode (..., P, 15) predictions into (..., P, 4) boxes and (..., P, 5, 2) points; `places` (P, 3) as `cells`."""
     stride, corners = places[:, 2:], places[:, :2]
     centres = (corners + predictions[..., 1:3]) * stride
     sizes = predictions[..., 3:5].clamp(max=_LARGEST).exp() * stride
@@ -41,7 +41,7 @@ def decode(predictions: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def overlap(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union of (..., 4) boxes x, y, width, height, each with its fellow."""
+    """Return the element-wise IoU of two sets of (..., 4) boxes x, y, width, height."""
     low = torch.maximum(boxes[..., :2], others[..., :2])
     high = torch.minimum(boxes[..., :2] + boxes[..., 2:], others[..., :2] + others[..., 2:])
     both = (high - low).clamp(min=0).prod(-1)
@@ -50,10 +50,10 @@ def overlap(boxes: Tensor, others: Tensor) -> Tensor:
 
 @torch.no_grad()
 def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor) -> Assignment:
-    """Pair faces with cells; a cell learns at most one face, and the root of its box's overlap as its score.
+    """Assign faces to cells with SimOTA; a cell gets at most one face, and the square root of its IoU as target score.
 
-    `boxes` (B, P, 4) and `scores` (B, P) logits as predicted; `cells` (P, 3) column, row and stride; `truth` (G, 4) the
-    batch's faces, (G, 5, 2) their `points`, (G,) `picture` the row of the batch that each is in.
+    `boxes` (B, P, 4) and `scores` (B, P) are predicted boxes and logits; `cells` (P, 3) column, row and stride; `truth`
+    (G, 4) the batch's faces, `points` (G, 5, 2) their landmarks, `picture` (G,) each face's image index in the batch.
     """
     stride = cells[:, 2]
     centres = (cells[:, :2] + 0.5) * stride[:, None]
@@ -65,7 +65,7 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, points: 
     cost = torch.nn.functional.softplus(-scores)[picture] - _OVERLAP_WEIGHT * shared.clamp(min=1e-8).log()
     cost = torch.where(best, cost, cost + _FAR).masked_fill(~candidate, torch.inf)
     chosen = _cheapest(cost, shared)
-    # A cell wanted by several faces of its picture learns the one that costs least.
+    # A cell that several faces of an image match is assigned to the cheapest of them.
     wanted = cost.masked_fill(~chosen, torch.inf)
     lowest = torch.full((len(boxes), len(cells)), torch.inf)
     lowest = lowest.scatter_reduce(0, picture[:, None].expand_as(wanted), wanted, "amin")
@@ -76,15 +76,15 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, points: 
 
 @torch.no_grad()
 def taught(predictions: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor) -> Assignment:
-    """Pair faces with the cells in which a teacher sees them: its scores, and its points where none are known.
+    """Assign faces to a teacher's confident cells, with its scores, and its landmarks where the labels have none.
 
-    `predictions` (B, P, 15) are the teacher's, with scores instead of logits; the others as for `assign`. What the
-    teacher sees where there is no face teaches nothing.
+    `predictions` (B, P, 15) are the teacher's, with scores in [0, 1] instead of logits; the other arguments as for
+    `assign`. Teacher detections without a true face are ignored.
     """
     boxes, marks = decode(predictions, cells)
     rows, columns = (predictions[..., 0] > _TAUGHT_SCORE).nonzero(as_tuple=True)
     shared = overlap(boxes[rows, columns][:, None], truth) * (picture == rows[:, None])
-    best, faces = torch.nn.functional.pad(shared, (0, 1)).max(1)  # a column more: there may be no face at all
+    best, faces = torch.nn.functional.pad(shared, (0, 1)).max(1)  # one more column: a batch may have no face
     sure = best > _TAUGHT_OVERLAP
     rows, columns, faces = rows[sure], columns[sure], faces[sure]
     known = torch.where(points[faces].isnan(), marks[rows, columns], points[faces])
@@ -92,7 +92,7 @@ def taught(predictions: Tensor, cells: Tensor, truth: Tensor, points: Tensor, pi
 
 
 def _cheapest(cost: Tensor, shared: Tensor) -> Tensor:
-    """Mark for each face its k cheapest candidates, k being the sum of its best overlaps, at least 1."""
+    """Mark each face's k cheapest candidates; k is the sum of its highest IoUs, at least 1."""
     most = min(_MOST, cost.shape[1])
     wanted = shared.topk(most, dim=1).values.sum(1).int().clamp(min=1)
     values, order = cost.topk(most, dim=1, largest=False)

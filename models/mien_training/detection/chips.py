@@ -1,4 +1,4 @@
-"""Aligned face chips to faces that can be pasted into photographs: with a box, five points and a soft mask."""
+"""Load aligned face chips with box, five points and a soft mask, for pasting into photographs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ from mien_training.faces.dataset import concatenate, load
 SIDE = 80
 """Side of the chips, in pixels."""
 
-_MARGIN = 24  # pixels added around a chip before it is searched: a face that fills the picture is rarely found
-_SURE = 0.7  # score from which a found face is believed
-_SQUARENESS = (2.0, 6.0)  # exponents of the masks' superellipses: from the face alone to nearly the whole chip
+_MARGIN = 24  # padding around a chip before detection, in pixels: a face that fills the image is rarely detected
+_SURE = 0.7  # lowest score of an accepted face
+_SQUARENESS = (2.0, 6.0)  # exponents of the superellipse masks: from the face alone to nearly the whole chip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chips:
-    """N square pictures of one face each, in their own pixels."""
+    """N square images of one face each; coordinates in pixels."""
 
     images: NDArray[np.uint8]
     """(N, SIDE, SIDE, 3) RGB."""
@@ -33,9 +33,9 @@ class Chips:
 
 
 def load_chips(paths: list[Path], teacher: Detector, *, limit: int, seed: int) -> Chips:
-    """Read the `train` part of labelled zips and keep the chips in which the teacher sees one face, surely.
+    """Read the `train` part of labelled zips and keep the chips in which the teacher detects exactly one face.
 
-    At most `limit` chips are looked at, chosen by `seed`. Raises `DatasetError`.
+    At most `limit` chips, chosen by `seed`, are searched. Raises `DatasetError`.
     """
     images = concatenate([load(path, split="train", size=SIDE) for path in paths]).images
     chosen = np.random.default_rng(seed).permutation(len(images))[:limit]
@@ -52,7 +52,7 @@ def load_chips(paths: list[Path], teacher: Detector, *, limit: int, seed: int) -
 
 
 def mask(random: np.random.Generator, box: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (SIDE, SIDE) opacities in [0, 1]: a superellipse around the box that ends, softly, inside the chip."""
+    """Return (SIDE, SIDE) opacities in [0, 1]: a superellipse around the box with a soft edge inside the chip."""
     centre = box[:2] + box[2:] / 2
     reach = np.minimum(centre, SIDE - centre).clip(8)
     exponent, soft = random.uniform(*_SQUARENESS), random.uniform(0.06, 0.3)

@@ -1,12 +1,12 @@
-"""What light, lens, sensor and file do to a picture: (H, W, 3) uint8 in and out, at random."""
+"""Degrade images at random: lighting, blur, noise, resolution, JPEG; (H, W, 3) uint8 in and out."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 
-def spoil(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Change light and colours; now and then blur, add noise, lose colour, resolution or detail to JPEG."""
+def degrade(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """Change lighting and colours; sometimes add blur, noise or JPEG artefacts, or reduce colour or size."""
     image = _light(image, random)
     if random.random() < 0.12:
         image = _grey(image)
@@ -22,7 +22,7 @@ def spoil(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.u
 
 
 def _light(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Gamma, contrast, brightness and tint, as one table for each channel."""
+    """Apply gamma, contrast, brightness and tint through one table per channel."""
     if random.random() < 0.2:
         return image
     level = np.linspace(0, 1, 256)
@@ -39,7 +39,7 @@ def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _coarse(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Shrink and enlarge again, as a poor camera or an enlarged picture does."""
+    """Downscale and upscale again, as a low-resolution camera or an enlarged image does."""
     height, width = image.shape[:2]
     factor = random.uniform(0.45, 0.9)
     small = cv2.resize(image, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
@@ -47,7 +47,7 @@ def _coarse(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np
 
 
 def _blurred(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Out of focus, or moved along a line."""
+    """Apply defocus or linear motion blur."""
     if random.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.5, 1.5)), np.uint8)
     length = int(random.integers(3, 8))

@@ -1,4 +1,4 @@
-"""A detector's name and a folder of labelled zips in, a served detector out: train, choose the threshold, export."""
+"""Train a detector by its recipe, choose its threshold and export it."""
 
 import json
 import time
@@ -30,11 +30,11 @@ def train_detector(
     seed: int = 0,
     tell: Callable[[str], None],
 ) -> DetectionRun:
-    """Train by a recipe, or go on with a run that was stopped; returns it finished.
+    """Train by a recipe, resuming from a checkpoint if there is one, and return the finished run.
 
-    `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
-    `teacher` tells where the faces of the chips are, and teaches what it sees in scenes. `epochs` 0 takes the recipe's.
-    Raises `DatasetError`, and `ModelError` where the checkpoint is damaged or of another network.
+    `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (one line per epoch, also passed to
+    `tell`). `teacher` finds the faces of the chips and adds targets in scenes. `epochs` 0 uses the recipe's number.
+    Raises `DatasetError`, and `ModelError` if the checkpoint is damaged or belongs to another network.
     """
     torch.set_num_threads(threads)
     name = recipe.spec.name
@@ -55,7 +55,7 @@ def train_detector(
         line |= {part: round(value, 4) for part, value in parts.items()}
         line["seconds"] = round(time.monotonic() - started)
         if run.epoch % _VALIDATE_EVERY == 0 or run.epoch == run.epochs:
-            line |= {figure: round(value, 4) for figure, value in run.validate(val).items()}
+            line |= {metric: round(value, 4) for metric, value in run.validate(val).items()}
         tell(json.dumps(line))
         with (runs / f"{name}.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
@@ -63,7 +63,7 @@ def train_detector(
 
 
 def export_detector(run: DetectionRun, data: Path, folder: Path) -> DetectorSpec:
-    """Choose the threshold on `val` and write `NAME.onnx` and `NAME.json` into a folder that exists."""
+    """Choose the score threshold on `val` and write `NAME.onnx` and `NAME.json` into an existing folder."""
     val = load_photographs(data / f"{run.recipe.photographs}.zip", split="val")
     spec = run.recipe.spec.model_copy(update={"min_score": run.min_score(val)})
     return write_detector(spec, run.averaged, folder)

@@ -1,4 +1,4 @@
-"""What a detector is trained to do: predictions of all cells and the scenes' faces in, one loss out."""
+"""Compute the detection loss from the predictions of all cells and the faces of the scenes."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ from mien_training.detection.scenes import Scene
 _BOX_WEIGHT = 2.0
 _POINT_WEIGHT = 1.0
 _EMPTY_WEIGHT, _EMPTY_FOCUS = 0.75, 2.0  # VarifocalNet's alpha and gamma
-_POINT_BEND = 0.05  # error of a point, as a share of the face's size, from which it counts linearly
+_POINT_BEND = 0.05  # landmark error, as a fraction of the face's size, from which the loss is linear
 
 
 def detection_loss(
     predictions: Tensor, scenes: Sequence[Scene], teacher: Tensor | None = None
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of (B, P, 15) predictions for the batch's scenes, and its parts.
+    """Return the loss of (B, P, 15) predictions for a batch of scenes, and its components.
 
-    Scores learn the square root of the predicted box's overlap with its face (a VarifocalNet target, arXiv 2008.13367;
-    the root so that small faces, whose overlaps are low, are not all doubted), boxes learn EIoU (arXiv 2101.08158),
-    points the distance in sizes of the face. Cells in ignored boxes learn nothing. `teacher` is what another detector
-    predicts, (B, P, 15) with scores instead of logits: cells in which it sees a face learn it too.
+    Scores: varifocal loss (VarifocalNet, arXiv 2008.13367) with the square root of the IoU as target; the root keeps
+    the targets of small faces, whose IoUs are low, from being low too. Boxes: EIoU (arXiv 2101.08158). Landmarks: the
+    distance relative to the face's size. Cells in ignored boxes have no loss. `teacher` (B, P, 15) are another
+    detector's predictions, with scores instead of logits: cells in which it detects a face are trained on that too.
     """
     size = scenes[0].image.shape[0]
     places = torch.from_numpy(cells(size, size))
@@ -64,7 +64,7 @@ def _joined(parts: Sequence[np.ndarray]) -> Tensor:
 
 
 def _ignored(scenes: Sequence[Scene], places: Tensor) -> Tensor:
-    """Return (B, P) whether a cell touches an ignored box of its picture."""
+    """Return a (B, P) mask of the cells that touch an ignored box of their image."""
     centres = (places[:, :2] + 0.5) * places[:, 2:]
     reach = places[:, 2:] / 2
     rows = []
@@ -90,7 +90,7 @@ def _eiou(boxes: Tensor, truth: Tensor) -> Tensor:
 
 
 def _distances(points: Tensor, truth: Tensor, faces: Tensor) -> Tensor:
-    """Return each face's mean smooth distance of its known points, in shares of its size."""
+    """Return each face's mean smooth L1 distance over its known landmarks, relative to its size."""
     known = ~truth.isnan().any(2)
     error = (points - torch.nan_to_num(truth)) / faces[:, 2:].prod(1).sqrt().clamp(min=1)[:, None, None]
     smooth = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none", beta=_POINT_BEND).sum(2)

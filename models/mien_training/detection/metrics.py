@@ -1,4 +1,4 @@
-"""Figures of found faces against true ones: recall, false boxes and average precision, by the size of the face."""
+"""Compare detected faces with true faces: recall, false positives and average precision, by face size."""
 
 import math
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from mien_training.detection.photographs import Photograph
 Sizes = tuple[float, float]
 ALL: Sizes = (0.0, math.inf)
 COMMON: Sizes = (24.0, math.inf)
-"""Faces that are large enough to say something of."""
+"""Faces large enough for their attributes to be estimated."""
 
-_COVERED = 0.5  # share of a found box inside an ignored one from which it counts neither way
+_COVERED = 0.5  # fraction of a detected box inside an ignored one from which it is not counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """The found boxes of one photograph against its true ones."""
+    """The matching of one photograph's detected boxes with its true boxes."""
 
     scores: NDArray[np.float32]
-    """(D,) of the boxes that count."""
+    """(D,) scores of the boxes that are counted."""
     hits: NDArray[np.bool_]
-    """(D,) whether each is a face."""
+    """(D,) whether each box matches a face."""
     pairs: NDArray[np.intp]
-    """(K, 2) rows of found and true boxes that are one face, among all that were given."""
+    """(K, 2) index pairs of detected and true boxes that match, among all boxes passed in."""
     faces: int
-    """True faces that count."""
+    """Number of true faces that are counted."""
 
 
 def match(
@@ -40,10 +40,10 @@ def match(
     least: float = 0.5,
     sizes: Sizes = ALL,
 ) -> Match:
-    """Pair found boxes, the best first, with the true `boxes` (N, 4) that they overlap most, from `least` on.
+    """Match detected boxes, highest score first, with the true `boxes` (N, 4) of highest IoU, at least `least`.
 
-    Faces whose longer side is not within `sizes` (pixels; the lower end belongs to it) count neither way, and so do
-    boxes found in `ignored` (M, 4) ones, or of such a size and without a face.
+    Not counted are faces whose longer side is outside `sizes` (pixels, lower limit inclusive), and detected boxes that
+    are inside `ignored` (M, 4) boxes, or outside `sizes` and without a face.
     """
     scores = np.ones(len(found), np.float32) if found.scores is None else found.scores
     counts = _within(boxes, sizes)
@@ -73,13 +73,13 @@ def match(
 
 
 def matches(found: Sequence[Faces], photographs: Sequence[Photograph], sizes: Sizes = ALL) -> list[Match]:
-    """Match the faces found in each photograph."""
+    """Match the detected faces of each photograph."""
     pairs = zip(found, photographs, strict=True)
     return [match(faces, item.boxes, item.ignored, sizes=sizes) for faces, item in pairs]
 
 
 def average_precision(matched: Sequence[Match]) -> float:
-    """Return the area under precision over recall, each precision raised to the best at a higher recall."""
+    """Return the area under the precision-recall curve, with interpolated precision."""
     scores = np.concatenate([item.scores for item in matched])
     hits = np.concatenate([item.hits for item in matched])[np.argsort(-scores, kind="stable")]
     faces = sum(item.faces for item in matched)
@@ -92,26 +92,26 @@ def average_precision(matched: Sequence[Match]) -> float:
 
 
 def recall(matched: Sequence[Match], min_score: float = 0.0) -> float:
-    """Return the share of faces found with at least `min_score`."""
+    """Return the fraction of faces detected with at least `min_score`."""
     hits = sum(int((item.hits & (item.scores >= min_score)).sum()) for item in matched)
     faces = sum(item.faces for item in matched)
     return hits / faces if faces else float("nan")
 
 
 def false_boxes(matched: Sequence[Match], min_score: float = 0.0) -> int:
-    """Return how many boxes with at least `min_score` are no face."""
+    """Return the number of false positives with at least `min_score`."""
     return sum(int((~item.hits & (item.scores >= min_score)).sum()) for item in matched)
 
 
 def threshold(matched: Sequence[Match], allowed: int) -> float:
-    """Return the lowest score, in steps of 0.01, with at most `allowed` boxes that are no face."""
+    """Return the lowest score threshold, in steps of 0.01, with at most `allowed` false positives."""
     wrong = np.sort(np.concatenate([item.scores[~item.hits] for item in matched]))[::-1]
     least = float(wrong[allowed]) if allowed < len(wrong) else 0.0
     return min(math.floor(least * 100) / 100 + 0.01, 0.99)
 
 
 def overlaps(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the (N, M) intersections over unions of (N, 4) and (M, 4) boxes."""
+    """Return the (N, M) IoUs of (N, 4) and (M, 4) boxes."""
     both = _shared(boxes, others)
     areas = boxes[:, None, 2:].prod(2) + others[None, :, 2:].prod(2)
     return np.asarray(both / np.maximum(areas - both, 1e-6), np.float32)

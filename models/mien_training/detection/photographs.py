@@ -1,4 +1,4 @@
-"""Photographs with their faces' boxes and points in memory: what a detector is trained and judged on.
+"""Load photographs with labelled faces for training and evaluating detectors.
 
 The format (a zip with `labels.csv`, its boxes as JSON lists) is described in `models/training/README.md`.
 """
@@ -19,13 +19,13 @@ _FACE = 15  # box, five points, score
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photograph:
-    """One photograph and all that is known of its faces, in its pixels."""
+    """One photograph with its labelled faces; coordinates in pixels."""
 
     file: str
     source: str
-    """Short name of the collection it is from, or empty."""
+    """Short name of its collection, or empty."""
     human: bool
-    """Whether a person drew the boxes; otherwise another detector did."""
+    """Whether people drew the boxes, rather than another detector."""
     image: NDArray[np.uint8]
     """(H, W, 3) RGB."""
     boxes: NDArray[np.float32]
@@ -33,7 +33,7 @@ class Photograph:
     points: NDArray[np.float32]
     """(N, 5, 2) as in `mien_models.faces.Faces`; NaN where unknown."""
     ignored: NDArray[np.float32]
-    """(M, 4) boxes of what counts neither as face nor as background."""
+    """(M, 4) boxes of regions to ignore, which count neither as face nor as background."""
 
 
 def load_photographs(path: Path, *, split: str = "all") -> list[Photograph]:
@@ -43,7 +43,7 @@ def load_photographs(path: Path, *, split: str = "all") -> list[Photograph]:
         for row in rows:
             faces, ignored = _numbers(row, "boxes", _FACE), _numbers(row, "ignore", _BOX)
             if np.isnan(faces[:, :_BOX]).any() or np.isnan(ignored).any():
-                raise DatasetError(f"{row.where}: a box has an unknown side")
+                raise DatasetError(f"{row.where}: a box has a side of unknown length")
             photographs.append(
                 Photograph(
                     file=row.file,
@@ -59,7 +59,7 @@ def load_photographs(path: Path, *, split: str = "all") -> list[Photograph]:
 
 
 def _numbers(row: Row, column: str, width: int) -> NDArray[np.float32]:
-    """Return a cell's lists of numbers as (N, `width`) with NaN for null."""
+    """Parse a cell's JSON lists into (N, `width`) numbers, with NaN for null."""
     try:
         lists = json.loads(row.text(column) or "[]")
         table = [[math.nan if value is None else float(value) for value in values[:width]] for values in lists]

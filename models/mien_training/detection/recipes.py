@@ -1,4 +1,4 @@
-"""How each detector is trained: its specification, its data, the length of the run. Needs no PyTorch."""
+"""Training recipes of the detectors: specification, data, length of the run. Does not import PyTorch."""
 
 from dataclasses import dataclass
 
@@ -12,26 +12,26 @@ class DetectionRecipe:
     spec: DetectorSpec
     epochs: int
     photographs: str = "detect"
-    """Name of the zip with photographs, without `.zip`."""
+    """Name of the photographs' zip, without `.zip`."""
     chips: tuple[str, ...] = ("fairface", "utkface")
-    """Names of the zips whose faces are pasted into them."""
+    """Names of the zips whose faces are pasted into the photographs."""
     chip_limit: int = 16_000
-    """How many of these faces are looked at."""
+    """Maximum number of pasted faces."""
     steps: int = 100
-    """Batches of an epoch; scenes are made anew for each, so an epoch is only the time between two checkpoints."""
+    """Batches per epoch; scenes are generated anew for each batch, so an epoch only sets the checkpoint interval."""
     plain_share: float = 0.33
-    """Share of the run, its end, that learns from plain crops: mosaics and pasted faces help at first, then distract
-    (as YOLOX does, Ge et al., arXiv 2107.08430)."""
+    """Final fraction of the run that trains on plain crops, without mosaics and pasted faces (as YOLOX does, Ge et al.,
+    arXiv 2107.08430)."""
     sizes: tuple[int, ...] = (256, 320, 320, 416)
-    """Sides of the scenes, one chosen for each batch, in pixels."""
+    """Side lengths of the scenes in pixels; one is chosen for each batch."""
     pixels: int = 16 * 320 * 320
-    """Pixels of a batch, about."""
+    """Approximate number of pixels per batch."""
     false_share: float = 0.05
-    """Boxes that are no face, for each photograph of `val`, that the threshold lets through; YuNet's are as many."""
+    """False positives per photograph of `val` at the chosen threshold; equal to YuNet's rate."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warm_up: int = 300
-    """Steps in which the learning rate rises."""
+    """Warm-up steps of the learning rate."""
 
 
 _SPECS = (
@@ -47,4 +47,4 @@ _SPECS = (
 )
 
 DETECTION_RECIPES = {recipe.spec.name: recipe for recipe in _SPECS}
-"""Recipes by the name of the detector that they make."""
+"""Recipes by the name of the detector they produce."""

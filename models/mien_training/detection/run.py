@@ -1,4 +1,4 @@
-"""One training run of a detector: scenes in, weights out; it can be stopped and goes on where it was."""
+"""Run the training of a detector, resumable from its checkpoint."""
 
 import math
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from mien_models.detectors.dense import DenseDetector
 from mien_models.faces import Faces
 from mien_models.networks.face_detector import SCALE, FaceDetectorNet
 from mien_training import checkpoint
-from mien_training.detection.degradations import spoil
+from mien_training.detection.degradations import degrade
 from mien_training.detection.losses import detection_loss
 from mien_training.detection.metrics import ALL, COMMON, average_precision, matches, threshold
 from mien_training.detection.photographs import Photograph
 from mien_training.detection.recipes import DetectionRecipe
 from mien_training.detection.scenes import Composer, Scene
 
-_LEAST_SCORE = 0.02  # boxes below it add nothing to the average precision
-_DECAY = 0.998  # of the moving average of the weights, a step
+_LEAST_SCORE = 0.02  # lowest score that enters the average precision
+_DECAY = 0.998  # decay per step of the weights' moving average
 
 
 class DetectionRun:
-    """The state of one training run: weights, optimiser, epoch; read from the checkpoint `path` where it exists."""
+    """One training run: weights, optimiser, epoch; restored from the checkpoint `path` if it exists."""
 
     def __init__(self, recipe: DetectionRecipe, epochs: int, path: Path, seed: int) -> None:
         torch.manual_seed(seed)
@@ -42,13 +42,13 @@ class DetectionRun:
 
     @property
     def averaged(self) -> FaceDetectorNet:
-        """The network with the moving average of its weights: what is judged and exported."""
+        """The network with the moving average of its weights, which is evaluated and exported."""
         net = self._average.module
         assert isinstance(net, FaceDetectorNet)
         return net
 
     def train_epoch(self, composer: Composer, teacher: DenseDetector | None = None) -> dict[str, float]:
-        """Make scenes and learn from them and from what a teacher sees in them; return the mean parts of the loss."""
+        """Train on generated scenes, with a teacher's targets if given; return the mean components of the loss."""
         random = np.random.default_rng((self.seed, self.epoch))
         plain = self.epoch >= (1 - self.recipe.plain_share) * self.epochs
         self.net.train()
@@ -66,8 +66,8 @@ class DetectionRun:
     def _step(
         self, scenes: Sequence[Scene], random: np.random.Generator, teacher: DenseDetector | None
     ) -> dict[str, float]:
-        images = np.stack([spoil(scene.image, random) for scene in scenes])
-        # Channels last in memory, as the net is.
+        images = np.stack([degrade(scene.image, random) for scene in scenes])
+        # The network uses channels-last memory.
         inputs = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(SCALE)
         with torch.autocast("cpu", torch.bfloat16):
             predictions: Tensor = self.net(inputs)
@@ -81,7 +81,7 @@ class DetectionRun:
         return parts
 
     def _set_learning_rate(self, step: int) -> None:
-        """Warm up linearly, then follow half a cosine down to zero."""
+        """Set the learning rate: linear warm-up, then cosine decay to zero."""
         last = self.epochs * self.recipe.steps
         warm_up = min(self.recipe.warm_up, last // 10 + 1)
         if step < warm_up:
@@ -92,19 +92,19 @@ class DetectionRun:
             group["lr"] = self.recipe.learning_rate * share
 
     def validate(self, photographs: Sequence[Photograph]) -> dict[str, float]:
-        """Measure the weights as they are now: average precision of all faces, and of those from 24 pixels on."""
+        """Evaluate the averaged weights: average precision of all faces, and of faces from 24 pixels on."""
         found = [self.detect(item.image) for item in photographs]
         sizes = {"ap": ALL, "ap_24": COMMON}
         return {name: average_precision(matches(found, photographs, which)) for name, which in sizes.items()}
 
     def min_score(self, photographs: Sequence[Photograph]) -> float:
-        """Return the threshold that lets the recipe's share of false boxes through."""
+        """Return the score threshold that allows the recipe's rate of false positives."""
         found = [self.detect(item.image) for item in photographs]
         return threshold(matches(found, photographs, ALL), int(self.recipe.false_share * len(photographs)))
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB at its own size, down to very low scores."""
+        """Detect the faces of an image (H, W, 3) uint8 RGB at its own size, with a very low threshold."""
         padded = dense.pad(image)
         inputs = torch.from_numpy(padded.copy()).permute(2, 0, 1)[None].float().div_(SCALE)
         predictions: Tensor = self.averaged.eval()(inputs)[0]
@@ -122,12 +122,12 @@ class DetectionRun:
 
 
 def _averaged(average: Tensor, now: Tensor, updates: Tensor | int) -> Tensor:
-    """Return the next average; it follows quickly at first, so that a short run does not keep its first weights."""
+    """Update the moving average; its decay rises with the updates, so that short runs drop initial weights."""
     decay = min(_DECAY, (1 + int(updates)) / (10 + int(updates)))
     return average + (1 - decay) * (now - average)
 
 
 def _predictions(teacher: DenseDetector, images: NDArray[np.uint8]) -> Tensor:
-    """Return what a teacher says of (B, S, S, 3) images: (B, P, 15), the score first."""
-    said = [teacher.predict(image) for image in images]
-    return torch.from_numpy(np.stack([np.column_stack([scores, shapes]) for scores, shapes in said]))
+    """Return a teacher's predictions for (B, S, S, 3) images: (B, P, 15), the score first."""
+    predicted = [teacher.predict(image) for image in images]
+    return torch.from_numpy(np.stack([np.column_stack([scores, shapes]) for scores, shapes in predicted]))

@@ -15,21 +15,21 @@ from mien_training.detection.chips import SIDE, Chips, mask
 from mien_training.detection.photographs import Photograph
 
 LEAST = 7.0
-"""Longer side, in pixels, below which a face counts neither way."""
+"""Longer side, in pixels, below which a face is ignored."""
 
-_MIRRORED = [1, 0, 2, 4, 3]  # the order of the five points in a mirror image
-_VISIBLE = 0.5  # share of a face's box inside the picture below which it counts neither way
-_COVERED = 0.75  # share of crops that a photograph fills, or nearly
-_EMPTY = 0.25  # share of crops from photographs without faces
-_ENLARGED = 2.0  # a photograph is enlarged at most this much
-_SMALLEST = 13.0  # longer side to which the face that a crop is made for is scaled, at least
-_EYES = 0.27  # distance of the eyes, in widths of the box, below which a face is seen from the side
-_SIDEWAYS = 4.0  # how much more often such a face is chosen: there are few
+_MIRRORED = [1, 0, 2, 4, 3]  # order of the five landmarks in a mirrored image
+_VISIBLE = 0.5  # visible fraction of a face's box below which it is ignored
+_COVERED = 0.75  # fraction of crops that a photograph fills, or nearly
+_EMPTY = 0.25  # fraction of crops from photographs without faces
+_ENLARGED = 2.0  # largest enlargement of a photograph
+_SMALLEST = 13.0  # smallest longer side, in pixels, of the face that a crop is centred on
+_EYES = 0.27  # distance of the eyes, in box widths, below which a face is a side view
+_SIDEWAYS = 4.0  # sampling weight of side views, which are rare
 
 
 @dataclass(slots=True, eq=False)
 class Scene:
-    """One training picture; coordinates in its pixels."""
+    """One training image; coordinates in its pixels."""
 
     image: NDArray[np.uint8]
     """(S, S, 3) RGB."""
@@ -38,25 +38,25 @@ class Scene:
     points: NDArray[np.float32]
     """(N, 5, 2); NaN where unknown."""
     ignored: NDArray[np.float32]
-    """(M, 4) boxes of what counts neither as face nor as background."""
+    """(M, 4) boxes of regions to ignore, which count neither as face nor as background."""
 
 
 class Composer:
-    """Makes scenes from photographs and chips, each of its own random numbers."""
+    """Compose training scenes from photographs and chips."""
 
     def __init__(self, photographs: Sequence[Photograph], chips: Chips | None) -> None:
         self._faces = [item for item in photographs if len(item.boxes)]
         self._backgrounds = [item for item in photographs if not len(item.boxes) and not len(item.ignored)]
         if not self._faces:
-            raise ValueError("the photographs hold no face; a detector needs some")
+            raise ValueError("the photographs contain no face; a detector needs at least one")
         self._weights = {item: _weights(item) for item in self._faces}
-        # Crowds are the hard photographs, and few: each counts as the root of its faces.
+        # Photographs of crowds are hard and few: sample each by the square root of its number of faces.
         shares = np.sqrt([self._weights[item].sum() for item in self._faces])
         self._until = np.cumsum(shares / shares.sum())
         self._chips = chips
 
     def compose(self, size: int, random: np.random.Generator, *, plain: bool = False) -> Scene:
-        """Make a scene of `size` x `size` pixels; a `plain` one is a crop of one photograph with nothing added."""
+        """Compose a scene of `size` x `size` pixels; a `plain` one is an unmodified crop of one photograph."""
         if plain:
             return _sorted_out(self._crop(self._photograph(random, _EMPTY), size, size, random))
         kind = random.random()
@@ -73,14 +73,14 @@ class Composer:
         return _sorted_out(scene)
 
     def _photograph(self, random: np.random.Generator, background: float) -> Photograph:
-        """Choose one, with the probability `background` one without faces."""
+        """Choose a photograph, with probability `background` one without faces."""
         if self._backgrounds and random.random() < background:
             return self._backgrounds[int(random.integers(len(self._backgrounds)))]
         place = int(np.searchsorted(self._until, random.random(), side="right"))
         return self._faces[min(place, len(self._faces) - 1)]
 
     def _mosaic(self, size: int, random: np.random.Generator) -> Scene:
-        """Put four crops into the quarters around a random centre."""
+        """Join four crops at a random centre."""
         x, y = (int(size * random.uniform(0.3, 0.7)) for _ in range(2))
         scene = _empty(size, size)
         for left, top, right, bottom in ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)):
@@ -91,7 +91,7 @@ class Composer:
         return scene
 
     def _crop(self, item: Photograph, width: int, height: int, random: np.random.Generator) -> Scene:
-        """Cut `width` x `height` pixels out of a scaled, turned and perhaps mirrored photograph."""
+        """Crop `width` x `height` pixels from a photograph that is scaled, rotated and possibly mirrored."""
         rows, columns = item.image.shape[:2]
         if len(item.boxes):
             weights = self._weights[item]
@@ -117,9 +117,9 @@ class Composer:
             angle += random.choice([-1, 1]) * math.pi / 2
         mirrored = random.random() < 0.5
         matrix = _turn(angle, max(scale, 1.0), mirrored=mirrored)
-        # The face (or any place of a background) lies somewhere in the middle 80 % of the crop.
+        # The face (or a random point of a background) lies in the middle 80 % of the crop.
         place = np.array([width, height]) * random.uniform(0.1, 0.9, 2)
-        # An edge of the photograph is seen only where it is too small to fill the crop.
+        # Borders are visible only if the photograph is too small to fill the crop.
         slack = np.array([columns, rows]) * scale - (width, height)
         seen_at = scale * np.array([columns - aim[0] if mirrored else aim[0], aim[1]])
         start = np.where(slack > 0, (seen_at - place).clip(0, slack.clip(0)), random.uniform(0, 1, 2) * slack)
@@ -128,7 +128,7 @@ class Composer:
         return _warped(item, image, matrix, shrunk, (width, height), random)
 
     def _paste(self, scene: Scene, chips: Chips, random: np.random.Generator) -> None:
-        """Paste a face, or now and then a piece of background with the same edges, where no face is in the way."""
+        """Paste a face, or sometimes a background patch with the same edges, where it covers no face."""
         size = scene.image.shape[0]
         index = int(random.integers(len(chips)))
         box = chips.boxes[index]
@@ -157,7 +157,7 @@ class Composer:
             scene.points = np.concatenate([scene.points, new_points])
 
     def _patch(self, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Cut a square of a chip's size out of a photograph without faces."""
+        """Cut a chip-sized square from a photograph without faces."""
         image = self._photograph(random, 1.0).image
         top, left = (int(random.integers(max(1, side - SIDE))) for side in image.shape[:2])
         patch = image[top : top + SIDE, left : left + SIDE]
@@ -165,7 +165,7 @@ class Composer:
 
 
 def _weights(item: Photograph) -> NDArray[np.float64]:
-    """Return how often each of its faces is chosen, beside the others."""
+    """Return the sampling weight of each face of a photograph."""
     eyes = (item.points[:, 1, 0] - item.points[:, 0, 0]) / item.boxes[:, 2]
     return np.where((eyes < _EYES) & (item.boxes[:, 2:].max(1) > 2 * LEAST), _SIDEWAYS, 1.0)
 
@@ -180,7 +180,7 @@ def _empty(width: int, height: int) -> Scene:
 
 
 def _turn(angle: float, scale: float, *, mirrored: bool) -> NDArray[np.float64]:
-    """Return a (2, 2) matrix: mirror left and right, then turn and scale."""
+    """Return a (2, 2) matrix: mirror horizontally, then rotate and scale."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     sign = -1.0 if mirrored else 1.0
     return np.array([[cos * sign, -sin], [sin * sign, cos]])
@@ -189,7 +189,7 @@ def _turn(angle: float, scale: float, *, mirrored: bool) -> NDArray[np.float64]:
 def _moved(
     boxes: NDArray[np.floating], points: NDArray[np.floating], matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Move (N, 4) boxes and (N, 5, 2) points by a (2, 3) matrix; a box is that of the ellipse in it, turned."""
+    """Transform (N, 4) boxes and (N, 5, 2) points by a (2, 3) matrix; a box is transformed as its inscribed ellipse."""
     linear, shift = matrix[:, :2], matrix[:, 2]
     centres = (boxes[:, :2] + boxes[:, 2:] / 2) @ linear.T + shift
     sizes = np.sqrt(boxes[:, 2:] ** 2 @ (linear**2).T)
@@ -207,7 +207,7 @@ def _warped(
     size: tuple[int, int],
     random: np.random.Generator,
 ) -> Scene:
-    """Draw a photograph, whose `image` was shrunk by `shrunk`, by a (2, 3) matrix of continuous coordinates."""
+    """Warp a photograph, whose `image` was shrunk by `shrunk`, by a (2, 3) matrix of continuous coordinates."""
     fill = (0, 0, 0) if random.random() < 0.5 else tuple(random.integers(0, 256, 3).tolist())
     picture = cv2.warpAffine(image, _centred(matrix), size, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
     both = np.tile(shrunk, 2)
@@ -217,7 +217,7 @@ def _warped(
 
 
 def _centred(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn a (2, 3) matrix of continuous coordinates into one of OpenCV's, where pixel i's centre lies at i."""
+    """Convert a (2, 3) matrix of continuous coordinates to OpenCV's, where the centre of pixel i is at i."""
     linear, shift = matrix[:, :2], matrix[:, 2]
     return np.column_stack([linear, shift + linear @ np.full(2, 0.5) - 0.5])
 
@@ -229,7 +229,7 @@ def _blend(
     matrix: NDArray[np.float64],
     random: np.random.Generator,
 ) -> None:
-    """Draw a small picture over an image, in place, as bright as its surroundings or nearly so."""
+    """Blend a patch into an image in place, with about the brightness of its surroundings."""
     side, size = picture.shape[0], image.shape[0]
     corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ matrix[:, :2].T + matrix[:, 2]
     left, top = (max(0, int(value)) for value in corners.min(0))
@@ -253,7 +253,7 @@ def _touches(box: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
 
 
 def _add(scene: Scene, part: Scene, offset: tuple[int, int]) -> None:
-    """Add a part's faces and ignored boxes, moved by `offset`."""
+    """Add another scene's faces and ignored boxes, moved by `offset`."""
     shift = np.array([*offset, 0, 0], np.float32)
     scene.boxes = np.concatenate([scene.boxes, part.boxes + shift])
     scene.points = np.concatenate([scene.points, part.points + shift[:2]])
@@ -261,7 +261,7 @@ def _add(scene: Scene, part: Scene, offset: tuple[int, int]) -> None:
 
 
 def _sorted_out(scene: Scene) -> Scene:
-    """Drop what lies outside; ignore faces that are too small to learn or mostly outside."""
+    """Drop faces outside the image; ignore those that are too small or mostly outside."""
     height, width = scene.image.shape[:2]
     edge = np.array([width, height], np.float32)
     seen, ignored_seen = (

@@ -1,4 +1,4 @@
-"""What models cost: bytes, parameters and milliseconds of a call, all measured in turns so that they compare.
+"""Measure the cost of models: bytes, parameters and milliseconds per call, interleaved so that they are comparable.
 
 Run from the repository's root:
 
@@ -22,11 +22,11 @@ from mien_training import installation
 from mien_training.results import provenance
 
 BATCHES = (1, 8, 32)
-"""Faces of a call."""
+"""Faces per call."""
 
 _ROUNDS = 51
 _FEWEST = 7
-_SECONDS = 45.0  # after which no further round begins: a large network is worth fewer
+_SECONDS = 45.0  # no further round starts after this time; large networks need fewer rounds
 
 Key = TypeVar("Key")
 
@@ -34,7 +34,7 @@ Key = TypeVar("Key")
 def main(
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
 ) -> None:
-    """Measure every model of the package and of the model store, on one thread."""
+    """Measure all models of the package and the model store, on one thread."""
     try:
         entries = installation.registry().entries()
         calls = {
@@ -64,15 +64,15 @@ def main(
 
 
 def measure(entry: Entry, tasks: Sequence[Task]) -> dict[str, object]:
-    """Return one model's parameters, bytes and, for each task and number of faces, its median milliseconds a call."""
+    """Return one model's parameters, bytes and median milliseconds per call for each task and batch size."""
     calls = {(entry.spec.name, task, batch): call for task in tasks for batch, call in _calls(entry, task).items()}
     return {**_size(entry), "threads": 1, **_times(entry, tasks, in_turns(calls))}
 
 
 def in_turns(calls: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
-    """Return the median milliseconds of each call; all are made in each round, so that the machine's moods even out.
+    """Return the median milliseconds of each call; each round makes all calls, so that load affects them equally.
 
-    They are of the thread's processor time: what the clock says on an idle machine, and the same on a busy one.
+    Measures the thread's processor time, which other processes affect little.
     """
     seconds: dict[Key, list[float]] = {key: [] for key in calls}
     for call in calls.values():

@@ -1,4 +1,4 @@
-"""Photographs whose faces were counted by eye, and what a detector finds in them."""
+"""Evaluate a detector on photographs whose faces were counted by hand."""
 
 import csv
 import time
@@ -18,26 +18,26 @@ _SUFFIXES = (".jpg", ".png")
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The photographs, decoded: those with faces, each with their number, and those without any."""
+    """Decoded photographs: those with faces and their counts, and those without faces."""
 
     faces: dict[str, int]
     images: dict[str, NDArray[np.uint8]]
-    """By the same names, (H, W, 3) RGB."""
+    """(H, W, 3) RGB, by the same names."""
     empty: list[NDArray[np.uint8]]
 
     @classmethod
     def read(cls, folder: Path) -> "Counted":
-        """Read the photographs of a folder with the folders nasa, azure, public_domain and no_face.
+        """Read a folder that contains the folders nasa, azure, public_domain and no_face.
 
-        Raises `OSError` where one is missing, `mien_models.decode.ImageError` where one is not readable.
+        Raises `OSError` if a file is missing and `mien_models.decode.ImageError` if one cannot be decoded.
         """
         with _KNOWN.open(encoding="utf-8", newline="") as handle:
             faces = {row["file"]: int(row["faces"]) for row in csv.DictReader(handle)}
         empty = [path for path in sorted((folder / "no_face").iterdir()) if path.suffix.lower() in _SUFFIXES]
         return cls(faces, {name: _read(folder / name) for name in faces}, [_read(path) for path in empty])
 
-    def figures(self, detector: Detector) -> dict[str, object]:
-        """Return faces found beside faces counted, boxes where there is no face, and milliseconds of one thread."""
+    def metrics(self, detector: Detector) -> dict[str, object]:
+        """Return detected and counted faces, false positives, and milliseconds on one thread."""
         found, spent = {}, []
         for name, image in self.images.items():
             started = time.thread_time()

@@ -1,4 +1,4 @@
-"""Judge a model as it is served: a labelled zip in, a result file and one line of answers a face out.
+"""Evaluate a model as it is served: a labelled zip in, a result file and optional predictions per face out.
 
 Run from the repository's root, for example:
 
@@ -33,20 +33,20 @@ Answers = Mapping[str, NDArray[np.float32]]
 
 def main(
     data: Annotated[Path, typer.Option(help="Zip of faces with a labels.csv; see models/training/README.md.")],
-    model: Annotated[str | None, typer.Option(help="Model to judge, in all its tasks.")] = None,
-    task: Annotated[Task | None, typer.Option(help="Task whose default model is judged, in this task alone.")] = None,
-    split: Annotated[str, typer.Option(help="Rows to judge on; 'all' takes every row.")] = "all",
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
-    predictions: Annotated[Path | None, typer.Option(dir_okay=False, help="CSV file of the answers.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to evaluate, in all its tasks.")] = None,
+    task: Annotated[Task | None, typer.Option(help="Task whose default model is evaluated, in this task only.")] = None,
+    split: Annotated[str, typer.Option(help="Split to evaluate; 'all' uses every row.")] = "all",
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; default: standard output.")] = None,
+    predictions: Annotated[Path | None, typer.Option(dir_okay=False, help="CSV file of the predictions.")] = None,
     scale: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Cut the chips anew, this many heights of the face box wide, edges repeated."),
+        typer.Option(min=0.1, help="Crop the chips again at this scale (heights of the face box), edges repeated."),
     ] = None,
-    cost: Annotated[bool, typer.Option("--cost", help="Measure size and time too; slow.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Also measure size and time; slow.")] = False,
 ) -> None:
-    """Evaluate a model of the package or of the model store; name exactly one of --model and --task."""
+    """Evaluate a model of the package or the model store; give exactly one of --model and --task."""
     if (model is None) == (task is None):
-        raise typer.BadParameter("name exactly one of --model and --task")
+        raise typer.BadParameter("give exactly one of --model and --task")
     _check_paths(data, [path for path in (out, predictions) if path])
     options: provenance.Options = {
         "--model": model,
@@ -62,11 +62,11 @@ def main(
         entry, tasks = _choose(model, task)
         faces, crops = read(data, split, entry, scale)
         answers = predict(entry, tasks, crops)
-        plain: dict[str, metrics.Figures] = {
-            name: measure([name], told, faces)[name]
-            for name, told in uncalibrated.answers(entry, tasks, answers, crops).items()
+        plain: dict[str, metrics.Metrics] = {
+            name: measure([name], plain_answers, faces)[name]
+            for name, plain_answers in uncalibrated.answers(entry, tasks, answers, crops).items()
         }
-        figures = uncalibrated.compared(measure(tasks, answers, faces), plain)
+        compared_metrics = uncalibrated.compared(measure(tasks, answers, faces), plain)
         result = {
             **provenance.of_model(entry),
             "tasks": tasks,
@@ -74,7 +74,7 @@ def main(
             "n": len(faces),
             **({"scale": scale} if scale else {}),
             **provenance.of_run("models/training/evaluate.py", options, [data]),
-            "metrics": figures | ({"cost": costs.measure(entry, tasks)} if cost else {}),
+            "metrics": compared_metrics | ({"cost": costs.measure(entry, tasks)} if cost else {}),
         }
         report = provenance.text(result)
         provenance.write(
@@ -88,7 +88,7 @@ def main(
 
 
 def read(data: Path, split: str, entry: Entry, scale: float | None) -> tuple[FaceData, NDArray[np.uint8]]:
-    """Return the faces and the model's crops of them: the chips resized, or cut anew at `scale`."""
+    """Return the faces and the model's crops: the chips resized, or cropped again at `scale`."""
     wanted = entry.spec.crop
     if scale is None:
         faces = load(data, split=split, size=wanted.size)
@@ -99,7 +99,7 @@ def read(data: Path, split: str, entry: Entry, scale: float | None) -> tuple[Fac
 
 
 def predict(entry: Entry, tasks: Sequence[Task], crops: NDArray[np.uint8]) -> Answers:
-    """Answer (N, S, S, 3) uint8 RGB crops with all `ANSWERS` of the tasks, first axis N."""
+    """Run a model on (N, S, S, 3) uint8 RGB crops; return all `ANSWERS` of the tasks, first axis N."""
     batches = np.array_split(crops, 1 + (len(crops) - 1) // _BATCH)
     answers: dict[str, NDArray[np.float32]] = {}
     for task in tasks:
@@ -109,8 +109,8 @@ def predict(entry: Entry, tasks: Sequence[Task], crops: NDArray[np.uint8]) -> An
     return answers
 
 
-def measure(tasks: Sequence[Task], answers: Answers, faces: FaceData) -> dict[str, metrics.Figures]:
-    """Return each task's figures; empty where the faces carry no label of the task."""
+def measure(tasks: Sequence[Task], answers: Answers, faces: FaceData) -> dict[str, metrics.Metrics]:
+    """Return each task's metrics; empty if the faces have no label of the task."""
     measures = {
         "age": lambda: metrics.age(answers["years"], answers["low"], answers["high"], faces),
         "gender": lambda: metrics.gender(answers["p_male"], faces),
@@ -120,7 +120,7 @@ def measure(tasks: Sequence[Task], answers: Answers, faces: FaceData) -> dict[st
 
 
 def table(files: Sequence[str], answers: Answers) -> str:
-    """Write the answers as CSV, one line a face, with the columns that the tasks have."""
+    """Format the predictions as CSV, one line per face, with the columns of the tasks."""
     columns: dict[str, Sequence[object]] = {"file": files}
     if "probabilities" in answers:
         shares = answers["probabilities"].T

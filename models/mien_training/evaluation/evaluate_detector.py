@@ -1,4 +1,4 @@
-"""Judge detectors on photographs with hand-drawn boxes: recall, false boxes and time, in one run and by turns.
+"""Evaluate detectors on photographs with hand-drawn boxes: recall, false positives and time, interleaved in one run.
 
 Run from the repository's root, for example:
 
@@ -29,35 +29,35 @@ from mien_training.detection.metrics import match
 from mien_training.results import provenance
 
 FOUND = 0.35
-"""Intersection over union from which a face counts as found."""
+"""IoU from which a face counts as detected."""
 
 _COLUMNS = ("file", "x", "y", "w", "h")
 _NO_IGNORED = np.zeros((0, 4), np.float32)
 
 
 class BoxesError(MienError):
-    """A file of boxes that is missing or not in the format; the message names the line."""
+    """A boxes file that is missing or malformed; the message names the line."""
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """What one detector saw in all photographs, and the milliseconds of each look."""
+    """One detector's faces in all photographs, and the milliseconds of each pass."""
 
     faces: list[Faces]
     milliseconds: list[float]
 
 
 def main(
-    photos: Annotated[Path, typer.Option(help="Folder with the photographs, also in folders below it.")],
-    boxes: Annotated[Path, typer.Option(help="CSV file: file,x,y,w,h; a line with a file alone has no face.")],
+    photos: Annotated[Path, typer.Option(help="Folder of photographs, searched recursively.")],
+    boxes: Annotated[Path, typer.Option(help="CSV file: file,x,y,w,h; a line with only a file has no face.")],
     detector: Annotated[list[str], typer.Option(help=f"One of {', '.join(DETECTORS)}; may be repeated.")],
     long_side: Annotated[int, typer.Option(min=64, help="Pixels to which photographs are shrunk.")] = 640,
-    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Threshold; else each one's own.")] = None,
-    tiles: Annotated[bool, typer.Option("--tiles", help="Look at parts of large photographs too.")] = False,
-    repeats: Annotated[int, typer.Option(min=1, help="Looks at each photograph, for the times.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Threshold; default: each detector's.")] = None,
+    tiles: Annotated[bool, typer.Option("--tiles", help="Also search tiles of large photographs.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed passes per photograph.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Count found faces and false boxes, and measure the time on one thread."""
+    """Count detected faces and false positives, and measure the time on one thread."""
     options: provenance.Options = {
         "--photos": photos,
         "--boxes": boxes,
@@ -84,19 +84,19 @@ def main(
     except (BoxesError, DetectorError, ImageError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    turns = look(detectors, images, repeats=repeats)
-    figures = {name: measure(turn, list(truth.values())) for name, turn in turns.items()}
+    turns = run_interleaved(detectors, images, repeats=repeats)
+    metrics = {name: measure(turn, list(truth.values())) for name, turn in turns.items()}
     if as_json:
         result = {
             "photographs": len(images),
             "long_side": long_side,
             **provenance.of_run("models/training/evaluate_detector.py", options, [boxes]),
             "machine": provenance.machine(),
-            "detectors": figures,
+            "detectors": metrics,
         }
         typer.echo(provenance.text(result), nl=False)
     else:
-        Console(width=110).print(_table(figures))
+        Console(width=110).print(_table(metrics))
 
 
 def read_boxes(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -106,7 +106,7 @@ def read_boxes(path: Path) -> dict[str, NDArray[np.float32]]:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)
             if not set(_COLUMNS) <= set(reader.fieldnames or ()):
-                raise BoxesError(f"{path}: the first line must name the columns {','.join(_COLUMNS)}")
+                raise BoxesError(f"{path}: the first line must contain the columns {','.join(_COLUMNS)}")
             for row in reader:
                 found = rows[row["file"]]
                 if any(row[column] for column in _COLUMNS[1:]):
@@ -118,18 +118,18 @@ def read_boxes(path: Path) -> dict[str, NDArray[np.float32]]:
             raise
         raise BoxesError(f"{path} line {reader.line_num}: x, y, w and h must be numbers") from error
     if not rows:
-        raise BoxesError(f"{path} names no photograph")
+        raise BoxesError(f"{path} lists no photograph")
     return {name: np.array(found, np.float32).reshape(-1, 4) for name, found in rows.items()}
 
 
-def look(
+def run_interleaved(
     detectors: Mapping[str, Detector], images: Sequence[NDArray[np.uint8]], *, repeats: int = 1
 ) -> dict[str, Turn]:
-    """Let the detectors look at each image by turns, so that a busy moment of the machine meets all of them."""
+    """Run all detectors on each image in turn, so that load affects them equally."""
     cv2.setNumThreads(1)
     turns = {name: Turn([], []) for name in detectors}
     for detector in detectors.values():
-        detector.detect(images[0])  # the first look pays for what the later ones keep
+        detector.detect(images[0])  # warm-up
     for image in images:
         for repeat in range(repeats):
             for name, detector in detectors.items():
@@ -142,7 +142,7 @@ def look(
 
 
 def measure(turn: Turn, truth: Sequence[NDArray[np.float32]]) -> dict[str, float | None]:
-    """Return recall, false boxes and times of one detector."""
+    """Return recall, false positives and times of one detector."""
     pairs = zip(turn.faces, truth, strict=True)
     matches = [match(faces, boxes, _NO_IGNORED, least=FOUND) for faces, boxes in pairs]
     faces = sum(item.faces for item in matches)
@@ -157,16 +157,16 @@ def measure(turn: Turn, truth: Sequence[NDArray[np.float32]]) -> dict[str, float
 
 
 def times(turn: Turn) -> dict[str, float]:
-    """Return the median and the 95th percentile of one detector's milliseconds."""
+    """Return the median and 95th percentile of one detector's milliseconds."""
     median, p95 = np.percentile(turn.milliseconds, (50, 95)).tolist()
     return {"median_ms": round(median, 2), "p95_ms": round(p95, 2)}
 
 
-def _table(figures: Mapping[str, Mapping[str, float | None]]) -> Table:
+def _table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
     table = Table()
     table.add_column("detector")
-    for heading in next(iter(figures.values())):
+    for heading in next(iter(metrics.values())):
         table.add_column(heading.replace("_", " "), justify="right")
-    for name, row in figures.items():
+    for name, row in metrics.items():
         table.add_row(name, *(str(value) for value in row.values()))
     return table

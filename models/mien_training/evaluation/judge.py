@@ -1,12 +1,12 @@
-"""Judge models: figures, stability, cost; then the cards, the README's table and the comparison made from them.
+"""Evaluate models: metrics, robustness and cost; then regenerate the cards, the README's table and the comparison.
 
 Run from the repository's root:
 
     python -m mien_training.evaluation.judge --data ../shared/data
     python -m mien_training.evaluation.judge --data ../shared/data --model mien-emotion
 
-Without --model every model of the package is judged, and of the model store every published network and every one that
-a recipe makes. The specifications of the latter are kept beside their results.
+Without --model all models of the package are evaluated, and of the model store every published network and every
+network that has a recipe. The specifications of the latter are kept beside their results.
 """
 
 from collections.abc import Iterator
@@ -30,22 +30,22 @@ _LABELLED: dict[Task, tuple[str, ...]] = {
     "gender": ("fairface", "utkface"),
     "emotion": ("fer2013",),
 }
-"""The data sets that label a task; the first also gives the faces on which stability is measured."""
+"""Data sets that label each task; robustness is measured on the first."""
 
 _AUTHORS_SCALE = 1.8
-"""Width of the crops of IMDB, WIKI and MORPH that the published networks for age and gender learned from.
+"""Crop width on which the published age and gender networks (IMDB, WIKI, MORPH) were trained.
 
-They add 40 % of the face box on each side. On these chips, edges repeated, those that were tried are better at it than
-at 1.4 or at the chip alone. The published network for emotion learned from FER2013's images, which are judged as they
-are.
+Their crops add 40 % of the face box on each side. On these chips, with edges repeated, the networks tried at this
+width did better than at 1.4 or on the plain chip. The published emotion network was trained on FER2013's images and is
+evaluated on them unchanged.
 """
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the labelled zips; see models/training/README.md.")],
-    model: Annotated[list[str] | None, typer.Option(help="Model to judge; may be given several times.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Model to evaluate; may be repeated.")] = None,
 ) -> None:
-    """Write the result files of models and every document that is made from result files."""
+    """Write the result files of models and all documents generated from result files."""
     try:
         for entry in _chosen(model):
             for step in _steps(entry, data):
@@ -69,14 +69,14 @@ def _chosen(names: list[str] | None) -> list[Entry]:
     for entry in entries:
         if entry.spec.name in ours and entry != ours[entry.spec.name]:
             raise ModelError(
-                f"the model store or a model folder has another {entry.spec.name} than the package, whose results "
-                "these are: name another store (MIEN_MODEL_STORE) or put those weights into the package first"
+                f"the model store or a model folder has another {entry.spec.name} than the package, and these results "
+                "would be of those weights: set MIEN_MODEL_STORE to another store or put those weights into the package"
             )
     return entries
 
 
 def _steps(entry: Entry, data: Path) -> Iterator[str]:
-    """Write a model's result files; yields what comes next."""
+    """Write a model's result files; yield the name of each step before it runs."""
     name = entry.spec.name
     published = name in PUBLISHED
     zips = dict.fromkeys(zip_name for task in entry.spec.heads for zip_name in _LABELLED[task])
@@ -89,7 +89,7 @@ def _steps(entry: Entry, data: Path) -> Iterator[str]:
             out=provenance.RESULTS / f"{name}.{zip_name}.json",
             scale=_AUTHORS_SCALE if published and "emotion" not in entry.spec.heads else None,
         )
-    yield "stability"
+    yield "robustness"
     robustness.main(
         model=name,
         data=data / f"{next(iter(zips))}.zip",

@@ -1,4 +1,4 @@
-"""Judge Mien's detector beside the others, all in one run: labelled photographs, counted ones, crops, points, time.
+"""Evaluate all detectors in one run: labelled and counted photographs, crops, landmarks and time.
 
 Run from the repository's root, for example:
 
@@ -37,37 +37,37 @@ from mien_training.detection.metrics import (
 )
 from mien_training.detection.photographs import Photograph, load_photographs
 from mien_training.evaluation.counted import Counted
-from mien_training.evaluation.evaluate_detector import look
+from mien_training.evaluation.evaluate_detector import run_interleaved
 from mien_training.results import provenance
 
 SIZES: dict[str, Sizes] = {"all": ALL, "<24": (0, 24), "24-64": (24, 64), ">64": (64, math.inf), ">24": COMMON}
-"""Longer side of a face, in pixels."""
+"""Face sizes: longer side, in pixels."""
 
 POSES = {"frontal": (0.0, 0.25), "half": (0.25, 0.6), "profile": (0.6, math.inf)}
-"""Distance of the nose from the middle between the eyes, along the line through them, in distances of the eyes."""
+"""Head pose: distance of the nose from the midpoint of the eyes along the eye line, in eye distances."""
 
 LEAST_CROP = 32
-"""Height, in pixels, from which a face is cut and its answers are compared."""
+"""Smallest height, in pixels, of faces whose predictions are compared."""
 
 _LONG_SIDE = 640
-_LOW = 0.02  # score from which boxes enter the average precision
+_LOW = 0.02  # lowest score that enters the average precision
 _TIMED = {"640x480": (480, 640), "320x320": (320, 320)}
-_LOOKS = 41
+_PASSES = 41
 
-Figures = dict[str, object]
+Metrics = dict[str, object]
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with detect.zip.")],
     photographs: Annotated[Path, typer.Option(help="Folder with nasa, azure, public_domain, no_face.")],
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; default: standard output.")] = None,
 ) -> None:
-    """Judge all detectors."""
+    """Evaluate all detectors."""
     options: provenance.Options = {"--data": data, "--photographs": photographs, "--out": out}
     labelled = data / "detect.zip"
     val = load_photographs(labelled, split="val")
     detectors = {name: _detector(name) for name in DETECTORS}
-    turns = look(detectors, [item.image for item in val])
+    turns = run_interleaved(detectors, [item.image for item in val])
     found = {name: turn.faces for name, turn in turns.items()}
     counted = Counted.read(photographs)
     spec, _ = read(SHIPPED)
@@ -81,7 +81,7 @@ def main(
         **provenance.of_run("mien_training.evaluation.judge_detector", options, [labelled]),
         "machine": provenance.machine(),
         "val": {name: _labelled(name, faces, val) for name, faces in found.items()},
-        "counted": {name: counted.figures(detector) for name, detector in detectors.items()},
+        "counted": {name: counted.metrics(detector) for name, detector in detectors.items()},
         "points": {name: _point_error(found[name], val) for name in ("mien", "yunet")},
         "crops": _changed_answers(found["mien"], found["yunet"], val),
         "time": _times(detectors, val),
@@ -98,10 +98,10 @@ def _detector(name: str, min_score: float | None = None) -> Detector:
     return create(name, model_path=path, long_side=_LONG_SIDE, min_score=min_score)
 
 
-def _labelled(name: str, found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
-    """Figures on labelled photographs, at the detector's own threshold; average precision over all thresholds."""
+def _labelled(name: str, found: Sequence[Faces], val: Sequence[Photograph]) -> Metrics:
+    """Return metrics on labelled photographs at the detector's threshold; average precision over all thresholds."""
     sought = found
-    if name != "haar":  # which has no scores to order its boxes by
+    if name != "haar":  # its boxes have no scores
         low = _detector(name, _LOW)
         sought = [low.detect(item.image) for item in val]
     sizes = {}
@@ -123,8 +123,8 @@ def _labelled(name: str, found: Sequence[Faces], val: Sequence[Photograph]) -> F
     }
 
 
-def _by_pose(found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
-    """Recall of faces from 24 pixels on whose five points are known."""
+def _by_pose(found: Sequence[Faces], val: Sequence[Photograph]) -> Metrics:
+    """Return recall by pose, for faces from 24 pixels on with all five landmarks."""
     hits: dict[str, list[bool]] = {pose: [] for pose in POSES}
     for faces, item in zip(found, val, strict=True):
         seen = set(match(faces, item.boxes, item.ignored).pairs[:, 1].tolist())
@@ -144,8 +144,8 @@ def _pose(points: NDArray[np.float32]) -> str:
     return next(pose for pose, (low, high) in POSES.items() if low <= aside < high)
 
 
-def _point_error(found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
-    """Mean distance of the five points from the labels', as a share of the box's size (root of its area)."""
+def _point_error(found: Sequence[Faces], val: Sequence[Photograph]) -> Metrics:
+    """Return the mean distance of the landmarks from the labels, relative to the box's size (root of its area)."""
     errors = []
     for faces, item in zip(found, val, strict=True):
         for row, truth in match(faces, item.boxes, item.ignored, sizes=COMMON).pairs.tolist():
@@ -159,11 +159,11 @@ def _point_error(found: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
     }
 
 
-def _changed_answers(ours: Sequence[Faces], theirs: Sequence[Faces], val: Sequence[Photograph]) -> Figures:
-    """Share of faces whose answer differs between our crop and YuNet's, task by task."""
+def _changed_answers(ours: Sequence[Faces], theirs: Sequence[Faces], val: Sequence[Photograph]) -> Metrics:
+    """Return the fraction of faces whose prediction changes between our crop and YuNet's, per task."""
     images, left, right = zip(*_both(ours, theirs, val), strict=True)
     registry = Registry()
-    changed: Figures = {"faces": sum(map(len, left))}
+    changed: Metrics = {"faces": sum(map(len, left))}
     tasks: tuple[Task, ...] = ("age", "gender", "emotion")
     for task in tasks:
         entry = registry.for_task(task)
@@ -187,7 +187,7 @@ def _changed_answers(ours: Sequence[Faces], theirs: Sequence[Faces], val: Sequen
 def _both(
     ours: Sequence[Faces], theirs: Sequence[Faces], val: Sequence[Photograph]
 ) -> Iterator[tuple[NDArray[np.uint8], Faces, Faces]]:
-    """Yield the faces that both see, pair by pair, of a size that is worth cutting."""
+    """Yield the faces that both detect, in pairs, if they are large enough to crop."""
     for mine, other, item in zip(ours, theirs, val, strict=True):
         pairs = match(mine, other.boxes, item.ignored).pairs
         pairs = pairs[other.boxes[pairs[:, 1], 3] >= LEAST_CROP]
@@ -195,25 +195,25 @@ def _both(
             yield item.image, mine.take(pairs[:, 0]), other.take(pairs[:, 1])
 
 
-def _times(detectors: Mapping[str, Detector], val: Sequence[Photograph]) -> Figures:
-    """Median milliseconds of processor time of a whole look, by turns, and their ratio to YuNet's."""
+def _times(detectors: Mapping[str, Detector], val: Sequence[Photograph]) -> Metrics:
+    """Return the median milliseconds of processor time per image, interleaved, and the ratio to YuNet's."""
     cv2.setNumThreads(1)
-    figures: Figures = {"looks": _LOOKS}
+    metrics: Metrics = {"passes": _PASSES}
     pictures = [item.image for item in val if len(item.boxes)]
     for label, (height, width) in _TIMED.items():
         spent: dict[str, list[float]] = {name: [] for name in detectors}
-        images = [np.asarray(cv2.resize(image, (width, height)), np.uint8) for image in pictures[:_LOOKS]]
+        images = [np.asarray(cv2.resize(image, (width, height)), np.uint8) for image in pictures[:_PASSES]]
         for image in itertools.chain(images[:2], images):
             for name, detector in detectors.items():
                 started = time.thread_time()
                 detector.detect(image)
                 spent[name].append((time.thread_time() - started) * 1000)
         median = {name: float(np.median(values[2:])) for name, values in spent.items()}
-        figures[label] = {
+        metrics[label] = {
             name: {"median_ms": _rounded(value, 2), "of_yunet": _rounded(value / median["yunet"])}
             for name, value in median.items()
         }
-    return figures
+    return metrics
 
 
 def _rounded(value: float, digits: int = 4) -> float:

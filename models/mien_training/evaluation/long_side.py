@@ -1,4 +1,4 @@
-"""How far photographs may be shrunk before faces are lost: a detector at several sizes, on counted photographs.
+"""Measure how detection depends on the size to which photographs are shrunk, on hand-counted photographs.
 
 python -m mien_training.evaluation.long_side --photographs ../shared/photos --out models/results/mien.long_side.json
 """
@@ -23,12 +23,12 @@ def main(
     photographs: Annotated[Path, typer.Option(help="Folder with nasa, azure, public_domain, no_face.")],
     out: Annotated[Path, typer.Option(dir_okay=False, help="Result file.")],
 ) -> None:
-    """Measure the detector that ships."""
+    """Measure the default detector."""
     options: provenance.Options = {"--photographs": photographs, "--out": out}
     cv2.setNumThreads(1)
     counted = Counted.read(photographs)
     rows = [
-        {"long_side": side, "tiles": tiles, **counted.figures(create(_NAME, long_side=side, tiles=tiles))}
+        {"long_side": side, "tiles": tiles, **counted.metrics(create(_NAME, long_side=side, tiles=tiles))}
         for tiles, sides in ((False, _SIDES), (True, _TILED))
         for side in sides
     ]

@@ -1,9 +1,9 @@
-"""How small and how blurred a face may be: the default models on faces made worse, and the limits that follow.
+"""Measure the default models on degraded faces and derive the `min_face` and `min_sharpness` limits.
 
 python -m mien_training.evaluation.quality --data DATA --photographs PHOTOGRAPHS --out models/results/quality.json
 
-writes the result file, and from it `docs/quality.md`; without --data only the document, from the result file that is
-there. The defaults of `min_face` and `min_sharpness` in the settings are the result file's `limits`.
+writes the result file and generates `docs/quality.md` from it; without --data it only regenerates the document from
+the existing result file. The defaults of `min_face` and `min_sharpness` in the settings are its `limits`.
 """
 
 import json
@@ -38,27 +38,27 @@ DATA: dict[Task, tuple[str, int]] = {
     "age": ("utkface.zip", 80),
     "emotion": ("fer2013.zip", 48),
 }
-"""Where each task is judged, and the side of that data set's chips, in pixels."""
+"""Data set of each task, and the side of its chips in pixels."""
 
 HEIGHTS = (6, 8, 10, 12, 16, 20, 24, 32, 48)
-"""Heights of the face's box, in pixels, that the chips are shrunk to."""
+"""Face box heights, in pixels, to which the chips are shrunk."""
 
 SIGMAS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.1)
-"""Standard deviations of the Gaussians that the chips are blurred with, as fractions of the face's height."""
+"""Standard deviations of the Gaussian blur, as fractions of the face's height."""
 
 LOST, GROWN = 0.25, 0.5
-"""The loss that is gross: this part of the accuracy above chance, or a mean error of the age that grew by this part."""
+"""Largest acceptable loss: a fraction of the accuracy above chance, or of the mean age error as growth."""
 
 CHANCE = {"gender": 1 / 2, "emotion": 1 / 7}
-"""Accuracy of a guess."""
+"""Accuracy of a random guess."""
 
 KEPT = 0.99
-"""Share of the good faces that `min_sharpness` has to keep."""
+"""Fraction of good faces that `min_sharpness` must accept."""
 
 RULE = {
     "min_face": f"the smallest height from which on no task loses more than {LOST:.0%} of its accuracy above chance, "
-    f"and the age's mean error grows by no more than {GROWN:.0%}",
-    "min_sharpness": f"the highest limit that keeps {KEPT:.0%} of each of: the untouched faces of each data set, the "
+    f"and the mean age error grows by no more than {GROWN:.0%}",
+    "min_sharpness": f"the highest limit that accepts {KEPT:.0%} of each of: the untouched faces of each data set, the "
     "same shrunk to min_face, and the faces of photographs that are at least min_face high",
 }
 
@@ -72,7 +72,7 @@ Worsen = Callable[[NDArray[np.uint8], CropSpec], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Faces of one data set, and the model that is judged on them."""
+    """Faces of one data set, and the model that is evaluated on them."""
 
     task: Task
     entry: Entry
@@ -81,7 +81,7 @@ class Sample:
     """(N,) rows of `faces`."""
 
     def measure(self, worsen: Worsen) -> tuple[float, NDArray[np.float32]]:
-        """Return the task's figure on the worsened chips, cut as a server cuts them, and their sharpness (N,)."""
+        """Return the task's metric on degraded chips, cropped as a server does, and their sharpness (N,)."""
         crop = self.entry.spec.crop
         worse = [worsen(chip, crop) for chip in self.faces.images[self.chosen]]
         boxes = [framed(len(chip), crop) for chip in worse]
@@ -90,7 +90,7 @@ class Sample:
         return self._figure(predict(self.entry, [self.task], crops)), np.concatenate(sharp)
 
     def _figure(self, answers: Mapping[str, NDArray[np.float32]]) -> float:
-        """Return accuracy, or the mean error of an age in years."""
+        """Return the accuracy, or the mean age error in years."""
         match self.task:
             case "age":
                 return round(float(np.abs(answers["years"] - self.faces.age[self.chosen, 0]).mean()), 2)
@@ -102,13 +102,13 @@ class Sample:
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="Folder of the zips; without it only the document.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the zips; omit to regenerate the document only.")] = None,
     photographs: Annotated[Path | None, typer.Option(help="Folder of photographs with faces.")] = None,
     out: Annotated[Path, typer.Option(dir_okay=False, help="Result file.")] = RESULT,
-    faces: Annotated[int, typer.Option(min=2, max=1500, help="Faces of each data set.")] = 400,
+    faces: Annotated[int, typer.Option(min=2, max=1500, help="Faces per data set.")] = 400,
     seed: Annotated[int, typer.Option(help="Which faces.")] = 0,
 ) -> None:
-    """Measure, choose the limits, and write the document."""
+    """Measure, choose the limits and write the document."""
     try:
         if data:
             options = {"--data": data, "--photographs": photographs, "--out": out, "--faces": faces, "--seed": seed}
@@ -149,15 +149,15 @@ def measure(data: Path, photographs: Path | None, count: int, seed: int) -> dict
             }
             for each in samples
         },
-        "untouched": _told(plain, limit),
-        "height_px": {str(height): _told(step, limit) for height, step in sizes.items()},
-        "sigma": {str(sigma): _told(step, limit) for sigma, step in blurs.items()},
+        "untouched": _result(plain, limit),
+        "height_px": {str(height): _result(step, limit) for height, step in sizes.items()},
+        "sigma": {str(sigma): _result(step, limit) for sigma, step in blurs.items()},
         "photographs": {"detector": _DETECTOR, "faces": len(found)} | (_sharpness(found, limit) if len(found) else {}),
     }
 
 
 def sample(data: Path, task: Task, count: int, seed: int) -> Sample:
-    """Return up to `count` labelled faces of the `val` part of the task's data set."""
+    """Return up to `count` labelled faces from the `val` part of the task's data set."""
     file, side = DATA[task]
     faces = load(data / file, split="val", size=side, usable=True)
     label = {"age": faces.age[:, 0], "gender": faces.male, "emotion": faces.emotion}[task]
@@ -167,14 +167,14 @@ def sample(data: Path, task: Task, count: int, seed: int) -> Sample:
 
 
 def framed(side: int, crop: CropSpec) -> Faces:
-    """Return the face of a chip of `side` pixels: chips are framed as the model's crops are."""
+    """Return the face of a chip of `side` pixels, framed as the model's crops are."""
     height = side / crop.scale
     box = [side / 2 - 0.4 * height, side * crop.center_y - height / 2, 0.8 * height, height]
     return Faces(np.array([box], np.float32))
 
 
 def shrunk_to(height: int) -> Worsen:
-    """Make the face `height` pixels high, as a camera further away would."""
+    """Return a degradation that shrinks the face to `height` pixels, as if the camera were further away."""
 
     def shrink(chip: NDArray[np.uint8], crop: CropSpec) -> NDArray[np.uint8]:
         side = min(len(chip), round(height * crop.scale))
@@ -184,7 +184,7 @@ def shrunk_to(height: int) -> Worsen:
 
 
 def blurred_by(sigma: float) -> Worsen:
-    """Blur with a Gaussian of `sigma` of the face's height."""
+    """Return a degradation: Gaussian blur of `sigma` times the face's height."""
 
     def blur(chip: NDArray[np.uint8], crop: CropSpec) -> NDArray[np.uint8]:
         pixels = sigma * len(chip) / crop.scale
@@ -194,7 +194,7 @@ def blurred_by(sigma: float) -> Worsen:
 
 
 def smallest_face(plain: Mapping[Task, float], sizes: Mapping[int, Mapping[Task, float]]) -> int:
-    """Return `min_face` by the rule, from the figures of untouched faces and of each height."""
+    """Return `min_face` by the rule, from the metrics of untouched faces and of each height."""
 
     def fine(task: Task, figure: float) -> bool:
         if task == "age":
@@ -204,18 +204,18 @@ def smallest_face(plain: Mapping[Task, float], sizes: Mapping[int, Mapping[Task,
     bad = [height for height, step in sizes.items() if not all(fine(task, figure) for task, figure in step.items())]
     left = [height for height in sizes if height > max(bad, default=0)]
     if not left:
-        raise DatasetError(f"at {max(sizes)} pixels the loss is gross still, so no height can be the limit")
+        raise DatasetError(f"the loss is too large even at {max(sizes)} pixels, so no height can be the limit")
     return min(left)
 
 
 def sharpness_limit(good: Sequence[NDArray[np.float32]]) -> float:
-    """Return `min_sharpness` by the rule, from the sharpness of each set of good faces, in thousandths."""
+    """Return `min_sharpness` by the rule, from the sharpness of each set of good faces, rounded to thousandths."""
     lowest = min(float(np.quantile(sharp, 1 - KEPT, method="lower")) for sharp in good)
     return math.floor(lowest * 1000) / 1000
 
 
 def photograph_faces(folder: Path, min_face: float) -> NDArray[np.float32]:
-    """Return the sharpness of the faces found in a folder's photographs that are at least `min_face` high."""
+    """Return the sharpness of the faces detected in a folder's photographs that are at least `min_face` high."""
     detector = create(_DETECTOR, long_side=_LONG_SIDE)
     limits = ImageLimits(max_bytes=2**30, max_pixels=2**30)
     sharp = [np.zeros(0, np.float32)]
@@ -234,12 +234,12 @@ def _step(samples: Sequence[Sample], worsen: Worsen) -> _Step:
     return {each.task: each.measure(worsen) for each in samples}
 
 
-def _told(step: _Step, limit: float) -> dict[str, Any]:
+def _result(step: _Step, limit: float) -> dict[str, Any]:
     return {task: {"figure": figure} | _sharpness(sharp, limit) for task, (figure, sharp) in step.items()}
 
 
 def _sharpness(sharp: NDArray[np.float32], limit: float) -> dict[str, float]:
-    """Return the median, the quantile that is to be kept, and the share of faces below the limit."""
+    """Return the median, the quantile that must be accepted, and the fraction of faces below the limit."""
     lowest = float(np.quantile(sharp, 1 - KEPT, method="lower"))
     below = float((sharp < limit).mean())
     return {

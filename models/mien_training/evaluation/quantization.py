@@ -1,10 +1,10 @@
-"""Whether 8-bit integers or half precision pay: the default models as shipped beside smaller variants of them.
+"""Compare INT8 and half-precision variants of the default models with the shipped ones.
 
 Run from the repository's root:
 
     python -m mien_training.evaluation.quantization --data ../shared/data --out models/results/quantization.json
 
-A variant is worth shipping only where it is faster on one thread and no less accurate on `val`. Both variants fold the
+A variant is worth shipping only if it is faster on one thread and no less accurate on `val`. Both variants fold the
 normalisation into the convolutions, once for the face and once for its mirror image, so their weights are stored twice.
 """
 
@@ -41,14 +41,14 @@ _BATCH = 32
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the labelled zips; see models/training/README.md.")],
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; default: standard output.")] = None,
 ) -> None:
     """Measure float32, float16 and INT8 variants of the default models."""
     zips = [data / f"{name}.zip" for name in _CALIBRATED_ON.values()]
     try:
         with TemporaryDirectory() as folder:
             models = {
-                name: measured(Registry().get(name), data, Path(folder)) for name in dict.fromkeys(DEFAULTS.values())
+                name: measure(Registry().get(name), data, Path(folder)) for name in dict.fromkeys(DEFAULTS.values())
             }
         report = provenance.text(
             {
@@ -66,13 +66,13 @@ def main(
         raise typer.Exit(1) from error
 
 
-def measured(entry: Entry, data: Path, folder: Path) -> dict[str, object]:
-    """Return bytes, milliseconds of a face (batch 1, in turns) and figures on `val`, for each variant and task."""
+def measure(entry: Entry, data: Path, folder: Path) -> dict[str, object]:
+    """Return bytes, milliseconds per face (batch 1, interleaved) and metrics on `val`, for each variant and task."""
     tasks = [task for task in TASKS if task in entry.spec.heads]
     size = entry.spec.crop.size
     some = load(data / f"{_CALIBRATED_ON[tasks[0]]}.zip", split="train", size=size).images
     chosen = np.random.default_rng(0).permutation(len(some))[:_CALIBRATION_FACES]
-    variants = {"float32": entry, **made(entry, some[chosen], folder)}
+    variants = {"float32": entry, **make_variants(entry, some[chosen], folder)}
     calls = {
         (name, task): _call(runtimes.load(variant, task), size) for name, variant in variants.items() for task in tasks
     }
@@ -90,11 +90,11 @@ def measured(entry: Entry, data: Path, folder: Path) -> dict[str, object]:
     }
 
 
-def made(entry: Entry, faces: NDArray[np.uint8], folder: Path) -> dict[str, Entry]:
-    """Return the model in half precision and in static INT8 (QDQ), its ranges found on (N, S, S, 3) train faces."""
+def make_variants(entry: Entry, faces: NDArray[np.uint8], folder: Path) -> dict[str, Entry]:
+    """Return the model in half precision and static INT8 (QDQ), calibrated on (N, S, S, 3) train faces."""
     plain, half, whole = (folder / f"{entry.spec.name}.{kind}.onnx" for kind in ("plain", "float16", "int8"))
     with warnings.catch_warnings(), _silence():
-        warnings.simplefilter("ignore")  # numbers that half precision cannot hold become its nearest
+        warnings.simplefilter("ignore")  # values out of half precision's range are clipped
         quant_pre_process(str(entry.path), str(plain), skip_symbolic_shape=True)
         onnx.save(convert_float_to_float16(onnx.load(plain), keep_io_types=True), half)
         quantize_static(
@@ -112,7 +112,7 @@ def made(entry: Entry, faces: NDArray[np.uint8], folder: Path) -> dict[str, Entr
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the quantizer from advising what is done here already."""
+    """Silence the quantizer's advice, which is followed here already."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -120,14 +120,14 @@ def _silence() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-class _Faces(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime tells no types
-    """Hands the calibration faces to the quantizer, batch by batch."""
+class _Faces(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no type hints
+    """Yields calibration faces to the quantizer, in batches."""
 
     def __init__(self, faces: NDArray[np.uint8]) -> None:
         self._batches: Iterator[NDArray[np.uint8]] = iter(np.array_split(faces, 1 + (len(faces) - 1) // _BATCH))
 
     def get_next(self) -> Mapping[str, NDArray[np.uint8]] | None:
-        """Return the next batch by the graph's input name, or None after the last."""
+        """Return the next batch under the graph's input name, or None after the last."""
         batch = next(self._batches, None)
         return None if batch is None else {"crops": batch}
 
@@ -145,11 +145,11 @@ def _call(served: runtimes.Model, size: int) -> Callable[[], object]:
 
 
 def _figure(variant: Entry, task: Task, data: Path) -> dict[str, float]:
-    """Return the one figure that a task is chosen by."""
+    """Return the metric by which a task's model is chosen."""
     faces = load(data, split="val", size=variant.spec.crop.size)
-    figures = evaluate.measure([task], evaluate.predict(variant, [task], faces.images), faces)[task]
-    told, key = (figures["exact"], "mae") if task == "age" else (figures.get("fer", figures), "accuracy")
-    return {key: told[key]}  # type: ignore[index]
+    metrics = evaluate.measure([task], evaluate.predict(variant, [task], faces.images), faces)[task]
+    chosen_metrics, key = (metrics["exact"], "mae") if task == "age" else (metrics.get("fer", metrics), "accuracy")
+    return {key: chosen_metrics[key]}  # type: ignore[index]
 
 
 if __name__ == "__main__":

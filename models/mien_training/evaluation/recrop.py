@@ -1,4 +1,4 @@
-"""Face chips as photographs whose face box is known: cut again as serving cuts them, wider, shifted or turned."""
+"""Crop face chips again as serving does: at another scale, shifted, resized or rotated."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ FRAMES = {
     "fairface": _ALIGNED,
     "utkface": _ALIGNED,
 }
-"""How each data set's chips are framed: their side, and where YuNet's box lies in them (medians)."""
+"""Framing of each data set's chips: their side, and the median position of YuNet's box in them."""
 
-_WIDTH = 0.85  # of the box's height; cutting reads the centre and the height alone
-_EYES = 0.17  # half of the distance between the eyes, likewise
+_WIDTH = 0.85  # in box heights; cropping uses only the centre and the height
+_EYES = 0.17  # half the distance of the eyes, in box heights
 
 
 def frame(data: Path) -> CropSpec:
-    """Return the framing of a zip's chips, by its name; that of the aligned chips where the name is unknown."""
+    """Return the framing of a zip's chips by its name; that of aligned chips if the name is unknown."""
     return FRAMES.get(data.stem, _ALIGNED)
 
 
@@ -35,10 +35,10 @@ def cut_again(
     zoom: NDArray[np.float64] | None = None,
     angle: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint8]:
-    """Cut (N, H, H, 3) uint8 RGB chips as `wanted` says; beyond a chip its edge is repeated. (N, S, S, 3) uint8.
+    """Crop (N, H, H, 3) uint8 RGB chips as `wanted` specifies, repeating edges; return (N, S, S, 3) uint8.
 
-    The box is off by `shift` (N, 2), as fractions of its height to the right and down, and by `zoom` (N,), a factor of
-    its size; the line through the eyes by `angle` (N,), radians, clockwise.
+    The box is displaced by `shift` (N, 2), in box heights to the right and down, and scaled by `zoom` (N,); the eye
+    line is rotated by `angle` (N,), radians, clockwise.
     """
     count, side = images.shape[:2]
     height = side / framed.scale * (np.ones(count) if zoom is None else zoom)

@@ -1,10 +1,10 @@
-"""How steady a model's answers are when the same face is cut, packed or photographed a little differently.
+"""Measure robustness: how predictions change if a face is cropped, compressed or photographed slightly differently.
 
 Run from the repository's root:
 
     python -m mien_training.evaluation.robustness --model mien-emotion --data DATA/fer2013.zip --out result.json
 
-The chips are cut anew with the box, the angle or the picture changed; no label is read.
+The chips are cropped again with a changed box, angle or image; labels are not used.
 """
 
 import math
@@ -26,27 +26,27 @@ from mien_training.faces.dataset import DatasetError, load
 from mien_training.results import provenance
 
 JITTER = 0.05
-"""How far a box is off in each direction, as a share of its height, and in size."""
+"""Displacement of the box in each direction, as a fraction of its height, and change of its size."""
 
 ANGLE = 8
-"""Degrees by which a face is turned."""
+"""Rotation of a face, in degrees."""
 
 QUALITY = 50
-"""JPEG quality of the packed recrop."""
+"""JPEG quality of the compressed variant."""
 
 Crops = NDArray[np.uint8]
 Answers = Mapping[str, NDArray[np.float32]]
 
 
 def main(
-    model: Annotated[str, typer.Option(help="Model to judge, in all its tasks.")],
+    model: Annotated[str, typer.Option(help="Model to evaluate, in all its tasks.")],
     data: Annotated[Path, typer.Option(help="Zip of faces; see models/training/README.md.")],
-    split: Annotated[str, typer.Option(help="Rows to sample from; 'all' takes every row.")] = "val",
+    split: Annotated[str, typer.Option(help="Split to sample from; 'all' uses every row.")] = "val",
     faces: Annotated[int, typer.Option(min=1, max=1500, help="Number of faces.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the sample and of the changes.")] = 0,
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; else standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; default: standard output.")] = None,
 ) -> None:
-    """Measure how often answers change, and by how much, on a sample of faces."""
+    """Measure how often, and by how much, predictions change on a sample of faces."""
     options: provenance.Options = {
         "--model": model,
         "--data": data,
@@ -87,9 +87,9 @@ def main(
 def vary(
     images: Crops, framed: CropSpec, wanted: CropSpec, random: np.random.Generator
 ) -> dict[str, Callable[[], Crops]]:
-    """Return what gives the crops (N, S, S, 3) of each change of (N, H, H, 3) uint8 recrop.
+    """Return, for each change, a function that returns the changed crops (N, S, S, 3) of (N, H, H, 3) uint8 chips.
 
-    Shifts, sizes and angles are off by their whole reach, each face in a direction of its own.
+    Shifts, sizes and angles have full magnitude, in a random direction for each face.
     """
     count = len(images)
     shift = JITTER * random.choice([-1.0, 1.0], (count, 2))
@@ -106,19 +106,19 @@ def vary(
 
 
 def changes(before: Answers, after: Answers) -> dict[str, dict[str, float]]:
-    """Return by task the share of changed answers, and for ages how many years they move, absolute and signed."""
-    told: dict[str, dict[str, float]] = {}
+    """Return per task the fraction of changed predictions; for ages the mean change in years, absolute and signed."""
+    result: dict[str, dict[str, float]] = {}
     if "years" in before:
         moved = after["years"] - before["years"]
-        told["age"] = {
+        result["age"] = {
             "mean_absolute_years": round(float(np.abs(moved).mean()), 3),
             "mean_years": round(float(moved.mean()), 3),
         }
     if "p_male" in before:
-        told["gender"] = _changed(before["p_male"] >= 0.5, after["p_male"] >= 0.5)
+        result["gender"] = _changed(before["p_male"] >= 0.5, after["p_male"] >= 0.5)
     if "probabilities" in before:
-        told["emotion"] = _changed(before["probabilities"].argmax(1), after["probabilities"].argmax(1))
-    return told
+        result["emotion"] = _changed(before["probabilities"].argmax(1), after["probabilities"].argmax(1))
+    return result
 
 
 def _changed(before: NDArray[np.generic], after: NDArray[np.generic]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a model would have answered without its temperatures, to show what calibration changed."""
+"""Compute a model's metrics without its temperatures, to show the effect of calibration."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,28 +12,28 @@ from mien_training.faces import metrics
 
 Answers = Mapping[str, NDArray[np.float32]]
 
-FIGURES = ("ece", "nll", "coverage", "mean_width")
-"""The figures that calibration is there to change."""
+METRICS = ("ece", "nll", "coverage", "mean_width")
+"""Metrics that calibration changes."""
 
 
 def compared(
-    figures: Mapping[str, metrics.Figures], before: Mapping[str, metrics.Figures]
-) -> dict[str, metrics.Figures]:
-    """Return figures with what calibration changed of them, as `uncalibrated`, beside each that it changed."""
-    return {task: _beside(told, before[task]) if task in before else dict(told) for task, told in figures.items()}
+    figures: Mapping[str, metrics.Metrics], before: Mapping[str, metrics.Metrics]
+) -> dict[str, metrics.Metrics]:
+    """Return metrics with the uncalibrated value of each that calibration changed under `uncalibrated`."""
+    return {task: _beside(values, before[task]) if task in before else dict(values) for task, values in figures.items()}
 
 
-def _beside(told: metrics.Figures, before: metrics.Figures) -> metrics.Figures:
-    changed = {name: before[name] for name in FIGURES if name in told}
-    parts = {name: _beside(part, before[name]) for name, part in told.items() if name in ("fer", "exact")}  # type: ignore[arg-type]
-    return told | parts | ({"uncalibrated": changed} if changed else {})
+def _beside(values: metrics.Metrics, before: metrics.Metrics) -> metrics.Metrics:
+    changed = {name: before[name] for name in METRICS if name in values}
+    parts = {name: _beside(part, before[name]) for name, part in values.items() if name in ("fer", "exact")}  # type: ignore[arg-type]
+    return values | parts | ({"uncalibrated": changed} if changed else {})
 
 
-def answers(entry: Entry, tasks: Sequence[Task], told: Answers, crops: NDArray[np.uint8]) -> dict[Task, Answers]:
-    """Return each calibrated task's answers at temperature 1; a task without a temperature is left out.
+def answers(entry: Entry, tasks: Sequence[Task], values: Answers, crops: NDArray[np.uint8]) -> dict[Task, Answers]:
+    """Return each calibrated task's answers at temperature 1; tasks without a temperature are omitted.
 
-    Probabilities are untempered, which is exact: softmax(s / T) ** T, made to sum to 1, is softmax(s); the mix of label
-    styles stays. The ranges of ages are computed anew, by PyTorch, from the same weights.
+    Probabilities are rescaled exactly: softmax(s / T) ** T, normalised to sum to 1, is softmax(s); the mix of label
+    styles stays. Age ranges are recomputed with PyTorch from the same weights.
     """
     plain: dict[Task, Answers] = {}
     for task in tasks:
@@ -42,10 +42,10 @@ def answers(entry: Entry, tasks: Sequence[Task], told: Answers, crops: NDArray[n
             continue
         match head:
             case EmotionHead():
-                powers = told["probabilities"].astype(np.float64) ** head.temperature
+                powers = values["probabilities"].astype(np.float64) ** head.temperature
                 plain[task] = {"probabilities": (powers / powers.sum(1, keepdims=True)).astype(np.float32)}
             case GenderHead():
-                male = told["p_male"].astype(np.float64)
+                male = values["p_male"].astype(np.float64)
                 powers, others = male**head.temperature, (1 - male) ** head.temperature
                 plain[task] = {"p_male": (powers / (powers + others)).astype(np.float32)}
             case AgeDistributionHead():
@@ -54,7 +54,7 @@ def answers(entry: Entry, tasks: Sequence[Task], told: Answers, crops: NDArray[n
 
 
 def _age(entry: Entry, head: AgeDistributionHead, crops: NDArray[np.uint8]) -> Answers:
-    from mien_models.runtimes.torch import TorchModel  # brings torch, which the other tasks do without
+    from mien_models.runtimes.torch import TorchModel  # imports torch, which the other tasks do not need
 
     heads = entry.spec.heads | {"age": head.model_copy(update={"temperature": 1.0})}
     model = TorchModel(dataclasses.replace(entry, spec=entry.spec.model_copy(update={"heads": heads})), "age")

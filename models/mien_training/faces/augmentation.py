@@ -1,6 +1,6 @@
-"""Make training faces look like faces cut from photographs: (N, H, H, 3) uint8 in, (N, 3, S, S) float out.
+"""Augment training faces so that they look like crops of photographs: (N, H, H, 3) uint8 in, (N, 3, S, S) float out.
 
-All of it works on whole batches of tensors; one CPU core augments some 10,000 faces a second.
+Works on batches of tensors; one CPU core augments some 10,000 faces per second.
 """
 
 import math
@@ -13,7 +13,7 @@ from mien_training.faces.recipes import Augmentation
 
 
 def augment(faces: Tensor, size: int, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Return (N, 3, size, size) float RGB in [0, 255], each face changed in its own way."""
+    """Return (N, 3, size, size) float RGB in [0, 255], each face augmented independently."""
     images = faces.permute(0, 3, 1, 2).float()
     images = _warp(images, size, how, generator)
     images = _soften(images, how.soften, generator)

@@ -1,4 +1,4 @@
-"""Fit the few numbers that make answers honest, on the validation split: temperatures and ranges."""
+"""Calibrate models on the validation split: temperatures and age ranges."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,7 +14,7 @@ from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, Gen
 from mien_training.faces.dataset import FaceData
 
 COVERAGE = 0.8
-"""Share of faces whose age lies within the range."""
+"""Fraction of faces whose age lies within the range."""
 
 _TEMPERATURES = np.geomspace(0.4, 3.0, 61).tolist()
 
@@ -22,7 +22,7 @@ _Tempered = TypeVar("_Tempered", EmotionHead, GenderHead, AgeDistributionHead)
 
 
 def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
-    """Return the head with its calibration fitted to one validation set's raw scores (N, head.count).
+    """Return the head, calibrated on a validation set's raw scores (N, head.count).
 
     Every face must carry the head's label: an emotion, a gender or an exact age.
     """
@@ -53,19 +53,19 @@ def _emotion_loss(head: EmotionHead, scores: Tensor, emotion: Tensor) -> float:
 
 
 def _age_distribution(head: AgeDistributionHead, scores: Tensor, faces: FaceData) -> AgeDistributionHead:
-    """Choose the temperature whose range holds the exact ages at the stated rate."""
+    """Choose the temperature at which the range contains the exact ages at the nominal rate."""
     age = torch.from_numpy(faces.age[:, 0]).float()
 
     def gap(candidate: AgeDistributionHead) -> float:
-        said = answer(candidate, scores)
-        inside = (age >= said["low"]) & (age <= said["high"])
+        predicted = answer(candidate, scores)
+        inside = (age >= predicted["low"]) & (age <= predicted["high"])
         return abs(inside.float().mean().item() - COVERAGE)
 
     return _best_temperature(head, gap)
 
 
 def _age_value(head: AgeValueHead, scores: Tensor, faces: FaceData) -> AgeValueHead:
-    """Fit the error's quantile as a line over the estimate, then widen it to the stated rate."""
+    """Fit a quantile of the error as a linear function of the estimate, then widen it to the nominal rate."""
     years = scores[:, 0].clamp(min=0).numpy()
     error = np.abs(years - faces.age[:, 0])
     edges = np.quantile(years, np.linspace(0, 1, 9))

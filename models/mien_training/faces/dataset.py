@@ -1,4 +1,4 @@
-"""Labelled face zips in memory: images as one uint8 array, labels as one array a column.
+"""Load labelled face zips: images as one uint8 array, labels as one array per column.
 
 The format (images and a `labels.csv` whose first column is the file's name in the zip) is described in
 `models/training/README.md`.
@@ -23,16 +23,16 @@ from mien_models.spec import EMOTIONS
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 _OTHER_VOTES = ("contempt", "unknown", "nf")
 _GENDERS = ("female", "male")
-_OPEN_END = 120.0  # years; where the oldest bin, such as FairFace's 70+, is given without an end
+_OPEN_END = 120.0  # years; upper limit of an oldest bin without one, such as FairFace's 70+
 
 
 class DatasetError(MienError):
-    """A zip that is not in the format; the message names the file, the row and what is wrong there."""
+    """A malformed zip; the message names the file, the row and the problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceData:
-    """Faces of one or several zips; a label that a zip does not have is -1 (NaN-free, easy to mask)."""
+    """Faces of one or several zips; a missing label is -1 (an integer, easy to mask)."""
 
     files: tuple[str, ...]
     images: NDArray[np.uint8]
@@ -40,15 +40,15 @@ class FaceData:
     emotion: NDArray[np.int64]
     """(N,) index into `EMOTIONS`, or -1."""
     votes: NDArray[np.float32]
-    """(N, 7) FER+ votes of the shared classes, in the order of `EMOTIONS`; all 0 where there are none."""
+    """(N, 7) FER+ votes of the shared classes, in the order of `EMOTIONS`; all 0 if there are none."""
     majority: NDArray[np.int64]
-    """(N,) FER+ class with most votes, the first of several; -1 where contempt, unknown or not-a-face has as many."""
+    """(N,) FER+ class with the most votes, the first on a tie; -1 if contempt, unknown or not-a-face has as many."""
     male: NDArray[np.int64]
     """(N,) 1 male, 0 female, -1 unknown."""
     age: NDArray[np.int64]
-    """(N, 2) youngest and oldest age that the label allows, in years; -1 unknown; equal where exact."""
+    """(N, 2) lowest and highest age that the label allows, in years; -1 unknown; equal if exact."""
     race: tuple[str, ...]
-    """Race group as the data set names it, or empty. Only for measuring fairness."""
+    """Race group in the data set's terms, or empty. Used only to measure fairness."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -57,13 +57,13 @@ class FaceData:
 def load(path: Path, *, split: str = "all", size: int, usable: bool = False) -> FaceData:
     """Read the rows of one split, each image resized to `size` x `size` pixels.
 
-    `usable` drops the rows marked ambiguous (same image, different labels). Raises `DatasetError`.
+    `usable` drops rows marked ambiguous (same image, different labels). Raises `DatasetError`.
     """
     with labelled(path, split) as (archive, rows):
         if usable:
             rows = [row for row in rows if row.text("ambiguous") != "1"]
         if not rows:
-            raise DatasetError(f"{path}: labels.csv has no rows to read in split {split!r}")
+            raise DatasetError(f"{path}: labels.csv has no rows in split {split!r}")
         labels = _labels(rows)
         images = np.empty((len(rows), size, size, 3), np.uint8)
         for image, row in zip(images, rows, strict=True):
@@ -72,7 +72,7 @@ def load(path: Path, *, split: str = "all", size: int, usable: bool = False) -> 
 
 
 def concatenate(parts: Sequence[FaceData]) -> FaceData:
-    """Join several data sets of the same image size."""
+    """Concatenate several data sets of the same image size."""
     return FaceData(
         files=tuple(name for part in parts for name in part.files),
         images=np.concatenate([part.images for part in parts]),
@@ -87,28 +87,28 @@ def concatenate(parts: Sequence[FaceData]) -> FaceData:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of `labels.csv`; a cell that is empty or whose column is missing is an unknown label."""
+    """One line of `labels.csv`; an empty cell or a missing column is an unknown label."""
 
     where: str
-    """Zip, line and file name, for messages."""
+    """Zip, line and file name, for error messages."""
     file: str
     cells: Mapping[str, str | None]
 
     def text(self, column: str) -> str:
-        """Return the cell, or nothing where the column is missing."""
+        """Return the cell, or an empty string if the column is missing."""
         return (self.cells.get(column) or "").strip()
 
     def code(self, column: str, known: Sequence[str]) -> int:
-        """Return the position of the cell's word in `known`, or -1 where the cell is empty."""
+        """Return the index of the cell's word in `known`, or -1 if the cell is empty."""
         word = self.text(column)
         if not word:
             return -1
         if word.lower() not in known:
-            raise DatasetError(f"{self.where}: {column} {word!r} is unknown; it is one of {', '.join(known)}")
+            raise DatasetError(f"{self.where}: {column} {word!r} is unknown; use one of {', '.join(known)}")
         return known.index(word.lower())
 
     def number(self, column: str, unknown: float, most: float = 200) -> float:
-        """Return the cell's number, from 0 to `most`, or `unknown` where the cell is empty."""
+        """Return the cell's number, from 0 to `most`, or `unknown` if the cell is empty."""
         word = self.text(column)
         if not word:
             return unknown
@@ -123,7 +123,7 @@ class Row:
 
 @contextmanager
 def labelled(path: Path, split: str) -> Iterator[tuple[zipfile.ZipFile, list[Row]]]:
-    """Open a labelled zip, with its rows of one split; raises `DatasetError`."""
+    """Open a labelled zip and return it with its rows of one split; raises `DatasetError`."""
     if not path.is_file():
         raise DatasetError(f"{path} does not exist or is not a file")
     try:
@@ -135,12 +135,12 @@ def labelled(path: Path, split: str) -> Iterator[tuple[zipfile.ZipFile, list[Row
 
 def _rows(archive: zipfile.ZipFile, path: Path) -> list[Row]:
     if "labels.csv" not in archive.namelist():
-        raise DatasetError(f"{path} holds no labels.csv")
+        raise DatasetError(f"{path} contains no labels.csv")
     try:
         reader = csv.DictReader(io.StringIO(archive.read("labels.csv").decode("utf-8-sig"), newline=""))
         lines = [(reader.line_num, cells) for cells in reader]
     except (UnicodeDecodeError, csv.Error, zlib.error, RuntimeError) as error:  # RuntimeError: encrypted
-        raise DatasetError(f"{path}: labels.csv is not readable as UTF-8 text with commas: {error}") from error
+        raise DatasetError(f"{path}: labels.csv is not readable as comma-separated UTF-8 text: {error}") from error
     if not reader.fieldnames or not lines:
         raise DatasetError(f"{path}: labels.csv has no rows")
     first = reader.fieldnames[0]
@@ -151,7 +151,7 @@ def _choose(rows: list[Row], path: Path, split: str) -> list[Row]:
     if split == "all":
         return rows
     if "split" not in rows[0].cells:
-        raise DatasetError(f"{path}: labels.csv has no column split, so only split 'all' can be read, not {split!r}")
+        raise DatasetError(f"{path}: labels.csv has no column split, so use split 'all' instead of {split!r}")
     chosen = [row for row in rows if row.text("split") == split]
     if not chosen:
         known = sorted({row.text("split") for row in rows} - {""})
@@ -182,7 +182,7 @@ def read_image(archive: zipfile.ZipFile, row: Row) -> NDArray[np.uint8]:
         content = archive.read(row.file)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
     except KeyError as error:
-        raise DatasetError(f"{row.where}: the zip holds no such file") from error
+        raise DatasetError(f"{row.where}: the zip does not contain this file") from error
     except (zipfile.BadZipFile, zlib.error, RuntimeError, cv2.error) as error:  # RuntimeError: encrypted
         raise DatasetError(f"{row.where}: cannot be read: {error}") from error
     if image is None:
@@ -208,7 +208,7 @@ def _majority(row: Row) -> int:
 
 
 def _ages(row: Row) -> tuple[int, int]:
-    """Return the youngest and oldest age that the row's `age`, or else its bin, allows."""
+    """Return the lowest and highest age that the row's `age`, or else its bin, allows."""
     exact = row.number("age", unknown=-1)
     if exact >= 0:
         return int(exact), int(exact)

@@ -1,4 +1,4 @@
-"""A model's name and a folder of labelled zips in, a served model out: train, calibrate, export."""
+"""Train a model by its recipe, calibrate it and export it."""
 
 import json
 import time
@@ -29,11 +29,11 @@ def train(
     seed: int = 0,
     tell: Callable[[str], None],
 ) -> Run:
-    """Train by a recipe, or go on with a run that was stopped; returns it finished.
+    """Train by a recipe, resuming from a checkpoint if there is one, and return the finished run.
 
-    `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (a line an epoch, also handed to `tell`).
-    `epochs` 0 takes the recipe's. Raises `DatasetError` where a zip of `data` is missing or wrong,
-    `ModelError` where the checkpoint is damaged or of another network.
+    `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (one line per epoch, also passed to
+    `tell`). `epochs` 0 uses the recipe's number. Raises `DatasetError` if a zip of `data` is missing or malformed,
+    `ModelError` if the checkpoint is damaged or belongs to another network.
     """
     torch.set_num_threads(threads)
     name, size = recipe.spec.name, recipe.source_size
@@ -57,9 +57,9 @@ def train(
 
 
 def export(run: Run, data: Path, folder: Path) -> ModelSpec:
-    """Calibrate a run's weights on `val` and write `NAME.onnx` and `NAME.json` into a folder that exists.
+    """Calibrate a run's weights on `val` and write `NAME.onnx` and `NAME.json` into an existing folder.
 
-    A task is calibrated on the data set that labels it best: age on UTKFace, gender on FairFace, emotion on FER2013.
+    Each task is calibrated on its best-labelled data set: age on UTKFace, gender on FairFace, emotion on FER2013.
     """
     spec = run.recipe.spec
     served = ServedModel(spec, run.net).eval()

@@ -1,4 +1,4 @@
-"""What each head is trained to do: raw scores and labels in, one loss out; faces without the label count nothing."""
+"""Compute the loss of each head from raw scores and labels; faces without the label do not count."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, Gen
 
 _SMOOTHING = 0.1
 _GENDER_SMOOTHING = 0.05
-_GENDER_WEIGHT = 2.0  # beside age, whose loss is some ten times as large
-_AGE_SPREAD = 2.0  # years; how sure a label of the year is taken to be (DLDL, Gao et al., arXiv 1611.01731)
+_GENDER_WEIGHT = 2.0  # relative to the age loss, which is some ten times as large
+_AGE_SPREAD = 2.0  # years; standard deviation of an exact age's label distribution (DLDL, Gao et al., arXiv 1611.01731)
 
 
 def loss(head: Head, scores: Tensor, labels: dict[str, Tensor]) -> Tensor:
-    """Return the mean loss of one head over the faces that carry its label.
+    """Return the mean loss of one head over the faces that have its label.
 
     `scores` (N, head.count); `labels`: emotion, male (N,), votes (N, 7), age (N, 2); -1 means unknown.
     """
@@ -33,7 +33,7 @@ def _mean(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _emotion(scores: Tensor, labels: dict[str, Tensor]) -> Tensor:
-    """FER2013's label on the first seven columns; FER+'s vote shares on the next seven, where there are any."""
+    """Cross-entropy: FER2013's label on the first seven columns, FER+'s vote shares, if any, on the next seven."""
     target = labels["emotion"]
     hard = F.cross_entropy(scores[:, :7], target.clamp(min=0), reduction="none", label_smoothing=_SMOOTHING)
     total = _mean(hard, target >= 0)
@@ -59,7 +59,7 @@ def _gender(head: GenderHead, scores: Tensor, male: Tensor) -> Tensor:
 
 
 def _age_distribution(scores: Tensor, age: Tensor) -> Tensor:
-    """Exact ages: cross-entropy to a narrow bell, and the mean's error; bins: the probability inside the bin."""
+    """Exact ages: cross-entropy to a narrow Gaussian and the error of the mean; bins: probability inside the bin."""
     bins = torch.arange(scores.shape[1], dtype=torch.float32)
     log_p = F.log_softmax(scores, 1)
     low, high = age[:, :1].float(), age[:, 1:].float()
@@ -75,7 +75,7 @@ def _age_distribution(scores: Tensor, age: Tensor) -> Tensor:
 
 
 def _age_value(years: Tensor, age: Tensor) -> Tensor:
-    """Absolute error; for a bin, the distance to its nearer edge."""
+    """Absolute error; for a bin, the distance to its nearest edge."""
     low, high = age[:, 0].float(), age[:, 1].float()
     distance = torch.relu(low - years) + torch.relu(years - high)
     return _mean(distance, age[:, 0] >= 0) / 10

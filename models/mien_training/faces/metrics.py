@@ -1,6 +1,6 @@
-"""How good answers are: a model's arrays and the faces' labels in, figures out, ready for JSON.
+"""Compute metrics from a model's predictions and the faces' labels, ready for JSON.
 
-Every function leaves out what the labels cannot tell, so that a zip without a column costs only that column's figures.
+Every function omits metrics whose labels are missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,45 +12,45 @@ from mien_models.spec import EMOTIONS
 from mien_training.faces.dataset import FaceData
 
 BINS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
-"""The youngest age of each of FairFace's nine bins (Karkkainen & Joo, arXiv 1908.04913); the last is 70+."""
+"""Lowest age of each of FairFace's nine bins (Karkkainen & Joo, arXiv 1908.04913); the last is 70+."""
 
 GROWN = 13
-"""Years from which the figures named `age_13_up` count, since a small child's face tells little of its gender."""
+"""Lowest age, in years, of the `age_13_up` metrics, since small children's faces show little of their gender."""
 
 WORST_FACES = 30
-"""A group of fewer faces is not named the worst: its figure is mostly chance."""
+"""Smallest group that can be reported as the worst; metrics of smaller groups are mostly noise."""
 
 _CALIBRATION_BINS = 15
 _DIGITS = 4
 
-Figures = dict[str, object]
+Metrics = dict[str, object]
 _Floats = NDArray[np.float32]
 _Bools = NDArray[np.bool_]
 _Measure = Callable[[_Bools], dict[str, float]]
-"""The figures of the chosen faces, with their number `n`; the last one ranks groups."""
+"""Metrics of the selected faces, with their number `n`; groups are ranked by the last one."""
 
 
-def emotion(probabilities: _Floats, faces: FaceData) -> Figures:
+def emotion(probabilities: _Floats, faces: FaceData) -> Metrics:
     """Compare (N, 7) probabilities with FER2013's labels (`fer`) and with the FER+ majority (`ferplus`)."""
-    figures: Figures = {}
+    metrics: Metrics = {}
     known = faces.emotion >= 0
     if known.any():
-        told, truth = probabilities[known], faces.emotion[known]
-        likelihood = told[np.arange(len(told)), truth].clip(min=1e-9)
-        figures["fer"] = classification(told, truth) | {
+        predicted, truth = probabilities[known], faces.emotion[known]
+        likelihood = predicted[np.arange(len(predicted)), truth].clip(min=1e-9)
+        metrics["fer"] = classification(predicted, truth) | {
             "nll": _short(-np.log(likelihood).mean()),
-            "ece": calibration_error(told.max(1), told.argmax(1) == truth),
+            "ece": calibration_error(predicted.max(1), predicted.argmax(1) == truth),
         }
     known = faces.majority >= 0
     if known.any():
-        figures["ferplus"] = classification(probabilities[known], faces.majority[known])
-    return figures
+        metrics["ferplus"] = classification(probabilities[known], faces.majority[known])
+    return metrics
 
 
-def classification(probabilities: _Floats, truth: NDArray[np.int64]) -> Figures:
-    """Return accuracy, recall by class (None where a class has no face) and the confusion matrix.
+def classification(probabilities: _Floats, truth: NDArray[np.int64]) -> Metrics:
+    """Return accuracy, recall per class (None for a class without faces) and the confusion matrix.
 
-    `truth` (N,) are columns of `probabilities` (N, 7); the matrix's rows are true classes, its columns answers.
+    `truth` (N,) are columns of `probabilities` (N, 7); the matrix's rows are true classes, its columns predictions.
     """
     confusion = np.zeros((len(EMOTIONS), len(EMOTIONS)), np.int64)
     np.add.at(confusion, (truth, probabilities.argmax(1)), 1)
@@ -72,7 +72,7 @@ def calibration_error(confidence: _Floats, right: _Bools) -> float:
     return _short(np.abs(gaps).sum() / len(confidence))
 
 
-def gender(p_male: _Floats, faces: FaceData) -> Figures:
+def gender(p_male: _Floats, faces: FaceData) -> Metrics:
     """Compare (N,) probabilities of male with the labels: overall, by gender, race group and age, from 13 years on."""
     known = faces.male >= 0
     if not known.any():
@@ -80,32 +80,32 @@ def gender(p_male: _Floats, faces: FaceData) -> Figures:
     says_male = p_male >= 0.5
     right = says_male == (faces.male == 1)
     of_truth = np.where(faces.male == 1, p_male, 1 - p_male)[known].clip(min=1e-9)
-    figures: Figures = {
+    metrics: Metrics = {
         **_accuracy(right, known),
         "nll": _short(-np.log(of_truth).mean()),
         "ece": calibration_error(np.where(says_male, p_male, 1 - p_male)[known], right[known]),
         **_by_group(lambda chosen: _accuracy(right, chosen), known, faces),
     }
-    races: dict[str, dict[str, float]] = figures.get("by_race", {})  # type: ignore[assignment]
+    races: dict[str, dict[str, float]] = metrics.get("by_race", {})  # type: ignore[assignment]
     if races:
         worst = min(races, key=lambda name: races[name]["accuracy"])
-        figures["worst_race"] = {"race": worst, **races[worst]}
+        metrics["worst_race"] = {"race": worst, **races[worst]}
     grown = known & _exact(faces) & (faces.age[:, 0] >= GROWN)
     if grown.any():
-        figures[f"age_{GROWN}_up"] = _accuracy(right, grown)
-    return figures
+        metrics[f"age_{GROWN}_up"] = _accuracy(right, grown)
+    return metrics
 
 
-def age(years: _Floats, low: _Floats, high: _Floats, faces: FaceData) -> Figures:
+def age(years: _Floats, low: _Floats, high: _Floats, faces: FaceData) -> Metrics:
     """Compare (N,) years and their ranges with exact ages (`exact`) and with age bins (`bins`)."""
-    figures: Figures = {}
+    metrics: Metrics = {}
     exact = _exact(faces)
     if exact.any():
         truth = faces.age[:, 0]
         error = np.abs(years - truth)
         inside = (low <= truth) & (truth <= high)
         grown = exact & (truth >= GROWN)
-        figures["exact"] = {
+        metrics["exact"] = {
             **_mae(error, exact),
             **_by_group(lambda chosen: _mae(error, chosen), exact, faces, worst=max),
             "coverage": _short(inside[exact].mean()),
@@ -124,30 +124,33 @@ def age(years: _Floats, low: _Floats, high: _Floats, faces: FaceData) -> Figures
                 "hit": _short(hit[chosen].mean()),
             }
 
-        figures["bins"] = {**shares(binned), **_by_group(shares, binned, faces)}
-    return figures
+        metrics["bins"] = {**shares(binned), **_by_group(shares, binned, faces)}
+    return metrics
 
 
 def _by_group(
     measure: _Measure, known: _Bools, faces: FaceData, *, worst: Callable[..., tuple[str, str]] = min
-) -> Figures:
-    """Return the figures of each gender, race group and age that the faces' labels tell, and which group is worst."""
+) -> Metrics:
+    """Return the metrics of each labelled gender, race group and age group, and the worst group."""
     groups = {
         kind: {name: measure(known & chosen) for name, chosen in masks.items() if (known & chosen).any()}
         for kind, masks in _groups(faces).items()
     }
-    figures: Figures = {f"by_{kind}": named for kind, named in groups.items() if named}
+    metrics: Metrics = {f"by_{kind}": named for kind, named in groups.items() if named}
     ranked = [
-        (kind, name) for kind, named in groups.items() for name, told in named.items() if told["n"] >= WORST_FACES
+        (kind, name)
+        for kind, named in groups.items()
+        for name, predicted in named.items()
+        if predicted["n"] >= WORST_FACES
     ]
     if ranked:
         kind, name = worst(ranked, key=lambda group: list(groups[group[0]][group[1]].values())[-1])
-        figures["worst"] = {"by": kind, "group": name, **groups[kind][name]}
-    return figures
+        metrics["worst"] = {"by": kind, "group": name, **groups[kind][name]}
+    return metrics
 
 
 def _groups(faces: FaceData) -> Mapping[str, Mapping[str, _Bools]]:
-    """Return (N,) masks by kind of group and name: decades where ages are exact, else the data set's own bins."""
+    """Return (N,) masks by kind and name of group: decades for exact ages, otherwise the data set's bins."""
     races, ages = np.array(faces.race), np.array([_age_name(low, high) for low, high in faces.age.tolist()])
     youngest = {name: low for name, low in zip(ages.tolist(), faces.age[:, 0].tolist(), strict=True) if name}
     return {
@@ -166,7 +169,7 @@ def _age_name(low: int, high: int) -> str:
 
 
 def _hits(years: _Floats, bins: NDArray[np.int64]) -> tuple[_Bools, _Bools]:
-    """Say for (N,) years and (N, 2) bins whether the rounded age lies inside, and whether at most one bin away."""
+    """Return, for (N,) years and (N, 2) bins, whether the rounded age is inside, and whether at most one bin away."""
     rounded = np.rint(years).astype(np.int64)
     youngest, oldest = bins.T
     inside = (rounded >= youngest) & ((rounded <= oldest) | (youngest >= BINS[-1]))

@@ -1,6 +1,6 @@
-"""How each model is trained: its specification, its data, how its faces are changed, the length of the run.
+"""Training recipes of the models: specification, data, augmentation, length of the run.
 
-Needs no PyTorch, so that the list of models can name what can be trained.
+Does not import PyTorch, so that listing models stays fast.
 """
 
 from dataclasses import dataclass, field
@@ -16,29 +16,29 @@ from mien_models.spec import (
 )
 
 FACE = 1.05
-"""FairFace and UTKFace chips are about 1.05 x as high as the face box; FER2013's are as high as the box."""
+"""FairFace and UTKFace chips are about 1.05 box heights high; FER2013's are one box height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far faces are changed. Serving errs by about 5 % in a box; the ranges cover twice that."""
+    """Strength of the augmentation. Boxes in serving are off by about 5 %; the ranges cover twice that."""
 
     scale: float = 0.12
-    """Zoom, at most +- this share."""
+    """Zoom, up to +- this fraction."""
     shift: float = 0.06
-    """Shift along each axis, at most +- this share of the side."""
+    """Shift along each axis, up to +- this fraction of the side."""
     rotation: float = 12.0
-    """At most +- these degrees."""
+    """Rotation, up to +- this many degrees."""
     light: float = 0.3
-    """Brightness and contrast, at most +- this share."""
+    """Brightness and contrast, up to +- this fraction."""
     grey: float = 0.1
-    """Share of faces turned grey."""
+    """Fraction of faces converted to grey."""
     soften: float = 0.25
-    """Share of faces that lose resolution, as small or strongly compressed faces do."""
+    """Fraction of faces with reduced resolution, as small or strongly compressed faces have."""
     noise: float = 0.15
-    """Share of faces with sensor noise."""
+    """Fraction of faces with sensor noise."""
     erase: float = 0.25
-    """Share of faces with a rectangle (a hand, a mask, a microphone) over them."""
+    """Fraction of faces with an occluding rectangle (a hand, a mask, a microphone)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ class Recipe:
 
     spec: ModelSpec
     data: tuple[str, ...]
-    """Names of the zips, without `.zip`; their `train` parts are joined."""
+    """Names of the zips, without `.zip`; their `train` parts are concatenated."""
     epochs: int
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     batch: int = 128
     augmentation: Augmentation = field(default_factory=Augmentation)
     source_size: int = 80
-    """Side to which the chips are read; the augmentation cuts the network's size from it."""
+    """Side to which the chips are resized; the augmentation crops the network's size from it."""
     sizes: tuple[int, ...] = ()
-    """Sides of the crops in the run's equal parts, small ones first to save time (Tan & Le, arXiv 2104.00298)."""
+    """Crop sides of equal parts of the run, small ones first to save time (Tan & Le, arXiv 2104.00298)."""
     reduced: bool = True
-    """Train in bfloat16 where the machine multiplies it quickly."""
+    """Train in bfloat16 if the processor supports it efficiently."""
 
 
 _AGED = ("fairface", "utkface")
@@ -235,4 +235,4 @@ _SPECS = (
 )
 
 RECIPES = {recipe.spec.name: recipe for recipe in _SPECS}
-"""Recipes by the name of the model that they make."""
+"""Recipes by the name of the model they produce."""

@@ -1,4 +1,4 @@
-"""One training run: batches of labelled faces in, weights out; it can be stopped and goes on where it was."""
+"""Run the training of a model, resumable from its checkpoint."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ _LABELS = ("emotion", "votes", "male", "age")
 
 
 class Run:
-    """The state of one training run: weights, optimiser, epoch; read from the checkpoint `path` where it exists."""
+    """One training run: weights, optimiser, epoch; restored from the checkpoint `path` if it exists."""
 
     def __init__(self, recipe: Recipe, epochs: int, path: Path, seed: int) -> None:
         torch.manual_seed(seed)
@@ -32,7 +32,7 @@ class Run:
         self.epoch = checkpoint.restore(path, net=self.net, optimizer=self.optimizer)
 
     def train_epoch(self, faces: FaceData) -> float:
-        """Go once through the faces in random order; return the mean loss."""
+        """Train one epoch in random order; return the mean loss."""
         generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
         order = torch.randperm(len(faces), generator=generator)
         batch = min(self.recipe.batch, len(order))
@@ -68,7 +68,7 @@ class Run:
         return sizes[self.epoch * len(sizes) // self.epochs]
 
     def _set_learning_rate(self, epoch: float) -> None:
-        """Warm up linearly, then follow half a cosine down to zero."""
+        """Set the learning rate: linear warm-up, then cosine decay to zero."""
         if epoch < _WARM_UP_EPOCHS:
             share = epoch / _WARM_UP_EPOCHS
         else:
@@ -77,23 +77,23 @@ class Run:
             group["lr"] = self.recipe.learning_rate * share
 
     def validate(self, faces: FaceData) -> dict[str, float]:
-        """Measure the weights as they are now on a split, whose images have the size of the model's crop."""
+        """Evaluate the current weights on a split whose images have the model's crop size."""
         served = ServedModel(self.recipe.spec, self.net).eval()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
             parts = [served(torch.from_numpy(part)) for part in np.array_split(faces.images, 1 + len(faces) // 256)]
         answers = {key: torch.cat([part[key] for part in parts]).float().numpy() for key in parts[0]}
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         if "probabilities" in answers and (faces.emotion >= 0).any():
             best = answers["probabilities"].argmax(1)
-            figures["fer"] = float((best == faces.emotion).mean())
-            figures["ferplus"] = float((best == faces.majority)[faces.majority >= 0].mean())
+            metrics["fer"] = float((best == faces.emotion).mean())
+            metrics["ferplus"] = float((best == faces.majority)[faces.majority >= 0].mean())
         if "p_male" in answers:
-            figures["gender"] = float(((answers["p_male"] >= 0.5) == faces.male).mean())
+            metrics["gender"] = float(((answers["p_male"] >= 0.5) == faces.male).mean())
         if "years" in answers:
             low, high = faces.age.T
             distance = np.maximum(low - answers["years"], 0) + np.maximum(answers["years"] - high - (low < high), 0)
-            figures["age_mae"] = float(distance.mean())
-        return figures
+            metrics["age_mae"] = float(distance.mean())
+        return metrics
 
     def save(self) -> None:
         """Write the checkpoint; see `mien_training.checkpoint`."""

@@ -1,4 +1,4 @@
-"""Write the model cards and the README's table from the committed result files.
+"""Generate the model cards and the README's table from the committed result files.
 
 python -m mien_training.reports.cards
 """
@@ -16,36 +16,34 @@ README = provenance.ROOT / "README.md"
 
 _BEGIN, _END = "<!-- results: begin -->", "<!-- results: end -->"
 
-_LIMITS = """## Use it for, and not for
+_LIMITS = """## Intended use
 
-It is meant for statistics over many photographs and for programs in which a wrong answer does no harm: sorting one's
-own pictures, gallery and audience figures, teaching, research.
+For statistics over many photographs and programs in which a wrong prediction does no harm: sorting one's own photos,
+gallery and audience statistics, teaching, research.
 
-It is not for decisions about a person: hiring, admission, policing, credit, insurance, proof of age. Inferring emotions
-at work and in education is forbidden in the European Union (AI Act, Art. 5(1)(f)), and people must be told where
-emotion is inferred elsewhere (Art. 50(3)). The settings switch a task off.
+Not for decisions about a person: hiring, admission, policing, credit, insurance, proof of age. Inferring emotions at
+work and in education is forbidden in the European Union (AI Act, Art. 5(1)(f)); elsewhere people must be informed that
+emotion is inferred (Art. 50(3)). Tasks can be switched off in the settings.
 
-What it says describes how a face looks in one picture. Gender is an appearance, not an identity; an emotion label is
-not a person's inner state; an age is a guess with a range.
+Predictions describe how a face appears in one image. Gender is an appearance, not an identity; an emotion label is not
+a person's inner state; an age is an estimate with a range.
 
-## Limits
+## Limitations
 
-Trained on the faces of a few data sets, with their biases; the tables above show where it is worse. Not measured, and
-likely worse: faces under about 30 pixels, faces seen from the side, sunglasses, masks, heavy make-up, extreme light,
-drawings. The terms of the data sets above bind whoever trains on them again."""
+Trained on faces of a few data sets, with their biases; the tables above show groups with lower accuracy. Not measured,
+and probably less accurate: faces under about 30 pixels, side views, sunglasses, masks, heavy make-up, extreme light,
+drawings. The terms of the data sets above apply to anyone who trains on them again."""
 
-_TOO_LARGE = (
-    "- Too large for the package: `mien models train {name} --data DATA` makes such weights from the same data."
-)
+_TOO_LARGE = "- Too large for the package: train it with `mien models train {name} --data DATA` on the same data."
 
 _KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
 
 
 def card(entry: Entry) -> str:
-    """Return a model's card."""
-    spec, found = entry.spec, collection.figures(entry.spec.name)
+    """Return a model's card as Markdown."""
+    spec, found = entry.spec, collection.results(entry.spec.name)
     default = [task for task, name in DEFAULTS.items() if name == spec.name]
-    served = f"The default for {' and '.join(default)}." if default else "Not a default: named in the settings."
+    served = f"Default for {' and '.join(default)}." if default else "Not a default; select it in the settings."
     parts = [
         [f"# {spec.name} {spec.version}"],
         [f"{spec.summary} {served}"],
@@ -56,15 +54,15 @@ def card(entry: Entry) -> str:
             *([] if collection.ships(entry) else [_TOO_LARGE.format(name=spec.name)]),
         ],
         [
-            "Figures are of the `val` parts, through the ONNX file of these weights. They were seen when the model was",
-            "chosen and calibrated, so expect slightly worse on faces from elsewhere.",
+            "Metrics are measured on the `val` parts with the ONNX file of these weights. `val` was also used to",
+            "choose and calibrate the model, so expect slightly lower accuracy on other faces.",
         ],
     ]
     for data, result in found.items():
         parts.append([f"## On {data} ({result['n']:,} faces)"])
-        for task, figures in result["metrics"].items():
-            parts += _SECTIONS[task](figures) if task in _SECTIONS and figures else []
-    parts += [*_calibration(entry, found), *_stability(spec.name), *_cost(spec.name), *_data(spec.name, found)]
+        for task, metrics in result["metrics"].items():
+            parts += _SECTIONS[task](metrics) if task in _SECTIONS and metrics else []
+    parts += [*_calibration(entry, found), *_robustness(spec.name), *_cost(spec.name), *_data(spec.name, found)]
     return "\n\n".join([*("\n".join(lines) for lines in parts), _LIMITS, *_commands(spec.name, found)]) + "\n"
 
 
@@ -73,8 +71,8 @@ def _table(*rows: tuple[object, ...]) -> list[str]:
     return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
 
 
-def _emotion(figures: dict[str, Any]) -> Iterator[list[str]]:
-    fer, plus = figures["fer"], figures.get("ferplus")
+def _emotion(metrics: dict[str, Any]) -> Iterator[list[str]]:
+    fer, plus = metrics["fer"], metrics.get("ferplus")
     lines = [f"Emotion: {fer['accuracy']:.1%} of FER2013's labels."]
     if plus:
         lines.append(f"{plus['accuracy']:.1%} of the FER+ majority labels ({plus['n']:,} faces).")
@@ -84,49 +82,49 @@ def _emotion(figures: dict[str, Any]) -> Iterator[list[str]]:
         for name, recall in fer["recall"].items()
     ]
     yield _table(("emotion", "recall, FER2013", "recall, FER+"), *rows)
-    yield ["FER2013 says nothing of its people, so figures by gender, race group or age cannot be told."]
+    yield ["FER2013 does not label people, so there are no metrics by gender, race group or age."]
 
 
-def _gender(figures: dict[str, Any]) -> Iterator[list[str]]:
-    lines = [f"Gender: {figures['accuracy']:.1%} right.{_worst(figures, 'accuracy')}"]
-    if "age_13_up" in figures:
-        lines.append(f"From 13 years on: {figures['age_13_up']['accuracy']:.1%}.")
+def _gender(metrics: dict[str, Any]) -> Iterator[list[str]]:
+    lines = [f"Gender: {metrics['accuracy']:.1%} correct.{_worst(metrics, 'accuracy')}"]
+    if "age_13_up" in metrics:
+        lines.append(f"From 13 years on: {metrics['age_13_up']['accuracy']:.1%}.")
     yield lines
-    yield _groups(figures, ("right", "accuracy"))
+    yield _groups(metrics, ("accuracy", "accuracy"))
 
 
-def _age(figures: dict[str, Any]) -> Iterator[list[str]]:
-    if "exact" in figures:
-        exact = figures["exact"]
-        yield [f"Age: {exact['mae']:.2f} years mean error.{_worst(exact, 'mae')}"]
-        yield _groups(exact, ("mean error, years", "mae"))
-    if "bins" in figures:
-        bins = figures["bins"]
-        told = f"{bins['hit']:.1%} hit, {bins['hit_within_one']:.1%} hit within one bin."
-        yield [f"Age bins: {told}{_worst(bins, 'hit')}"]
+def _age(metrics: dict[str, Any]) -> Iterator[list[str]]:
+    if "exact" in metrics:
+        exact = metrics["exact"]
+        yield [f"Age: {exact['mae']:.2f} years mean absolute error.{_worst(exact, 'mae')}"]
+        yield _groups(exact, ("mean absolute error, years", "mae"))
+    if "bins" in metrics:
+        bins = metrics["bins"]
+        result = f"{bins['hit']:.1%} hit, {bins['hit_within_one']:.1%} within one bin."
+        yield [f"Age bins: {result}{_worst(bins, 'hit')}"]
         yield _groups(bins, ("hit", "hit"), ("within one bin", "hit_within_one"))
 
 
 _SECTIONS = {"age": _age, "gender": _gender, "emotion": _emotion}
 
 
-def _groups(figures: dict[str, Any], *columns: tuple[str, str]) -> list[str]:
-    """Return one row a group: gender, race group, age."""
+def _groups(metrics: dict[str, Any], *columns: tuple[str, str]) -> list[str]:
+    """Return one row per group: gender, race group, age."""
     rows = [
         (_KINDS[kind], name, f"{group['n']:,}", *(_figure(key, group[key]) for _, key in columns))
         for kind in _KINDS
-        for name, group in figures.get(f"by_{kind}", {}).items()
+        for name, group in metrics.get(f"by_{kind}", {}).items()
     ]
     return _table(("group by", "group", "faces", *(title for title, _ in columns)), *rows)
 
 
-def _worst(figures: dict[str, Any], key: str) -> str:
-    worst = figures.get("worst")
+def _worst(metrics: dict[str, Any], key: str) -> str:
+    worst = metrics.get("worst")
     if not worst:
         return ""
     unit = " years" if key == "mae" else ""
-    told = f"{_figure(key, worst[key])}{unit} ({worst['n']:,} faces)"
-    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {told}."
+    result = f"{_figure(key, worst[key])}{unit} ({worst['n']:,} faces)"
+    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {result}."
 
 
 def _figure(key: str, value: float) -> str:
@@ -136,8 +134,8 @@ def _figure(key: str, value: float) -> str:
 def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[list[str]]:
     rows = []
     for data, result in found.items():
-        for task, told in result["metrics"].items():
-            part = told.get("fer", told.get("exact", told))
+        for task, metrics in result["metrics"].items():
+            part = metrics.get("fer", metrics.get("exact", metrics))
             before = part.get("uncalibrated", {})
             rows += [
                 (f"{task}, {data}", title, f"{before[key]:.3f}" if key in before else "-", f"{part[key]:.3f}")
@@ -147,16 +145,16 @@ def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[
     yield ["## Calibration"]
     fitted = ", ".join(f"{task}: {_fitted(head)}" for task, head in entry.spec.heads.items())
     yield [
-        f"Fitted on `val`: {fitted}. Before means temperature 1; a range that has no temperature has no before.",
-        *(["A range is meant to hold the age of 80 % of the faces."] if "age" in entry.spec.heads else []),
+        f"Fitted on `val`: {fitted}. *Before* is at temperature 1; ranges without a temperature have no such value.",
+        *(["Ranges are calibrated to contain the age of 80 % of the faces."] if "age" in entry.spec.heads else []),
     ]
-    yield _table(("task, data", "figure", "before", "after"), *rows)
+    yield _table(("task, data", "metric", "before", "after"), *rows)
 
 
 _CALIBRATED = {
     "ece": "expected calibration error",
     "nll": "negative log-likelihood",
-    "coverage": "share of ages in their range",
+    "coverage": "coverage of the age range",
     "mean_width": "width of the range, years",
 }
 
@@ -166,20 +164,22 @@ def _fitted(head: Any) -> str:
     return " ".join(f"{name} {getattr(head, name)}" for name in names if hasattr(head, name))
 
 
-def _stability(name: str) -> Iterator[list[str]]:
-    told = collection.stability(name)
-    if not told:
+def _robustness(name: str) -> Iterator[list[str]]:
+    result = collection.robustness(name)
+    if not result:
         return
-    yield ["## When the same face comes a little differently"]
-    yield [f"{told['n']:,} faces of {told['data']['file'].removesuffix('.zip')}, cut again with one thing changed:"]
+    yield ["## Robustness"]
+    yield [f"{result['n']:,} faces of {result['data']['file'].removesuffix('.zip')}, cropped again with one change:"]
     titles = {
-        ("age", "mean_absolute_years"): "age moves, years",
-        ("age", "mean_years"): "of it in one direction",
-        ("gender", "changed"): "other gender",
-        ("emotion", "changed"): "other emotion",
+        ("age", "mean_absolute_years"): "mean change of age, years",
+        ("age", "mean_years"): "signed, years",
+        ("gender", "changed"): "gender changed",
+        ("emotion", "changed"): "emotion changed",
     }
-    columns = [key for key in titles if key[0] in told["tasks"]]
-    rows = [(change, *(_change(key, by[task][key]) for task, key in columns)) for change, by in told["changes"].items()]
+    columns = [key for key in titles if key[0] in result["tasks"]]
+    rows = [
+        (change, *(_change(key, by[task][key]) for task, key in columns)) for change, by in result["changes"].items()
+    ]
     yield _table(("change", *(titles[key] for key in columns)), *rows)
 
 
@@ -188,19 +188,20 @@ def _change(key: str, value: float) -> str:
 
 
 def _cost(name: str) -> Iterator[list[str]]:
-    told = collection.cost(name)
-    if told:
-        machine = told["machine"]
+    result = collection.cost(name)
+    if result:
+        machine = result["machine"]
         yield ["## Cost"]
         yield [
-            f"{told['parameters']:,} parameters, {told['bytes']:,} bytes. Milliseconds of processor time of one call,",
-            f"on one thread, all models in turns ({machine['processor']}, ONNX Runtime {machine['onnxruntime']}):",
+            f"{result['parameters']:,} parameters, {result['bytes']:,} bytes. Milliseconds of processor time per call,",
+            "on one thread, interleaved with all models",
+            f"({machine['processor']}, ONNX Runtime {machine['onnxruntime']}):",
         ]
-        rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in told["milliseconds"].items()]
+        rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in result["milliseconds"].items()]
         yield _table(("task", "1 face", "8 faces", "32 faces"), *rows)
     variants = collection.precision(name)
     if variants:
-        yield ["In other precision, one face, in turns with the file that ships (float32):"]
+        yield ["Other precisions, one face, interleaved with the shipped file (float32):"]
         rows = [
             (kind, task, f"{variant['milliseconds'][task]:.2f}", _of_val(figure))
             for kind, variant in variants["variants"].items()
@@ -211,20 +212,20 @@ def _cost(name: str) -> Iterator[list[str]]:
 
 def _of_val(figure: dict[str, float]) -> str:
     ((key, value),) = figure.items()
-    return f"{value:.2f} years mean error" if key == "mae" else f"{value:.1%} right"
+    return f"{value:.2f} years mean absolute error" if key == "mae" else f"{value:.1%} correct"
 
 
 def _data(name: str, found: dict[str, collection.Result]) -> Iterator[list[str]]:
     trained = RECIPES[name].data if name in RECIPES else tuple(found)
     yield ["## Data and terms"]
-    yield ["Trained on the `train` parts, chosen and calibrated on the `val` parts of:"]
+    yield ["Trained on the `train` parts, selected and calibrated on the `val` parts of:"]
     yield _table(("data", "terms"), *(collection.DATA_SETS[data] for data in trained))
 
 
 def _commands(name: str, found: dict[str, collection.Result]) -> Iterator[str]:
-    told = collection.stability(name)
-    commands = [result["command"] for result in (*found.values(), *([told] if told else []))]
-    yield "## How the figures are made\n\n```\n" + "\n".join(commands) + "\n```"
+    result = collection.robustness(name)
+    commands = [result["command"] for result in (*found.values(), *([result] if result else []))]
+    yield "## Commands\n\n```\n" + "\n".join(commands) + "\n```"
 
 
 def _percent(value: float | None) -> str:
@@ -236,13 +237,13 @@ def overview() -> str:
     rows = []
     for entry in collection.entries():
         name = entry.spec.name
-        said = [
-            text for data, result in collection.figures(name).items() for text in _headline(data, result["metrics"])
+        headlines = [
+            text for data, result in collection.results(name).items() for text in _headline(data, result["metrics"])
         ]
         note = ", default" if name in DEFAULTS.values() else "" if collection.ships(entry) else "; not in the package"
         link = f"[{name}](models/cards/{name}.md)"
-        rows.append((link, f"{', '.join(entry.spec.heads)}{note}", "; ".join(said), f"{entry.spec.parameters:,}"))
-    return "\n".join(_table(("model", "for", "figure on `val`", "parameters"), *rows))
+        rows.append((link, f"{', '.join(entry.spec.heads)}{note}", "; ".join(headlines), f"{entry.spec.parameters:,}"))
+    return "\n".join(_table(("model", "tasks", "metrics on `val`", "parameters"), *rows))
 
 
 def _headline(data: str, measured: dict[str, Any]) -> Iterator[str]:
@@ -257,14 +258,14 @@ def _headline(data: str, measured: dict[str, Any]) -> Iterator[str]:
 
 
 def filled(document: str) -> str:
-    """Return a document with the overview between its marks."""
+    """Return a document with the overview table between its marks."""
     before, _, rest = document.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}\n{overview()}\n{_END}{after}"
 
 
 def documents() -> dict[Path, str]:
-    """Return every document that is made from result files: cards, and the README with its table."""
+    """Return every document generated from result files: the cards, and the README with its table."""
     cards = {CARDS / f"{entry.spec.name}.md": card(entry) for entry in collection.entries()}
     return cards | {README: filled(README.read_text(encoding="utf-8"))}
 

@@ -1,4 +1,4 @@
-"""Write the detector's card, and the tables of docs/detectors.md, from the committed result files.
+"""Generate the detector's card and the tables of docs/detectors.md from the committed result files.
 
 python -m mien_training.reports.detector_card
 """
@@ -13,40 +13,40 @@ from mien_training.results import collection, provenance
 CARD = CARDS / "mien-detector.md"
 DOCUMENT = provenance.ROOT / "docs" / "detectors.md"
 
-_LIMITS = """## Use it for, and not for
+_LIMITS = """## Limitations
 
-It says where faces are, not whose. It was trained on a few thousand photographs and on pasted faces, some of them
-labelled by YuNet: it repeats YuNet's blind spots, and people in the photographs are mostly frontal. Worse, by the
-tables above: faces under 24 pixels and profiles; not measured: faces upside down, drawings, animals. In a picture too
-blurred to know anybody in it, it may box head and shoulders as one face.
+The detector locates faces; it does not identify people. It was trained on a few thousand photographs and on pasted
+faces, some labelled by YuNet, so it shares YuNet's blind spots; the people in the photographs are mostly frontal. Less
+accurate, by the tables above: faces under 24 pixels and profiles; not measured: upside-down faces, drawings, animals.
+In an image too blurred to recognise anyone, it may return head and shoulders as one face.
 
-`val` chose the threshold, so its false boxes flatter it a little. The photographs' rights are mostly not cleared, so
-they are not part of the project; their collections are named in `models/training/README.md`.
+`val` was used to choose the threshold, so its false positives are slightly optimistic. Most photographs are not cleared
+for redistribution and are not part of the project; their collections are listed in `models/training/README.md`.
 """
 
 
 def card(result: collection.Result) -> str:
-    """Return the detector's card."""
+    """Return the detector's card as Markdown."""
     crops = result["crops"]
     lines = [
-        f"# mien, the detector, {result['version']}",
+        f"# Detector `mien` {result['version']}",
         "",
-        "Mien's own face detector: boxes, scores and five points from one small network (FaceDetectorNet).",
+        "Mien's own face detector: boxes, scores and five landmarks from one small network (FaceDetectorNet).",
         "",
         f"- Network: {result['parameters']:,} parameters, {result['bytes']:,} bytes, `{result['digest']}`.",
-        "- Trained on the `train` part of detect.zip, with faces of FairFace and UTKFace pasted in;",
+        "- Trained on the `train` part of detect.zip, with pasted faces of FairFace and UTKFace;",
         f"  threshold {result['min_score']}, chosen on `val`.",
-        f"- Command of all figures: `{result['command']}`.",
+        f"- Command: `{result['command']}`.",
         "",
-        "## Beside the other detectors",
+        "## Comparison with other detectors",
         "",
         *overview(result),
         "",
-        f"On the {result['val']['mien']['photographs']} photographs of `val`, at each one's own threshold. A face is",
-        "found where the boxes' intersection over union is 0.5 or more; the cascade draws other boxes, which costs it",
-        "some.",
+        f"On the {result['val']['mien']['photographs']} photographs of `val`, at each detector's threshold. A",
+        "face counts as detected if the intersection over union is 0.5 or more; the cascade's boxes are framed",
+        "differently, which lowers its recall.",
         "",
-        "## By size of the face",
+        "## By face size",
         "",
         *_sizes(result),
         "",
@@ -54,18 +54,18 @@ def card(result: collection.Result) -> str:
         "",
         *_poses(result),
         "",
-        "Recall of faces from 24 pixels on whose points are known; the pose is the nose's distance from the middle of",
-        "the eyes. Faces that people drew boxes of, of any size: " + _drawn(result) + ".",
+        "Recall of faces from 24 pixels on with known landmarks; the pose is the nose's distance from the midpoint of",
+        "the eyes. Faces of any size whose boxes were drawn by people: " + _drawn(result) + ".",
         "",
-        "## Points and crops",
+        "## Landmarks and crops",
         "",
         *_points(result),
         "",
-        f"Cut by these boxes instead of YuNet's, {crops['gender']:.1%} of {crops['faces']} faces change the gender and "
-        f"{crops['emotion']:.1%} the",
-        f"emotion that the default models tell; ages move by {crops['age_years']:.2f} years on average.",
+        f"With these boxes instead of YuNet's, the default models' gender changes for {crops['gender']:.1%} of",
+        f"{crops['faces']} faces and their emotion for {crops['emotion']:.1%}; ages change by",
+        f"{crops['age_years']:.2f} years on average.",
         "",
-        "## On counted photographs",
+        "## Hand-counted photographs",
         "",
         *_counted(result),
         "",
@@ -74,17 +74,17 @@ def card(result: collection.Result) -> str:
 
 
 def overview(result: collection.Result) -> list[str]:
-    """Return the table that says which detector to take."""
+    """Return the table for choosing a detector."""
     rows = [
-        "| detector | recall, faces > 24 px | false boxes | average precision | ms at 640x480 | ms at 320x320 |",
+        "| detector | recall, faces > 24 px | false positives | average precision | ms at 640x480 | ms at 320x320 |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in DETECTORS:
-        figures = result["val"][name]["by_size"]
+        metrics = result["val"][name]["by_size"]
         spent = [result["time"][size][name]["median_ms"] for size in ("640x480", "320x320")]
         rows.append(
-            f"| `{name}` | {figures['>24']['recall']:.1%} | {figures['all']['false_boxes']} | "
-            f"{_percent(figures['>24']['average_precision'])} | {spent[0]:.1f} | {spent[1]:.1f} |"
+            f"| `{name}` | {metrics['>24']['recall']:.1%} | {metrics['all']['false_boxes']} | "
+            f"{_percent(metrics['>24']['average_precision'])} | {spent[0]:.1f} | {spent[1]:.1f} |"
         )
     return rows
 
@@ -94,38 +94,41 @@ def _sizes(result: collection.Result) -> list[str]:
     rows.append("| --- " * (2 + len(DETECTORS)) + "|")
     for size, first in result["val"][DETECTORS[0]]["by_size"].items():
         own = [result["val"][name]["by_size"][size] for name in DETECTORS]
-        told = [f"{item['recall']:.1%}, {_percent(item['average_precision'])}" for item in own]
-        rows.append(f"| {size} px | {first['faces']} | {' | '.join(told)} |".replace("| all px", "| all"))
+        cells = [f"{item['recall']:.1%}, {_percent(item['average_precision'])}" for item in own]
+        rows.append(f"| {size} px | {first['faces']} | {' | '.join(cells)} |".replace("| all px", "| all"))
     return rows
 
 
 def _poses(result: collection.Result) -> list[str]:
     rows = ["| pose | faces | " + " | ".join(DETECTORS) + " |", "| --- " * (2 + len(DETECTORS)) + "|"]
     for pose, first in result["val"][DETECTORS[0]]["by_pose"].items():
-        told = [_percent(result["val"][name]["by_pose"][pose]["recall"]) for name in DETECTORS]
-        rows.append(f"| {pose} | {first['faces']} | {' | '.join(told)} |")
+        cells = [_percent(result["val"][name]["by_pose"][pose]["recall"]) for name in DETECTORS]
+        rows.append(f"| {pose} | {first['faces']} | {' | '.join(cells)} |")
     return rows
 
 
 def _drawn(result: collection.Result) -> str:
     drawn = {name: result["val"][name]["drawn_by_people"] for name in DETECTORS}
     count = drawn[DETECTORS[0]]["faces"]
-    return ", ".join(f"{name} {figures['recall']:.1%}" for name, figures in drawn.items()) + f" of {count}"
+    return ", ".join(f"{name} {metrics['recall']:.1%}" for name, metrics in drawn.items()) + f" of {count}"
 
 
 def _points(result: collection.Result) -> list[str]:
     rows = ["| detector | faces | mean error | median error |", "| --- | --- | --- | --- |"]
-    for name, figures in result["points"].items():
-        rows.append(f"| {name} | {figures['faces']} | {_percent(figures['mean'])} | {_percent(figures['median'])} |")
-    return [*rows, "", "Mean distance of the five points from those of the labels, as a share of the box's size."]
+    for name, metrics in result["points"].items():
+        rows.append(f"| {name} | {metrics['faces']} | {_percent(metrics['mean'])} | {_percent(metrics['median'])} |")
+    return [*rows, "", "Mean distance of the five landmarks from the labels, as a fraction of the box's size."]
 
 
 def _counted(result: collection.Result) -> list[str]:
-    rows = ["| detector | faces found | boxes too many | boxes where there is no face |", "| --- | --- | --- | --- |"]
-    for name, figures in result["counted"].items():
+    rows = [
+        "| detector | faces detected | surplus boxes | boxes in photographs without faces |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, metrics in result["counted"].items():
         rows.append(
-            f"| {name} | {figures['found']} of {figures['faces']} | {figures['surplus']} | "
-            f"{figures['no_face_boxes']} in {figures['no_face_photographs']} photographs |"
+            f"| {name} | {metrics['found']} of {metrics['faces']} | {metrics['surplus']} | "
+            f"{metrics['no_face_boxes']} in {metrics['no_face_photographs']} photographs |"
         )
     return rows
 
@@ -135,9 +138,9 @@ def _percent(value: float | None) -> str:
 
 
 def long_sides(result: collection.Result) -> list[str]:
-    """Return the table that says what a larger picture finds, and costs."""
+    """Return the table of detection and time by image size."""
     return [
-        "| long side | tiles | faces found | boxes too many | boxes where there is no face | median ms | p95 ms |",
+        "| long side | tiles | faces detected | surplus boxes | boxes without faces | median ms | p95 ms |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(
             f"| {row['long_side']} | {'yes' if row['tiles'] else 'no'} | {row['found']} of {row['faces']} | "
@@ -149,7 +152,7 @@ def long_sides(result: collection.Result) -> list[str]:
 
 
 def filled(document: str, tables: Mapping[str, list[str]]) -> str:
-    """Return a document with each table between the marks of its name."""
+    """Return a document with each table between its marks."""
     for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = document.partition(begin)
@@ -159,12 +162,12 @@ def filled(document: str, tables: Mapping[str, list[str]]) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """Return the card, and the document with its tables; nothing where the detectors were not judged."""
-    told, sides = collection.detector(), collection.long_sides()
-    if not told or not sides:
+    """Return the card and the document with its tables; empty if the detectors were not measured."""
+    result, sides = collection.detector(), collection.long_sides()
+    if not result or not sides:
         return {}
-    tables = {"results": overview(told), "long side": long_sides(sides)}
-    return {CARD: card(told), DOCUMENT: filled(DOCUMENT.read_text(encoding="utf-8"), tables)}
+    tables = {"results": overview(result), "long side": long_sides(sides)}
+    return {CARD: card(result), DOCUMENT: filled(DOCUMENT.read_text(encoding="utf-8"), tables)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The document about faces too small or too blurred: a result file in, Markdown out."""
+"""Generate docs/quality.md from its result file."""
 
 import textwrap
 from collections.abc import Mapping
@@ -8,50 +8,50 @@ from typing import Any
 DOCUMENT = Path(__file__).parents[3] / "docs" / "quality.md"
 
 _SHARES = ("sharpness", "too_blurred")
-"""Figures that all data sets have, shown as their mean."""
+"""Metrics shown as the mean over all data sets."""
 
-_HEADING = "gender right | age, mean error | emotion right | sharpness | too blurred"
+_HEADING = "gender accuracy | age, mean absolute error | emotion accuracy | sharpness | too blurred"
 
-_INTRODUCTION = """# When a face is too small or too blurred to say
+_INTRODUCTION = """# Faces too small or too blurred
 
-A model answers whatever it is shown, a smear of ten pixels too, and its probabilities are calibrated on faces that can
-be seen. So faces below two limits get no answers: age, gender, emotion and mood are absent, nothing of the face goes to
-the workers, and `quality.abstained` says why. The face is still reported, the tasks' status is OK, and the other faces
-are answered as ever; so is a photograph whose faces all are too poor.
+A model returns a prediction for any input, even a blurred patch of ten pixels, but its probabilities are calibrated on
+recognisable faces. Faces below one of two limits therefore get no prediction: age, gender, emotion and mood are absent,
+the face is not sent to the workers, and `quality.abstained` gives the reason. The face itself is still returned, the
+tasks' status is OK, and other faces are not affected. The same holds if all faces of an image are below the limits.
 
-| measured | is | below the setting | which is | the reason is |
+| field | meaning | limit | default | reason |
 | --- | --- | --- | --- | --- |
-| `size_px` | height of the face's box, in pixels of the photograph | `min_face` | {min_face} | `FACE_TOO_SMALL` |
-| `sharpness` | how fine the face's edges are, 0 to 1 | `min_sharpness` | {min_sharpness} | `FACE_TOO_BLURRED` |
+| `size_px` | height of the face's box, in pixels of the image | `min_face` | {min_face} | `FACE_TOO_SMALL` |
+| `sharpness` | spatial frequency of the face's edges, 0 to 1 | `min_sharpness` | {min_sharpness} | `FACE_TOO_BLURRED` |
 
-In Python these are `face.quality` and `face.abstained`, and `face.abstention` has them in words ("too small to say").
-`MIEN_MIN_FACE=0` and `MIEN_MIN_SHARPNESS=0` switch them off.
+In Python these are `face.quality` and `face.abstained`, and `face.abstention` describes them in words.
+`MIEN_MIN_FACE=0` and `MIEN_MIN_SHARPNESS=0` disable the limits.
 
-## What sharpness is
+## Sharpness
 
-The inner face (a square of 0.8 x the box's height) is cut to 16 x 16 grey pixels *I*. With *D* the differences of
-neighbouring pixels, down and across, and *L* = -*D*ᵀ*D* the Laplacian:
+The inner face (a square of 0.8 x the box's height) is resized to 16 x 16 grey pixels *I*. With *D* the differences of
+neighbouring pixels, vertical and horizontal, and *L* = -*D*ᵀ*D* the Laplacian:
 
 ```
 sharpness = |L I|² / (8 |D I|²)
 ```
 
-That is the mean squared frequency of the face's edges, as a share of the highest that the grid can hold: 0 for a flat
-picture, about 0.6 for white noise, never 1. Brightness cancels in the differences and contrast in the ratio. The grid
-is coarse on purpose: a blur that it does not see costs the models little.
+This is the mean squared frequency of the face's edges, relative to the highest frequency of the grid: 0 for a flat
+image, about 0.6 for white noise, always below 1. Differences cancel brightness and the ratio cancels contrast. The grid
+is coarse because finer blur costs the models little accuracy.
 
-## How the limits were chosen
+## Choice of the limits
 
 {choice}
 
 """
 
 _LIMITATIONS = """
-The faces were made worse by computation: shrunk by averaging, or blurred by a Gaussian. A camera adds noise,
-compression and motion, and noise looks like sharpness: a blurred face with strong noise passes. A face just above the
-limits is answered, but worse than a larger or sharper one, as the tables show.
+The faces were degraded by computation: averaged down, or blurred with a Gaussian. A camera also adds noise, compression
+and motion blur, and noise raises the sharpness: a blurred face with strong noise passes. A face just above the limits
+gets predictions, but less accurate ones than a larger or sharper face, as the tables show.
 
-Command: `python -m mien_training.evaluation.quality --data DATA --photographs PHOTOGRAPHS`, where `DATA` has the
+Command: `python -m mien_training.evaluation.quality --data DATA --photographs PHOTOGRAPHS`, where `DATA` contains the
 zips of [the training guide](../models/training/README.md).
 """
 
@@ -74,21 +74,21 @@ def document(result: Mapping[str, Any]) -> str:
     untouched = f"| untouched | {_row(result['untouched'])} |"
     photographs = _photographs(result["photographs"], limits["min_face"])
     lines = [
-        "Shrunk to a height of the face's box, in pixels:",
+        "Shrunk to a face box height, in pixels:",
         "",
         f"| height | {_HEADING} |",
         rule,
         *heights,
         untouched,
         "",
-        "Blurred with a Gaussian whose standard deviation is a part of the face's height:",
+        "Gaussian blur, its standard deviation as a fraction of the face's height:",
         "",
         f"| blur | {_HEADING} |",
         rule,
         untouched,
         *sigmas,
         "",
-        _wrapped(f"*Sharpness* is the median, *too blurred* the share below `min_sharpness`. {photographs}".strip()),
+        _wrapped(f"*Sharpness* is the median, *too blurred* the fraction below `min_sharpness`. {photographs}".strip()),
     ]
     return text + "\n".join(lines) + "\n" + _LIMITATIONS
 
@@ -98,7 +98,7 @@ def _wrapped(paragraph: str) -> str:
 
 
 def _row(step: Mapping[str, Any]) -> str:
-    sharpness, blurred = (sum(figures[name] for figures in step.values()) / len(step) for name in _SHARES)
+    sharpness, blurred = (sum(metrics[name] for metrics in step.values()) / len(step) for name in _SHARES)
     gender, age, emotion = (step[task]["figure"] for task in ("gender", "age", "emotion"))
     return f"{gender:.1%} | {age:.2f} years | {emotion:.1%} | {sharpness:.3f} | {blurred:.1%}"
 
@@ -107,6 +107,6 @@ def _photographs(found: Mapping[str, Any], min_face: int) -> str:
     if not found["faces"]:
         return ""
     return (
-        f"Of {found['faces']} faces that `{found['detector']}` finds in photographs, at least {min_face} pixels high, "
+        f"Of {found['faces']} faces that `{found['detector']}` detects in photographs, {min_face} pixels high or more, "
         f"the median sharpness is {found['sharpness']:.3f}, and {found['too_blurred']:.1%} are too blurred."
     )

@@ -1,1 +1,1 @@
-"""Result files: how they were made, and reading them."""
+"""Read and write result files."""

@@ -1,4 +1,4 @@
-"""The committed result files, read: figures by data set, stability, cost, other precision, and the detectors'."""
+"""Read the committed result files: metrics, robustness, cost, precision and detectors."""
 
 import json
 from typing import Any
@@ -11,54 +11,54 @@ DATA_SETS = {
     "fairface": ("FairFace (Karkkainen & Joo, arXiv 1908.04913)", "CC BY 4.0"),
     "utkface": ("UTKFace", "non-commercial research"),
 }
-"""What each labelled zip holds, and its terms."""
+"""Contents and terms of each labelled zip."""
 
 SPECS = RESULTS / "specs"
-"""Specifications of models that were trained and judged here, but whose weights are too large for the package."""
+"""Specifications of models that were trained and evaluated here but are too large for the package."""
 
 Result = dict[str, Any]
 
 
 def entries() -> list[Entry]:
-    """Return the models that the project tells figures of as its own: those of the package and those of `SPECS`."""
+    """Return the project's own models: those of the package and those of `SPECS`."""
     return Registry([SPECS]).entries()
 
 
 def ships(entry: Entry) -> bool:
-    """Say whether a model's weights are in the package."""
+    """Return whether the package contains a model's weights."""
     return entry.path.parent != SPECS
 
 
-def figures(name: str) -> dict[str, Result]:
-    """Return a model's results by data set; empty where it was not judged."""
+def results(name: str) -> dict[str, Result]:
+    """Return a model's results by data set; empty if it was not evaluated."""
     found = {data: _read(f"{name}.{data}") for data in DATA_SETS}
     return {data: result for data, result in found.items() if result}
 
 
-def stability(name: str) -> Result | None:
-    """Return what changes in a face do to a model's answers, or None where it was not measured."""
+def robustness(name: str) -> Result | None:
+    """Return a model's robustness results, or None if not measured."""
     return _read(f"{name}.stability")
 
 
 def cost(name: str) -> Result | None:
-    """Return a model's size and times, with the machine, or None where it was not measured."""
-    told = _read("cost") or {"models": {}}
-    return told["models"][name] | {"machine": told["machine"]} if name in told["models"] else None
+    """Return a model's size, times and machine, or None if not measured."""
+    result = _read("cost") or {"models": {}}
+    return result["models"][name] | {"machine": result["machine"]} if name in result["models"] else None
 
 
 def precision(name: str) -> Result | None:
-    """Return a model's variants of other precision, or None where none were measured."""
-    told: Result | None = (_read("quantization") or {"models": {}})["models"].get(name)
-    return told
+    """Return a model's variants in other precisions, or None if not measured."""
+    result: Result | None = (_read("quantization") or {"models": {}})["models"].get(name)
+    return result
 
 
 def detector() -> Result | None:
-    """Return the figures of all detectors, or None where they were not judged."""
+    """Return the results of all detectors, or None if not measured."""
     return _read("mien.detector")
 
 
 def long_sides() -> Result | None:
-    """Return what the detector finds at several sizes, or None where it was not measured."""
+    """Return the detector's results at several sizes, or None if not measured."""
     return _read("mien.long_side")
 
 
