@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien_models.crops import cut
-from mien_models.decode import decode
 from mien_models.detectors import create
 from mien_models.faces import Faces
+from mien_models.images.decode import decode
 from mien_models.mood import mood
 from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.registry import TASKS, Registry
@@ -113,8 +113,8 @@ def _place(seen: Seen, index: int) -> Reply:
     place: Reply = {
         "box": {"x": x, "y": y, "width": w, "height": h},
         "ratio_box": {
-            "left": x / seen.width,
-            "top": y / seen.height,
+            "x": x / seen.width,
+            "y": y / seen.height,
             "width": w / seen.width,
             "height": h / seen.height,
         },
@@ -127,7 +127,7 @@ def _place(seen: Seen, index: int) -> Reply:
     place["quality"] = {
         "size_px": float(seen.quality.size_px[index]),
         "sharpness": float(seen.quality.sharpness[index]),
-        "abstained": [],
+        "abstained_reasons": [],
     }
     return place
 
@@ -138,8 +138,8 @@ def _age(answers: Answers, index: int) -> Reply:
 
 def _gender(answers: Answers, index: int) -> Reply:
     male = float(answers["p_male"][index])
-    value, probability = ("male", male) if male >= 0.5 else ("female", 1 - male)
-    return {"gender": {"value": value, "probability": probability}}
+    value, probability = ("MALE", male) if male >= 0.5 else ("FEMALE", 1 - male)
+    return {"gender": {"value": f"GENDER_VALUE_{value}", "probability": probability}}
 
 
 def _emotion(answers: Answers, index: int) -> Reply:
@@ -148,5 +148,5 @@ def _emotion(answers: Answers, index: int) -> Reply:
     point = mood(probabilities)
     return {
         "emotions": [{"label": label, "probability": p} for label, p in ranked],
-        "mood": {"valence": point.valence, "arousal": point.arousal, "label": point.label},
+        "mood": {"valence": point.valence, "arousal": point.arousal, "label": f"MOOD_LABEL_{point.label.upper()}"},
     }

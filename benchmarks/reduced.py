@@ -21,7 +21,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien_models.decode import ImageLimits
+from mien_models.images.decode import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import Model, load
@@ -109,7 +109,7 @@ def _saved_again(data: bytes) -> bytes:
 def _view(stage: FaceStage, models: list[Model], data: bytes) -> View:
     specs = {model.entry.spec.crop for model in models}
     started = time.thread_time()
-    seen = stage.run(data, specs, 0, RequestContext("/benchmark", "benchmark"))
+    seen = stage.run(data, specs, None, RequestContext("/benchmark", "benchmark"))
     cpu_ms = (time.thread_time() - started) * 1e3
     answers: dict[str, NDArray[np.float32]] = {}
     if len(seen.quality.answerable):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.settings import Settings
 from tests.servers import Running, run_server
@@ -41,6 +42,6 @@ def single() -> Iterator[str]:
     """The address of a server in the single shape."""
     settings = Settings.load(port=0, drain_seconds=1, max_image_bytes=4 * 2**20)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        service = make_inline_service(settings, seeing, computing, "single")
+        service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with run_server(service, settings) as address:
             yield address

@@ -20,7 +20,7 @@ from PIL import Image
 
 import mien
 from mien.v1 import face_service_pb2 as pb
-from mien_models.decode import FORMATS
+from mien_models.images.decode import FORMATS
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.settings import Settings
 from tests.backends import within
@@ -104,7 +104,7 @@ async def outcomes(files: list[bytes], seed: int, count: int, last: Path) -> tup
     settings = Settings.load(max_image_pixels=MAX_PIXELS)
     chance, found = random.Random(seed), Counter[str]()
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        service = make_inline_service(settings, seeing, computing, "embedded")
+        service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
         for file in files:  # whole ones first, so that what grows afterwards is the spoiled ones'
             await _outcome(service.analyze(pb.AnalyzeRequest(image=file), within(60)))
         before = _peak_mib()

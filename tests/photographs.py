@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
+from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
@@ -35,7 +36,7 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
 def numbers(reply: pb.AnalyzeResponse) -> NDArray[np.float64]:
     """Return what a reply says of its one face: box (4), years, low, high, probability of male, 7 emotions by name."""
     (face,) = reply.faces
-    male = face.gender.probability if face.gender.value == "male" else 1 - face.gender.probability
+    male = face.gender.probability if face.gender.value == face_pb2.GENDER_VALUE_MALE else 1 - face.gender.probability
     emotions = [emotion.probability for emotion in sorted(face.emotions, key=lambda emotion: emotion.label)]
     box = [face.box.x, face.box.y, face.box.width, face.box.height]
     return np.array([*box, face.age.years, face.age.low, face.age.high, male, *emotions])

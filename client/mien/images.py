@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import FileError, ImageError
+from mien.v1 import face_service_pb2 as pb
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]
 )
 """A path; an image file's bytes; a binary file opened for reading; a PIL image; or pixels: (H, W, 3) uint8 RGB or
 (H, W) uint8 grey."""
+
+RAW_BYTES = 16 * 2**20
+"""Largest array that is sent as it is, in bytes; a larger one is encoded as PNG, since servers limit a message."""
 
 MAX_BYTES = 256 * 2**20
 """Largest image that is read or encoded, in bytes. The server's own limit (`ServerInfo.max_image_bytes`, 20 MiB by
@@ -33,6 +37,25 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{100,}={0,2}\s*")
 
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 """Errors of the machine, not of the path."""
+
+
+def raw_image(image: ImageSource) -> pb.RawImage | None:
+    """Return an array as a message of raw pixels, which saves encoding and decoding it.
+
+    None for another source, and for an array of more than `RAW_BYTES`.
+
+    Raises:
+        ImageError: the array is not (H, W, 3) uint8 RGB or (H, W) uint8 grey.
+
+    """
+    if not isinstance(image, np.ndarray):
+        return None
+    pixels = _pixels(image)
+    if pixels.nbytes > RAW_BYTES:
+        return None
+    kind = pb.PIXEL_FORMAT_RGB if pixels.ndim == 3 else pb.PIXEL_FORMAT_GRAY
+    height, width = pixels.shape[:2]
+    return pb.RawImage(format=kind, width=width, height=height, data=pixels.tobytes())
 
 
 def image_bytes(image: ImageSource) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from mien.errors import InvalidRequestError
-from mien.images import ImageSource, image_bytes
+from mien.images import ImageSource, image_bytes, raw_image
 from mien.transport.base import REQUEST_ID, Metadata
 from mien.v1 import face_service_pb2
 
@@ -38,9 +38,13 @@ def analyze_request(
     policy = (
         face_service_pb2.FAILURE_POLICY_ALL_OR_NOTHING if all_or_nothing else face_service_pb2.FAILURE_POLICY_PARTIAL
     )
-    return face_service_pb2.AnalyzeRequest(
-        tasks=_task_names(tasks), max_faces=max_faces or 0, failure_policy=policy, image=image_bytes(image)
-    )
+    request = face_service_pb2.AnalyzeRequest(tasks=_task_names(tasks), max_faces=max_faces, failure_policy=policy)
+    raw = raw_image(image)
+    if raw:
+        request.raw.CopyFrom(raw)
+    else:
+        request.image = image_bytes(image)
+    return request
 
 
 def seconds(timeout: float | None, default: float) -> float:

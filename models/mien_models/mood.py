@@ -7,6 +7,9 @@ A face's mood is the mean of those points, weighted by the calibrated probabilit
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+MoodLabel = Literal["excited", "content", "tense", "gloomy", "neutral"]
 
 CIRCUMPLEX: dict[str, tuple[float, float]] = {
     "angry": (-0.51, 0.59),
@@ -32,7 +35,7 @@ class Mood:
     """Unpleasant to pleasant, -1 to 1."""
     arousal: float
     """Calm to aroused, -1 to 1."""
-    label: str
+    label: MoodLabel
     """`excited`, `content`, `tense`, `gloomy`, or `neutral` close to the origin.
 
     `content` names its quadrant, but no mixture of the seven emotions lies there.
@@ -46,11 +49,12 @@ def mood(emotions: Mapping[str, float]) -> Mood:
     """
     valence = sum(p * CIRCUMPLEX[name][0] for name, p in emotions.items())
     arousal = sum(p * CIRCUMPLEX[name][1] for name, p in emotions.items())
-    return Mood(valence, arousal, _label(valence, arousal))
+    return Mood(valence, arousal, _label(valence, arousal, max(emotions, key=lambda name: emotions[name])))
 
 
-def _label(valence: float, arousal: float) -> str:
-    if (valence**2 + arousal**2) ** 0.5 < _NEUTRAL_RADIUS:
+def _label(valence: float, arousal: float, emotion: str) -> MoodLabel:
+    """Return the name of the point's quadrant; `neutral` if it contradicts the most probable emotion."""
+    if (valence**2 + arousal**2) ** 0.5 < _NEUTRAL_RADIUS or valence * CIRCUMPLEX[emotion][0] <= 0:
         return "neutral"
     if valence >= 0:
         return "excited" if arousal >= 0 else "content"

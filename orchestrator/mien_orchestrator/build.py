@@ -4,8 +4,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien_models.decode import ImageLimits
+from mien.v1 import face_service_pb2 as pb
 from mien_models.detectors import Detector, create
+from mien_models.images.decode import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
 from mien_models.runtimes import Model, load
@@ -72,7 +73,11 @@ def make_face_stage(settings: Settings) -> FaceStage:
 
 
 def make_service(
-    settings: Settings, backend: Backend, executor: Executor, shape: str, health: TaskHealth | None = None
+    settings: Settings,
+    backend: Backend,
+    executor: Executor,
+    mode: pb.DeploymentMode.ValueType,
+    health: TaskHealth | None = None,
 ) -> FaceAnalysis:
     """Return the service of one process over a backend; `health` is what the backend keeps up to date, if it does."""
     registry = make_registry(settings)
@@ -83,7 +88,7 @@ def make_service(
         executor=executor,
         headroom_s=settings.reply_margin_s,
     )
-    return FaceAnalysis(ensemble, registry, settings, shape, health or TaskHealth())
+    return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth())
 
 
 def make_inline_backend(
@@ -102,7 +107,9 @@ def make_inline_backend(
     return Fanout(entries, settings, call, lambda tasks: settings.cpu_threads, health or TaskHealth())
 
 
-def make_inline_service(settings: Settings, seeing: Executor, computing: Executor, shape: str) -> FaceAnalysis:
+def make_inline_service(
+    settings: Settings, seeing: Executor, computing: Executor, mode: pb.DeploymentMode.ValueType
+) -> FaceAnalysis:
     """Return the service with all models in this process."""
     health = TaskHealth()
-    return make_service(settings, make_inline_backend(settings, computing, health), seeing, shape, health)
+    return make_service(settings, make_inline_backend(settings, computing, health), seeing, mode, health)

@@ -5,6 +5,7 @@ from typing import cast
 
 from mien.errors import DetectorError, InvalidRequestError, ModelError, SettingsError
 from mien.transport.methods import Method, Request, Response
+from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.pipeline.request_context import begin
 from mien_orchestrator.settings import Settings
@@ -26,7 +27,7 @@ class EmbeddedService:
         try:
             loaded = settings if isinstance(settings, Settings) else Settings.load(**(settings or {}))
             self._executors = make_executor(loaded), make_executor(loaded)
-            self._service = make_inline_service(loaded, *self._executors, "embedded")
+            self._service = make_inline_service(loaded, *self._executors, pb.DEPLOYMENT_MODE_EMBEDDED)
         except (SettingsError, ModelError, DetectorError) as error:
             raise InvalidRequestError(str(error), reason="SETTINGS_WRONG") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import cv2
 
+from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
 from mien_orchestrator.edge.server import Server
 from mien_orchestrator.pipeline.task_health import TaskHealth
@@ -25,7 +26,9 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         backend = await loop.run_in_executor(seeing, make_inline_backend, settings, computing, health, metrics)
         if stop.is_set():
             return
-        server = Server(make_service(settings, backend, seeing, "single", health), settings, metrics=metrics)
+        server = Server(
+            make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE, health), settings, metrics=metrics
+        )
         await server.start()
         ready(server.address)
         await stop.wait()

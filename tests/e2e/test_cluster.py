@@ -65,7 +65,7 @@ def test_a_face_too_blurred_for_an_answer_is_the_same_in_all_three_shapes(
         picture.filter(ImageFilter.GaussianBlur(6)).save(path)
     assert_congruent([path], cluster, single)
     with mien.Client(cluster) as client:
-        assert [face.abstained for face in client.analyze(path).faces] == [("FACE_TOO_BLURRED",)]
+        assert [face.abstained_reasons for face in client.analyze(path).faces] == [("face_too_blurred",)]
 
 
 def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:
@@ -89,7 +89,7 @@ def test_bad_input_is_the_same_in_all_three_shapes(cluster: str, single: str) ->
 
 def test_the_cluster_tells_its_shape_and_where_time_went(cluster: str) -> None:
     with mien.Client(cluster) as client:
-        assert client.server_info().shape == "cluster"
+        assert client.server_info().deployment_mode == "cluster"
         timing = client.analyze(EXAMPLE).timing
     tasks = next(step for step in timing.children if step.name == "tasks")
     for task in tasks.children:

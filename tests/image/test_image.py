@@ -22,7 +22,7 @@ LARGEST_MB = 1100
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_image_serves_without_privileges(serving: Serving, shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(*SHAPES[shape]) as container, mien.Client(container.address) as client:
-        assert client.server_info().shape == shape
+        assert client.server_info().deployment_mode == shape
         analysis = client.analyze(EXAMPLE)
         assert [face.gender.value for face in analysis.faces if face.gender] == ["female"]
         assert all(task.ok for task in analysis.tasks)

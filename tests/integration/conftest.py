@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
@@ -15,7 +16,7 @@ def service() -> Iterator[FaceAnalysis]:
     """A service with all models, for servers whose edge is what is tested."""
     settings = Settings.load()
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        yield make_inline_service(settings, seeing, computing, "single")
+        yield make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
     (line,) = client("analyze", EXAMPLE, "--json", MIEN_SERVER=single).stdout.splitlines()
     said = json.loads(line)
     assert said["source"] == str(EXAMPLE)
-    assert said["faces"][0]["ratio_box"].keys() == {"left", "top", "width", "height"}
+    assert said["faces"][0]["ratio_box"].keys() == {"x", "y", "width", "height"}
     assert said["faces_truncated"] is False
     assert [task["task"] for task in said["tasks"]] == ["age", "gender", "emotion"]
 
@@ -43,12 +43,12 @@ def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
 def test_a_face_too_small_for_an_answer_is_told_in_words_and_in_json(tmp_path: Path) -> None:
     said = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
     assert said.returncode == 0
-    assert b"too small to say" in said.stdout
+    assert b"too small to tell" in said.stdout
     assert b"female" not in said.stdout
     assert said.stderr == b""
     assert (tmp_path / "small.png").exists()
     (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_MIN_FACE="400").stdout)["faces"]
-    assert face["quality"]["abstained"] == ["FACE_TOO_SMALL"]
+    assert face["quality"]["abstained_reasons"] == ["REASON_FACE_TOO_SMALL"]
     assert face["quality"]["size_px"] > 50
     assert face["emotions"] == []
     assert not face.keys() & {"age", "gender", "mood"}
@@ -139,7 +139,7 @@ def test_several_pictures_do_not_go_into_one_file(single: str, tmp_path: Path) -
 def test_models_and_info_as_table_and_json(single: str) -> None:
     assert b"mien-emotion" in client("models", "--server", single).stdout
     assert {model["name"] for model in json.loads(client("models", "--json", "--server", single).stdout)}
-    assert json.loads(client("info", "--json", "--server", single).stdout)["shape"] == "single"
+    assert json.loads(client("info", "--json", "--server", single).stdout)["deployment_mode"] == "single"
     assert __version__.encode() in client("info", "--server", single).stdout
 
 

@@ -47,7 +47,7 @@ async def test_of_a_thousand_calls_at_once_none_gets_anothers_answer() -> None:
     requests = [pb.AnalyzeRequest(image=image) for image in distinct(CROWD)]
     settings = Settings.load(max_concurrent_requests=CROWD)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        service = make_inline_service(settings, seeing, computing, "embedded")
+        service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
         alone = [await service.analyze(request, within(60)) for request in requests]
         together = await asyncio.gather(*(service.analyze(request, within(600)) for request in requests))
     assert_own(together, alone)
@@ -59,7 +59,7 @@ async def test_of_a_thousand_calls_over_the_wire_none_gets_anothers_answer(runni
     images = distinct(CROWD, seed=1)
     settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=CROWD, tasks=SMALL)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        service = make_inline_service(settings, seeing, computing, "single")
+        service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:
             async with mien.AsyncClient(address, timeout=300) as client:
                 alone = [(await client.analyze(image)).message for image in images]
@@ -71,7 +71,7 @@ async def test_two_hundred_first_calls_at_once_are_all_answered(running: Running
     """A server that was never asked before; the callers come over eight connections."""
     settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=200)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        service = make_inline_service(settings, seeing, computing, "single")
+        service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:
             clients = [mien.AsyncClient(address, timeout=300) for _ in range(8)]
             analyses = await asyncio.gather(*(clients[call % 8].analyze(EXAMPLE) for call in range(200)))

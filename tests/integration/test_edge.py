@@ -146,7 +146,7 @@ def test_draining_is_told_first_and_calls_in_flight_end_well(running: Running) -
     settings = Settings.load(port=0, drain_seconds=20)
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
         backend = HeldBackend(make_inline_backend(settings, computing))
-        with running(make_service(settings, backend, seeing, "single"), settings) as address:
+        with running(make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE), settings) as address:
             channel = grpc.insecure_channel(address)
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -172,7 +172,7 @@ def test_more_than_can_be_done_is_refused_with_advice_for_grpcs_own_retries(runn
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
         backend = HeldBackend(make_inline_backend(settings, computing))
         with (
-            running(make_service(settings, backend, seeing, "single"), settings) as address,
+            running(make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE), settings) as address,
             mien.Client(address) as client,
             grpc.insecure_channel(address) as channel,
         ):

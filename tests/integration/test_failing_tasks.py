@@ -54,7 +54,7 @@ def serving(running: Running, settings: Settings) -> Iterator[tuple[str, Emotion
         health = TaskHealth()
         entries = served_models(settings, make_registry(settings))
         fanout = Fanout(entries, settings, emotionless.call, lambda tasks: 2, health)
-        with running(make_service(settings, fanout, executor, "single", health), settings) as address:
+        with running(make_service(settings, fanout, executor, pb.DEPLOYMENT_MODE_SINGLE, health), settings) as address:
             yield address, emotionless
 
 
@@ -117,7 +117,9 @@ def test_a_task_whose_workers_are_not_there_yet_is_not_serving(running: Running)
     health = TaskHealth()
     health.mark(["emotion"], "starting", True)
     with make_executor(settings) as executor:
-        service = make_service(settings, make_inline_backend(settings, executor), executor, "single", health)
+        service = make_service(
+            settings, make_inline_backend(settings, executor), executor, pb.DEPLOYMENT_MODE_SINGLE, health
+        )
         with running(service, settings) as address, grpc.insecure_channel(address) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="emotion"))
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -149,7 +151,7 @@ async def test_a_poison_face_fails_its_own_photograph_and_none_that_was_called_w
         poisonable = Poisonable(InlineModels(models, computing))
         entries = served_models(settings, make_registry(settings))
         fanout = Fanout(entries, settings, poisonable.call, lambda tasks: 1, TaskHealth())
-        service = make_service(settings, fanout, seeing, "single")
+        service = make_service(settings, fanout, seeing, pb.DEPLOYMENT_MODE_SINGLE)
         calls = [service.analyze(pb.AnalyzeRequest(image=image), within(60)) for image in images]
         replies = await asyncio.gather(*calls)
     assert poisonable.gathered > 1

@@ -65,7 +65,7 @@ def serving(running: Running) -> Iterator[tuple[str, Endless]]:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
         backend = Endless()
-        service = make_service(settings, backend, executor, "single")
+        service = make_service(settings, backend, executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:
             yield address, backend
             while service.in_flight:  # the tasks are given up first, and nobody tells; the test's time limit counts

@@ -65,7 +65,7 @@ def metered_server(**settings: object) -> Iterator[tuple[str, int]]:
     with make_executor(made) as seeing, make_executor(made) as computing:
         assert metrics
         backend = fanout(made, computing, lambda call: metrics.metered(emotion_down(call)))
-        with run_server(make_service(made, backend, seeing, "single"), made, metrics) as address:
+        with run_server(make_service(made, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE), made, metrics) as address:
             yield address, made.metrics_port
 
 
@@ -174,4 +174,4 @@ def test_a_server_without_a_port_for_metrics_has_none(running: Running, service:
     settings = Settings.load(port=0, drain_seconds=0)
     assert make_metrics(settings) is None
     with running(service, settings) as address, mien.Client(address) as client:
-        assert client.server_info().shape == "single"
+        assert client.server_info().deployment_mode == "single"

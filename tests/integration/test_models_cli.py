@@ -151,7 +151,7 @@ def test_a_trained_detector_is_served_from_the_store(tmp_path: Path, shared: Pat
     assert models("list", store=store).returncode == 0
     photograph = ROOT / "examples" / "astronaut.jpg"
     said = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR="mien")
-    assert json.loads(said.stdout)["detector"] == "mien"
+    assert json.loads(said.stdout)["detector"]["name"] == "mien"
     weights = store / "detectors" / "mien.onnx"
     weights.write_bytes(weights.read_bytes()[:-1])
     said = run("client", "analyze", photograph, store=store, MIEN_DETECTOR="mien")

@@ -47,7 +47,7 @@ def test_the_token_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("MIEN_TOKEN", "the-token")
     with mien.Client(secure, tls=mien.Tls(ca=authority.ca)) as client:
-        assert client.server_info().shape == "single"
+        assert client.server_info().deployment_mode == "single"
 
 
 def test_a_wrong_key_is_refused(secure: str, authority: Authority) -> None:
@@ -96,7 +96,7 @@ def test_the_servers_name_may_be_another_than_its_address(
     settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
     tls = mien.Tls(ca=authority.ca, server_name="mien.example")
     with running(service, settings) as address, mien.Client([address, address], tls=tls) as client:
-        assert client.server_info().shape == "single"
+        assert client.server_info().deployment_mode == "single"
 
 
 def test_mutual_tls_wants_the_callers_certificate(
@@ -109,7 +109,7 @@ def test_mutual_tls_wants_the_callers_certificate(
     own, stranger = authority.issue("own", "me.example"), Authority(tmp_path).issue("stranger")
     with running(service, settings) as address:
         with mien.Client(address, tls=mien.Tls(ca=authority.ca, certificate=own[0], key=own[1])) as client:
-            assert client.server_info().shape == "single"
+            assert client.server_info().deployment_mode == "single"
         for wrong in (
             mien.Tls(ca=authority.ca),
             mien.Tls(ca=authority.ca, certificate=stranger[0], key=stranger[1]),

@@ -58,18 +58,22 @@ def test_a_blurred_face_gets_no_answer_from_a_server_or_from_this_process(single
         assert info.min_face == embedded.server_info().min_face
     (face,) = told.faces
     assert told.faces == here.faces
-    assert face.abstained == ("FACE_TOO_BLURRED",)
+    assert face.abstained_reasons == ("face_too_blurred",)
     assert 0 < face.quality.sharpness < info.min_sharpness
     assert face.quality.size_px == face.box.height
     assert (face.age, face.gender, face.emotion, face.mood) == (None,) * 4
     assert all(task.ok for task in told.tasks)
-    assert str(face).endswith("too blurred to say")
+    assert str(face).endswith("too blurred to tell")
 
 
 def test_server_info_and_models_tell_what_is_served(single: str) -> None:
     with mien.Client(single) as client:
         info, models = client.server_info(), client.models()
-    assert (info.shape, info.tasks, info.max_image_bytes) == ("single", ("age", "gender", "emotion"), 4 * 2**20)
+    assert (info.deployment_mode, info.tasks, info.max_image_bytes) == (
+        "single",
+        ("age", "gender", "emotion"),
+        4 * 2**20,
+    )
     assert {"JPEG", "PNG", "WEBP", "BMP", "TIFF"} <= set(info.formats)
     in_use = {name for model in models for name in model.tasks if model.is_default}
     assert in_use == {"age", "gender", "emotion"}
@@ -157,7 +161,7 @@ def test_a_cancelled_call_stops_the_work(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     backend = Hanging()
     with make_executor(settings) as executor:
-        service = make_service(settings, fanout_over(settings, backend.call), executor, "single")
+        service = make_service(settings, fanout_over(settings, backend.call), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, grpc.insecure_channel(address) as channel:
             call = FaceAnalysisServiceStub(channel).Analyze.future(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()))
             assert backend.started.wait(30)
@@ -168,7 +172,7 @@ def test_a_cancelled_call_stops_the_work(running: Running) -> None:
 def test_late_tasks_are_told_and_the_reply_is_in_time(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
-        service = make_service(settings, fanout_over(settings, Hanging().call), executor, "single")
+        service = make_service(settings, fanout_over(settings, Hanging().call), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client:
             started = time.monotonic()
             analysis = client.analyze(EXAMPLE, timeout=4)
@@ -185,7 +189,7 @@ async def defective(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: f
 def test_no_traceback_reaches_a_caller(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
-        service = make_service(settings, fanout_over(settings, defective), executor, "single")
+        service = make_service(settings, fanout_over(settings, defective), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client:
             said = str(client.analyze(EXAMPLE).message)
             with pytest.raises(mien.ServerError) as caught:
@@ -213,7 +217,7 @@ def test_more_images_at_once_than_allowed_are_refused(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0, max_concurrent_requests=1)
     backend = Hanging()
     with make_executor(settings) as executor:
-        service = make_service(settings, fanout_over(settings, backend.call), executor, "single")
+        service = make_service(settings, fanout_over(settings, backend.call), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client, ThreadPoolExecutor(1) as pool:
             first = pool.submit(client.analyze, EXAMPLE, timeout=3)
             assert backend.started.wait(30)

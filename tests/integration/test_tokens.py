@@ -20,12 +20,12 @@ from tests.servers import Running
 
 
 def call(address: str, header: str | None) -> str:
-    """Call with an `authorization` header; return the server's shape, or the code and reason of the refusal."""
+    """Call with an `authorization` header; return the deployment mode, or the code and reason of the refusal."""
     metadata = [("authorization", header)] if header is not None else []
     with grpc.insecure_channel(address) as channel:
         try:
             stub = FaceAnalysisServiceStub(channel)
-            return stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10, metadata=metadata).shape
+            return stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10, metadata=metadata).deployment_mode
         except grpc.RpcError as error:
             status, info = rpc_status.from_call(error), error_details_pb2.ErrorInfo()  # type: ignore[arg-type]
             assert status is not None
@@ -42,8 +42,8 @@ def file(tmp_path: Path) -> Path:
 
 def test_only_known_tokens_are_let_in(running: Running, service: FaceAnalysis, file: Path) -> None:
     with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
-        assert call(address, "Bearer first") == "single"
-        assert call(address, "bearer  first ") == "single"
+        assert call(address, "Bearer first") == pb.DEPLOYMENT_MODE_SINGLE
+        assert call(address, "bearer  first ") == pb.DEPLOYMENT_MODE_SINGLE
         assert call(address, None) == "UNAUTHENTICATED TOKEN_MISSING"
         assert call(address, "Basic first") == "UNAUTHENTICATED TOKEN_MISSING"
         assert call(address, "Bearer") == "UNAUTHENTICATED TOKEN_MISSING"
@@ -65,11 +65,11 @@ def test_the_file_is_read_again_when_it_changes(
 ) -> None:
     with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
         file.write_text(token_line("tablet", "second") + "\n" + token_line("phone", "third") + "\n")
-        assert call(address, "Bearer second") == call(address, "Bearer third") == "single"
+        assert call(address, "Bearer second") == call(address, "Bearer third") == pb.DEPLOYMENT_MODE_SINGLE
         assert call(address, "Bearer first") == "UNAUTHENTICATED TOKEN_UNKNOWN"
         with caplog.at_level(logging.ERROR):
             file.write_text("a token put here by mistake")
-            assert call(address, "Bearer second") == "single"
+            assert call(address, "Bearer second") == pb.DEPLOYMENT_MODE_SINGLE
             assert "line 1: not name:sha256" in caplog.text
             assert "by mistake" not in caplog.text
         file.write_text("")
@@ -84,7 +84,7 @@ def test_the_command_makes_a_token_and_its_line(running: Running, service: FaceA
     assert token not in said.stdout
     (tmp_path / "tokens").write_text(said.stdout)
     with running(service, Settings.load(port=0, drain_seconds=0, token_file=tmp_path / "tokens")) as address:
-        assert call(address, f"Bearer {token}") == "single"
+        assert call(address, f"Bearer {token}") == pb.DEPLOYMENT_MODE_SINGLE
 
 
 def test_a_token_has_a_plain_name() -> None:

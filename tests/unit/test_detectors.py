@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.errors import DetectorError
-from mien_models.decode import decode
 from mien_models.detectors import DETECTORS, create, shrink
 from mien_models.faces import Faces
+from mien_models.images.decode import decode
 
 ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
 

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.errors import DetectorError
-from mien_models.detectors import create, shrink
+from mien_models.detectors import DetectorInfo, create, shrink
 from mien_models.detectors.tiles import Tiled
 from mien_models.faces import Faces
 
@@ -16,7 +16,7 @@ SIDE = 200
 class Squares:
     """Sees white squares of at least 8 pixels in an image shrunk to SIDE pixels, the larger the surer."""
 
-    name = "squares"
+    info = DetectorInfo("squares", "1", "sha256:")
 
     def __init__(self) -> None:
         self.looks = 0

@@ -10,8 +10,9 @@ from PIL import Image
 
 import mien
 from mien_models.crops import cut
-from mien_models.decode import ImageLimits
+from mien_models.detectors import DetectorInfo
 from mien_models.faces import Faces
+from mien_models.images.decode import ImageLimits
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import load
@@ -43,7 +44,7 @@ def context() -> RequestContext:
 
 def prepare(data: bytes, *, reduced: bool) -> tuple[PreparedFaces, list[str]]:
     request = context()
-    prepared = make_face_stage(Settings.load(reduced_decoding=reduced)).run(data, SPECS, 0, request)
+    prepared = make_face_stage(Settings.load(reduced_decoding=reduced)).run(data, SPECS, None, request)
     return prepared, [step.name for step in request.spans.steps]
 
 
@@ -63,7 +64,7 @@ def test_a_large_photograph_is_seen_as_if_it_were_whole(orientation: int) -> Non
 class Knowing:
     """A detector that knows where the face is."""
 
-    name = "knowing"
+    info = DetectorInfo("knowing", "1", "sha256:")
 
     def __init__(self, box: tuple[float, float, float, float]) -> None:
         self._box = np.array([box], np.float32)
@@ -86,7 +87,7 @@ def test_a_small_face_in_a_large_photograph_is_cut_from_a_larger_picture(share: 
             enough=enough,
         )
         request = context()
-        crops[enough] = stage.run(data, SPECS, 0, request).crops
+        crops[enough] = stage.run(data, SPECS, None, request).crops
         steps[enough] = [span.name for span in request.spans.steps]
     assert (steps[None].count("decode"), steps[1280].count("decode")) == (1, decoded)
     for spec in SPECS:
@@ -97,7 +98,7 @@ def test_no_further_step_begins_after_a_cancellation() -> None:
     request = context()
     request.cancelled.set()
     with pytest.raises(mien.DeadlineExceededError):
-        make_face_stage(Settings.load()).run(photograph(size=512), SPECS, 0, request)
+        make_face_stage(Settings.load()).run(photograph(size=512), SPECS, None, request)
     assert [step.name for step in request.spans.steps] == ["decode"]
 
 

@@ -52,7 +52,7 @@ def test_the_documents_examples_are_right(emotions: str, valence: str, arousal: 
 
 
 def test_the_document_has_examples() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 7
 
 
 def test_opposite_emotions_cancel() -> None:
@@ -63,6 +63,14 @@ def test_an_even_distribution_has_no_strong_mood() -> None:
     said = mood(dict.fromkeys(EMOTIONS, 1 / 7))
     assert abs(said.valence) < 0.2
     assert said.arousal == pytest.approx(0.35)
+
+
+@given(DISTRIBUTIONS)
+def test_the_label_never_contradicts_the_emotion(emotions: dict[str, float]) -> None:
+    pleasant = {"excited": 1, "content": 1, "tense": -1, "gloomy": -1, "neutral": 0}[mood(emotions).label]
+    top = max(emotions, key=lambda name: emotions[name])
+    assert pleasant * CIRCUMPLEX[top][0] >= 0
+    assert top != "neutral" or pleasant == 0
 
 
 @given(DISTRIBUTIONS)

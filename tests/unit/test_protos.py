@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from generate import generate
 from mien.v1.face_service_pb2 import AnalyzeRequest
-from mien.v1.task_service_pb2 import Array
+from mien.worker.v1.worker_pb2 import Array
 
 ROOT = Path(__file__).parents[2]
 PROTOS = sorted((ROOT / "protos").rglob("*.proto"))

@@ -20,8 +20,8 @@ GREY = np.full((60, 80, 3), 100, np.uint8)
 
 def a_face(x: float, label: str = "happy") -> face_pb2.Face:
     return face_pb2.Face(
-        box=face_pb2.PixelBox(x=x, y=5, width=20, height=25),
-        ratio_box=face_pb2.RatioBox(left=x / 80, top=5 / 60, width=20 / 80, height=25 / 60),
+        box=face_pb2.Box(x=x, y=5, width=20, height=25),
+        ratio_box=face_pb2.Box(x=x / 80, y=5 / 60, width=20 / 80, height=25 / 60),
         landmarks=face_pb2.Landmarks(
             right_eye=face_pb2.Point(x=x + 5, y=12),
             left_eye=face_pb2.Point(x=x + 15, y=12),
@@ -31,16 +31,16 @@ def a_face(x: float, label: str = "happy") -> face_pb2.Face:
         ),
         detection_score=0.9,
         age=face_pb2.Age(years=33.4, low=28, high=40),
-        gender=face_pb2.Gender(value="female", probability=0.93),
+        gender=face_pb2.Gender(value=face_pb2.GENDER_VALUE_FEMALE, probability=0.93),
         emotions=[face_pb2.Emotion(label=label, probability=0.8), face_pb2.Emotion(label="sad", probability=0.2)],
-        mood=face_pb2.Mood(valence=0.6, arousal=0.4, label="excited"),
+        mood=face_pb2.Mood(valence=0.6, arousal=0.4, label=face_pb2.MOOD_LABEL_EXCITED),
     )
 
 
 REPLY = pb.AnalyzeResponse(
-    faces=[a_face(10), face_pb2.Face(box=face_pb2.PixelBox(x=50, y=5, width=10, height=12))],
+    faces=[a_face(10), face_pb2.Face(box=face_pb2.Box(x=50, y=5, width=10, height=12))],
     image=face_pb2.ImageInfo(width=80, height=60, format="PNG", exif_orientation=1),
-    detector="haar",
+    detector=face_pb2.ModelInfo(name="haar", version="4"),
 )
 
 
@@ -80,21 +80,26 @@ def test_a_reply_reads_well() -> None:
 
 
 POOR = face_pb2.Face(
-    box=face_pb2.PixelBox(x=50, y=5, width=10, height=12),
-    quality=face_pb2.Quality(size_px=12, sharpness=0.05, abstained=["FACE_TOO_SMALL", "FACE_TOO_BLURRED"]),
+    box=face_pb2.Box(x=50, y=5, width=10, height=12),
+    quality=face_pb2.Quality(
+        size_px=12, sharpness=0.05, abstained_reasons=["REASON_FACE_TOO_SMALL", "REASON_FACE_TOO_BLURRED"]
+    ),
 )
 
 
 def test_a_face_too_poor_for_an_answer_says_so_everywhere() -> None:
     analysis = mien.Analysis.from_message(pb.AnalyzeResponse(faces=[a_face(10), POOR]))
     good, poor = analysis.faces
-    assert (good.abstained, good.abstention) == ((), "")
+    assert (good.abstained, good.abstained_reasons, good.abstention) == (False, (), "")
     assert poor.quality == mien.Quality(12, pytest.approx(0.05))
-    assert poor.abstained == ("FACE_TOO_SMALL", "FACE_TOO_BLURRED")
-    assert str(poor) == "(50, 5) 10x12, too small and too blurred to say"
+    assert poor.abstained_reasons == ("face_too_small", "face_too_blurred")
+    assert str(poor) == "(50, 5) 10x12, too small and too blurred to tell"
     table = tables.analyses([("photo.jpg", analysis)])
-    assert list(table.columns[2].cells)[1] == "too small and too blurred to say"
-    assert analysis.to_dict()["faces"][1]["quality"]["abstained"] == ["FACE_TOO_SMALL", "FACE_TOO_BLURRED"]  # type: ignore[index]
+    assert list(table.columns[2].cells)[1] == "too small and too blurred to tell"
+    assert analysis.to_dict()["faces"][1]["quality"]["abstained_reasons"] == [
+        "REASON_FACE_TOO_SMALL",
+        "REASON_FACE_TOO_BLURRED",
+    ]  # type: ignore[index]
 
 
 def test_the_reason_is_drawn_at_the_face() -> None:
@@ -107,10 +112,11 @@ def test_the_reason_is_drawn_at_the_face() -> None:
 
 
 def test_a_reason_of_a_newer_server_is_still_a_reason() -> None:
-    newer = face_pb2.Face.FromString(face_pb2.Face(quality=face_pb2.Quality(abstained=[7])).SerializeToString())  # type: ignore[list-item]
+    newer = face_pb2.Face.FromString(face_pb2.Face(quality=face_pb2.Quality(abstained_reasons=[7])).SerializeToString())  # type: ignore[list-item]
     (face,) = mien.Analysis.from_message(pb.AnalyzeResponse(faces=[newer])).faces
-    assert face.abstained == ("7",)
-    assert face.abstention == "too poor to say"
+    assert face.abstained
+    assert face.abstained_reasons == ()
+    assert face.abstention == "too poor to tell"
 
 
 def test_a_reply_as_dict_has_every_field() -> None:

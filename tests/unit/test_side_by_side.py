@@ -32,7 +32,7 @@ SETTINGS = Settings.load(cpu_threads=2)
 @pytest.fixture(scope="module")
 def service() -> Iterator[FaceAnalysis]:
     with make_executor(SETTINGS) as seeing, make_executor(SETTINGS) as computing:
-        yield make_inline_service(SETTINGS, seeing, computing, "embedded")
+        yield make_inline_service(SETTINGS, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
 
 
 async def test_no_task_waits_for_another() -> None:
@@ -47,7 +47,7 @@ async def test_no_task_waits_for_another() -> None:
         return call
 
     with make_executor(SETTINGS) as seeing, make_executor(SETTINGS) as computing:
-        service = make_service(SETTINGS, fanout(SETTINGS, computing, wrap), seeing, "embedded")
+        service = make_service(SETTINGS, fanout(SETTINGS, computing, wrap), seeing, pb.DEPLOYMENT_MODE_EMBEDDED)
         reply = await service.analyze(request(EXAMPLE.read_bytes()), within(30))
     assert [task.status.code for task in reply.tasks] == [0, 0, 0]
 

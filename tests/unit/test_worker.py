@@ -11,7 +11,7 @@ import pytest
 
 import mien
 from mien.errors import ModelError, SettingsError
-from mien.v1 import task_service_pb2 as pb
+from mien.worker.v1 import worker_pb2 as pb
 from mien_models.registry import Registry
 from mien_models.runtimes import load
 from mien_models.spec import Task
@@ -28,7 +28,7 @@ def worker() -> TaskWorker:
 def test_a_stack_is_answered_with_the_model_that_did(worker: TaskWorker) -> None:
     size = worker.entry.spec.crop.size
     stack = np.random.default_rng(0).integers(0, 255, (3, size, size, 3), np.uint8)
-    reply = worker.predict(pb.PredictRequest(task="gender", crops=to_message(stack)))
+    reply = worker.predict(pb.PredictRequest(tasks=["gender"], crops=to_message(stack)))
     assert from_message(reply.answers["p_male"]).shape == (3,)
     assert (reply.model.name, reply.model.digest) == (worker.entry.spec.name, worker.entry.digest)
     assert reply.compute_ms > 0
@@ -37,13 +37,14 @@ def test_a_stack_is_answered_with_the_model_that_did(worker: TaskWorker) -> None
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        (pb.PredictRequest(task="age", crops=to_message(np.zeros((1, 64, 64, 3), np.uint8))), "TASK_UNKNOWN"),
-        (pb.PredictRequest(task="gender", crops=to_message(np.zeros((1, 9, 9, 3), np.uint8))), "CROPS_WRONG"),
-        (pb.PredictRequest(task="gender", crops=to_message(np.zeros((1, 64, 64, 3), np.float32))), "CROPS_WRONG"),
-        (pb.PredictRequest(task="gender"), "ARRAY_WRONG"),
-        (pb.PredictRequest(task="gender", crops=pb.Array(type=1, shape=[2, 2], data=b"abc")), "ARRAY_WRONG"),
+        (pb.PredictRequest(crops=to_message(np.zeros((1, 64, 64, 3), np.uint8))), "TASK_UNKNOWN"),
+        (pb.PredictRequest(tasks=["age"], crops=to_message(np.zeros((1, 64, 64, 3), np.uint8))), "TASK_UNKNOWN"),
+        (pb.PredictRequest(tasks=["gender"], crops=to_message(np.zeros((1, 9, 9, 3), np.uint8))), "CROPS_WRONG"),
+        (pb.PredictRequest(tasks=["gender"], crops=to_message(np.zeros((1, 64, 64, 3), np.float32))), "CROPS_WRONG"),
+        (pb.PredictRequest(tasks=["gender"]), "ARRAY_WRONG"),
+        (pb.PredictRequest(tasks=["gender"], crops=pb.Array(type=1, shape=[2, 2], data=b"abc")), "ARRAY_WRONG"),
     ],
-    ids=["task", "size", "type", "nothing", "length"],
+    ids=["none", "task", "size", "type", "nothing", "length"],
 )
 def test_a_wrong_request_is_refused(worker: TaskWorker, request_: pb.PredictRequest, reason: str) -> None:
     with pytest.raises(mien.InvalidRequestError) as caught:
@@ -63,19 +64,21 @@ def test_arrays_survive_the_wire(shape: tuple[int, ...], dtype: type) -> None:
 def test_one_call_answers_all_tasks_of_the_model(worker: TaskWorker) -> None:
     size = worker.entry.spec.crop.size
     crops = to_message(np.full((2, size, size, 3), 99, np.uint8))
-    alone = worker.predict(pb.PredictRequest(task="gender", crops=crops))
-    both = worker.predict(pb.PredictRequest(task="gender", more_tasks=["age"], crops=crops))
+    alone = worker.predict(pb.PredictRequest(tasks=["gender"], crops=crops))
+    both = worker.predict(pb.PredictRequest(tasks=["gender", "age"], crops=crops))
     assert both.answers.keys() == {"p_male", "years", "low", "high"}
     assert both.answers["p_male"] == alone.answers["p_male"]
     with pytest.raises(mien.InvalidRequestError, match="'emotion'"):
-        worker.predict(pb.PredictRequest(task="gender", more_tasks=["emotion"], crops=crops))
+        worker.predict(pb.PredictRequest(tasks=["gender", "emotion"], crops=crops))
 
 
-def test_a_request_that_waited_longer_than_its_budget_is_not_computed(worker: TaskWorker) -> None:
+def test_a_request_that_waited_longer_than_its_timeout_is_not_computed(worker: TaskWorker) -> None:
     size = worker.entry.spec.crop.size
     crops = to_message(np.zeros((1, size, size, 3), np.uint8))
-    request = pb.PredictRequest(task="gender", crops=crops, budget_ms=500)
-    assert worker.predict(request, arrived=time.monotonic()).answers
+    request = pb.PredictRequest(tasks=["gender"], crops=crops, timeout_ms=500)
+    answered = worker.predict(request, arrived=time.monotonic() - 0.2)
+    assert answered.answers
+    assert 200 <= answered.queue_ms < 500
     with pytest.raises(mien.DeadlineExceededError):
         worker.predict(request, arrived=time.monotonic() - 1)
 
@@ -88,7 +91,7 @@ def answer(worker: Worker) -> str:
     """Return the name of the model that answers."""
     size = Registry().get("mien-age-gender").spec.crop.size
     stack = to_message(np.zeros((1, size, size, 3), np.uint8))
-    request = pb.PredictRequest(task="gender", crops=stack).SerializeToString()
+    request = pb.PredictRequest(tasks=["gender"], crops=stack).SerializeToString()
     return pb.PredictResponse.FromString(asyncio.run(worker.predict(request))).model.name
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.errors import ModelError, SettingsError
-from mien.v1 import task_service_pb2 as pb
+from mien.worker.v1 import worker_pb2 as pb
 from mien_models.registry import Registry
 from mien_models.runtimes import RuntimeName, load
 from mien_models.spec import CropSpec, Task

@@ -1,6 +1,7 @@
-"""A registry entry as the message that replies carry."""
+"""Models and detectors as the message that replies carry."""
 
 from mien.v1 import face_pb2
+from mien_models.detectors import DetectorInfo
 from mien_models.registry import DEFAULTS, Entry
 from mien_models.spec import EmotionHead
 
@@ -24,3 +25,8 @@ def _emotion_labels(entry: Entry) -> tuple[str, ...]:
     """Return the labels of a model's emotion head; empty where it has none."""
     head = entry.spec.heads.get("emotion")
     return head.labels if isinstance(head, EmotionHead) else ()
+
+
+def detector_info(detector: DetectorInfo) -> face_pb2.ModelInfo:
+    """Return a detector's name, version and digest as a message."""
+    return face_pb2.ModelInfo(name=detector.name, version=detector.version, digest=detector.digest)

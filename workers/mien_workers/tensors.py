@@ -7,22 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InvalidRequestError
-from mien.v1 import task_service_pb2
+from mien.worker.v1 import worker_pb2
 
 _TYPES: dict[int, np.dtype[Any]] = {
-    task_service_pb2.Array.TYPE_UINT8: np.dtype("<u1"),
-    task_service_pb2.Array.TYPE_FLOAT32: np.dtype("<f4"),
+    worker_pb2.Array.TYPE_UINT8: np.dtype("<u1"),
+    worker_pb2.Array.TYPE_FLOAT32: np.dtype("<f4"),
 }
 
 
-def to_message(array: NDArray[np.uint8] | NDArray[np.float32]) -> task_service_pb2.Array:
+def to_message(array: NDArray[np.uint8] | NDArray[np.float32]) -> worker_pb2.Array:
     """Return an array of uint8 or float32, of any shape, as a message."""
-    kind = task_service_pb2.Array.TYPE_UINT8 if array.dtype == np.uint8 else task_service_pb2.Array.TYPE_FLOAT32
+    kind = worker_pb2.Array.TYPE_UINT8 if array.dtype == np.uint8 else worker_pb2.Array.TYPE_FLOAT32
     data = np.ascontiguousarray(array, _TYPES[kind])
-    return task_service_pb2.Array(type=kind, shape=data.shape, data=data.tobytes())
+    return worker_pb2.Array(type=kind, shape=data.shape, data=data.tobytes())
 
 
-def from_message(message: task_service_pb2.Array) -> NDArray[np.uint8] | NDArray[np.float32]:
+def from_message(message: worker_pb2.Array) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Return a message's array, read-only, without a copy; raises `InvalidRequestError` where it is not one."""
     if message.type not in _TYPES:
         raise InvalidRequestError(f"array type {message.type} is not one of {sorted(_TYPES)}", reason="ARRAY_WRONG")

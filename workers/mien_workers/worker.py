@@ -1,16 +1,20 @@
-"""One task's worker, whatever serves it: a `PredictRequest` in, a `PredictResponse` out."""
+"""The worker of one task, without a transport: a `PredictRequest` in, a `PredictResponse` out."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from mien.errors import DeadlineExceededError, InvalidRequestError
-from mien.v1 import task_service_pb2 as pb
-from mien_models.errors import CropError
+from mien.worker.v1 import worker_pb2 as pb
 from mien_models.registry import Entry
 from mien_models.runtimes import Model
+from mien_models.spec import Task
 from mien_workers.model_info import model_info
 from mien_workers.tensors import from_message, to_message
+
+_MAX_NAMES = 80
+"""Characters of unknown task names that the error repeats."""
 
 
 class TaskWorker:
@@ -26,27 +30,35 @@ class TaskWorker:
         return self._model.entry
 
     def predict(self, request: pb.PredictRequest, *, arrived: float | None = None) -> pb.PredictResponse:
-        """Answer a stack of crops.
+        """Answer a batch of crops.
 
-        `arrived` is when the request came, by `time.monotonic`; None for now. Raises `InvalidRequestError` where task
-        or stack are not this worker's, `DeadlineExceededError` where the request waited for longer than its budget.
+        Args:
+            request: The crops, and the tasks to answer.
+            arrived: When the request arrived, by `time.monotonic`; None for now.
+
+        Raises:
+            InvalidRequestError: The worker does not answer one of the tasks, or the crops are not what its model takes.
+            DeadlineExceededError: The request waited longer than its timeout.
+
         """
-        if arrived is not None and request.budget_ms and (time.monotonic() - arrived) * 1e3 > request.budget_ms:
-            raise DeadlineExceededError(f"the {self._model.task} worker was busy for too long; wait longer")
-        tasks = [self._model.task, *(task for task in self.entry.spec.heads if task in request.more_tasks)]
-        unknown = {request.task, *request.more_tasks}.difference(tasks)
-        if request.task != self._model.task or unknown:
-            said = ", ".join(sorted(unknown)) or request.task
-            raise InvalidRequestError(f"this worker does not answer {said[:80]!r}", reason="TASK_UNKNOWN")
-        crops = from_message(request.crops)
-        started = time.perf_counter()
-        try:
-            answers = self._model.predict(crops, tasks)  # type: ignore[arg-type]  # CropError tells a wrong type
-        except CropError as error:
-            raise InvalidRequestError(str(error), reason="CROPS_WRONG") from error
-        elapsed = (time.perf_counter() - started) * 1e3
+        started = time.monotonic()
+        queue_s = started - (started if arrived is None else arrived)
+        if request.timeout_ms and queue_s * 1e3 > request.timeout_ms:
+            raise DeadlineExceededError(f"the {self._model.task} worker was busy for too long; raise the timeout")
+        tasks = self._tasks(request.tasks)
+        answers = self._model.predict(from_message(request.crops), tasks)  # type: ignore[arg-type]  # checked inside
         return pb.PredictResponse(
             answers={name: to_message(np.asarray(values, np.float32)) for name, values in answers.items()},
             model=self._info,
-            compute_ms=elapsed,
+            queue_ms=queue_s * 1e3,
+            compute_ms=(time.monotonic() - started) * 1e3,
         )
+
+    def _tasks(self, names: Sequence[str]) -> list[Task]:
+        """Return the requested tasks, the worker's own first."""
+        answered = [self._model.task, *(task for task in self.entry.spec.heads if task in names)]
+        unknown = sorted(set(names).difference(answered))
+        if unknown or names[:1] != [self._model.task]:
+            text = ", ".join(unknown or names)[:_MAX_NAMES]
+            raise InvalidRequestError(f"this worker answers {self._model.task!r}, not {text!r}", reason="TASK_UNKNOWN")
+        return list(dict.fromkeys(answered))

@@ -61,9 +61,9 @@ def server_info(info: ServerInfo) -> Table:
     """Return one row a fact."""
     table = Table(show_header=False)
     table.add_row("version", info.version)
-    table.add_row("shape", info.shape)
+    table.add_row("deployment mode", info.deployment_mode or "unknown")
     table.add_row("tasks", ", ".join(info.tasks))
-    table.add_row("detector", info.detector)
+    table.add_row("detector", f"{info.detector.name} {info.detector.version}")
     table.add_row("formats", ", ".join(info.formats))
     table.add_row("largest image", f"{info.max_image_bytes:,} bytes, {info.max_image_pixels:,} pixels")
     table.add_row("most faces", str(info.max_faces))

@@ -97,10 +97,15 @@ def advised_wait(error: grpc.RpcError) -> float | None:
     return _retry_after(status) if status else None
 
 
+_REFUSED = "RST_STREAM with error code 7"
+"""REFUSED_STREAM: the server has as many calls of this connection as it takes, and has not begun this one."""
+
+
 def reached_server(error: grpc.RpcError) -> bool:
-    """Whether the call reached a server, as opposed to a connection that could not be made."""
+    """Whether the call reached a server, as opposed to a connection that could not be made or a refused stream."""
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
-    return not (error.details() or "").startswith(_NOT_CONNECTED)
+    details = error.details() or ""
+    return not details.startswith(_NOT_CONNECTED) and _REFUSED not in details
 
 
 def _retry_after(status: status_pb2.Status) -> float | None:

@@ -58,7 +58,7 @@ class Analysis:
     faces_truncated: bool
     image: ImageInfo
     tasks: tuple[TaskResult, ...]
-    detector: str
+    detector: ModelInfo
     timing: Span
     critical_path: tuple[str, ...]
     """Names of the steps that the reply had to wait for."""
@@ -76,7 +76,7 @@ class Analysis:
             faces_truncated=message.faces_truncated,
             image=ImageInfo(image.width, image.height, image.format, image.exif_orientation, image.orientation_applied),
             tasks=tuple(_task_result(task) for task in message.tasks),
-            detector=message.detector,
+            detector=model_info(message.detector),
             timing=_span(message.timing.total),
             critical_path=tuple(message.timing.critical_path),
             request_id=request_id,

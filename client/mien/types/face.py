@@ -1,10 +1,29 @@
-"""What is said of one face, as plain frozen values; made from the reply's protobuf message."""
+"""One face and its estimated attributes, as plain frozen values."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from mien.v1 import face_pb2
 
-_TOO_POOR = {"FACE_TOO_SMALL": "too small", "FACE_TOO_BLURRED": "too blurred"}
+GenderValue = Literal["female", "male"]
+EmotionLabel = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+MoodLabel = Literal["excited", "content", "tense", "gloomy", "neutral"]
+AbstainedReason = Literal["face_too_small", "face_too_blurred"]
+
+_GENDERS: dict[int, GenderValue] = {face_pb2.GENDER_VALUE_FEMALE: "female", face_pb2.GENDER_VALUE_MALE: "male"}
+_EMOTIONS: dict[str, EmotionLabel] = {label: label for label in get_args(EmotionLabel)}
+_MOODS: dict[int, MoodLabel] = {
+    face_pb2.MOOD_LABEL_EXCITED: "excited",
+    face_pb2.MOOD_LABEL_CONTENT: "content",
+    face_pb2.MOOD_LABEL_TENSE: "tense",
+    face_pb2.MOOD_LABEL_GLOOMY: "gloomy",
+    face_pb2.MOOD_LABEL_NEUTRAL: "neutral",
+}
+_REASONS: dict[int, AbstainedReason] = {
+    face_pb2.Quality.REASON_FACE_TOO_SMALL: "face_too_small",
+    face_pb2.Quality.REASON_FACE_TOO_BLURRED: "face_too_blurred",
+}
+_WORDS: dict[AbstainedReason, str] = {"face_too_small": "too small", "face_too_blurred": "too blurred"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +66,18 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Gender:
-    """How a face looks: `female` or `male`, and the probability (0.5 to 1) of it."""
+    """How a face looks in the picture, not the person's identity."""
 
-    value: str
+    value: GenderValue
     probability: float
+    """Probability of `value`, 0.5 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emotion:
     """A class of facial expression and its probability, 0 to 1."""
 
-    label: str
+    label: EmotionLabel
     probability: float
 
 
@@ -67,7 +87,7 @@ class Mood:
 
     valence: float
     arousal: float
-    label: str
+    label: MoodLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +116,18 @@ class Face:
     """All labels, most probable first."""
     mood: Mood | None
     quality: Quality
-    abstained: tuple[str, ...]
-    """Why the tasks abstain, `FACE_TOO_SMALL` or `FACE_TOO_BLURRED`; empty where the face is good enough."""
+    abstained: bool
+    """Whether the picture of the face is too poor for an answer of any task."""
+    abstained_reasons: tuple[AbstainedReason, ...]
+    """Why; empty if the tasks did not abstain, or for a reason that this version does not know."""
 
     @property
     def abstention(self) -> str:
-        """Why the tasks abstain, in words, such as `too small to say`; empty where they do not."""
-        words = [_TOO_POOR.get(reason, "too poor") for reason in self.abstained]
-        return f"{' and '.join(words)} to say" if words else ""
+        """The reasons in words, such as `too small to tell`; empty if the tasks did not abstain."""
+        if not self.abstained:
+            return ""
+        words = [_WORDS[reason] for reason in self.abstained_reasons] or ["too poor"]
+        return f"{' and '.join(words)} to tell"
 
     @property
     def emotion(self) -> Emotion | None:
@@ -126,26 +150,30 @@ class Face:
 
 
 def read_face(face: face_pb2.Face) -> Face:
-    """Read a face of a reply."""
-    ratio = face.ratio_box
+    """Read a face of a reply; a value that this version does not know is left out."""
+    gender, mood = _GENDERS.get(face.gender.value), _MOODS.get(face.mood.label)
+    reasons = face.quality.abstained_reasons
     return Face(
-        box=Box(face.box.x, face.box.y, face.box.width, face.box.height),
-        ratio_box=Box(ratio.left, ratio.top, ratio.width, ratio.height),
+        box=_box(face.box),
+        ratio_box=_box(face.ratio_box),
         landmarks=_landmarks(face.landmarks) if face.HasField("landmarks") else None,
         detection_score=face.detection_score if face.HasField("detection_score") else None,
         age=Age(face.age.years, face.age.low, face.age.high) if face.HasField("age") else None,
-        gender=Gender(face.gender.value, face.gender.probability) if face.HasField("gender") else None,
-        emotions=tuple(Emotion(emotion.label, emotion.probability) for emotion in face.emotions),
-        mood=Mood(face.mood.valence, face.mood.arousal, face.mood.label) if face.HasField("mood") else None,
+        gender=Gender(gender, face.gender.probability) if gender else None,
+        emotions=tuple(
+            Emotion(_EMOTIONS[emotion.label], emotion.probability)
+            for emotion in face.emotions
+            if emotion.label in _EMOTIONS
+        ),
+        mood=Mood(face.mood.valence, face.mood.arousal, mood) if mood else None,
         quality=Quality(face.quality.size_px, face.quality.sharpness),
-        abstained=tuple(_reason(reason) for reason in face.quality.abstained),
+        abstained=bool(reasons),
+        abstained_reasons=tuple(_REASONS[reason] for reason in reasons if reason in _REASONS),
     )
 
 
-def _reason(value: face_pb2.Quality.Reason.ValueType) -> str:
-    """Return the reason's name, or its number where a newer server knows more reasons."""
-    known = face_pb2.Quality.Reason
-    return known.Name(value) if value in known.values() else str(value)
+def _box(box: face_pb2.Box) -> Box:
+    return Box(box.x, box.y, box.width, box.height)
 
 
 def _landmarks(message: face_pb2.Landmarks) -> Landmarks:

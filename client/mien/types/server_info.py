@@ -1,21 +1,29 @@
 """What a server is and has: its limits, its models and their cards; made from the replies' protobuf messages."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from mien.v1 import face_pb2, face_service_pb2
+
+DeploymentMode = Literal["embedded", "single", "cluster"]
+
+_MODES: dict[int, DeploymentMode] = {
+    face_service_pb2.DEPLOYMENT_MODE_EMBEDDED: "embedded",
+    face_service_pb2.DEPLOYMENT_MODE_SINGLE: "single",
+    face_service_pb2.DEPLOYMENT_MODE_CLUSTER: "cluster",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server is and takes."""
+    """A server's version, tasks, formats and limits."""
 
     version: str
-    shape: str
-    """`embedded`, `single` or `cluster`."""
+    deployment_mode: DeploymentMode | None
+    """How the models are run; None for a mode that this version does not know."""
     tasks: tuple[str, ...]
     formats: tuple[str, ...]
-    detector: str
+    detector: "ModelInfo"
     max_image_bytes: int
     max_image_pixels: int
     max_faces: int
@@ -29,10 +37,10 @@ class ServerInfo:
         """Read a reply."""
         return cls(
             version=message.version,
-            shape=message.shape,
+            deployment_mode=_MODES.get(message.deployment_mode),
             tasks=tuple(message.tasks),
             formats=tuple(message.formats),
-            detector=message.detector,
+            detector=model_info(message.detector),
             max_image_bytes=message.max_image_bytes,
             max_image_pixels=message.max_image_pixels,
             max_faces=message.max_faces,

@@ -25,43 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12mien/v1/face.proto\x12\x07mien.v1\x1a\x17google/rpc/status.proto\"?\n\x08PixelBox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"D\n\x08RatioBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"\xc5\x01\n\tLandmarks\x12!\n\tright_eye\x18\x01 \x01(\x0b\x32\x0e.mien.v1.Point\x12 \n\x08left_eye\x18\x02 \x01(\x0b\x32\x0e.mien.v1.Point\x12\x1c\n\x04nose\x18\x03 \x01(\x0b\x32\x0e.mien.v1.Point\x12*\n\x12right_mouth_corner\x18\x04 \x01(\x0b\x32\x0e.mien.v1.Point\x12)\n\x11left_mouth_corner\x18\x05 \x01(\x0b\x32\x0e.mien.v1.Point\"/\n\x03\x41ge\x12\r\n\x05years\x18\x01 \x01(\x02\x12\x0b\n\x03low\x18\x02 \x01(\x02\x12\x0c\n\x04high\x18\x03 \x01(\x02\",\n\x06Gender\x12\r\n\x05value\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"-\n\x07\x45motion\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"7\n\x04Mood\x12\x0f\n\x07valence\x18\x01 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x02 \x01(\x02\x12\r\n\x05label\x18\x03 \x01(\t\"\xa5\x01\n\x07Quality\x12\x0f\n\x07size_px\x18\x01 \x01(\x02\x12\x11\n\tsharpness\x18\x02 \x01(\x02\x12*\n\tabstained\x18\x03 \x03(\x0e\x32\x17.mien.v1.Quality.Reason\"J\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46\x41\x43\x45_TOO_SMALL\x10\x01\x12\x14\n\x10\x46\x41\x43\x45_TOO_BLURRED\x10\x02\"\x83\x03\n\x04\x46\x61\x63\x65\x12\x1e\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x11.mien.v1.PixelBox\x12$\n\tratio_box\x18\x02 \x01(\x0b\x32\x11.mien.v1.RatioBox\x12*\n\tlandmarks\x18\x03 \x01(\x0b\x32\x12.mien.v1.LandmarksH\x00\x88\x01\x01\x12\x1c\n\x0f\x64\x65tection_score\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x1e\n\x03\x61ge\x18\x05 \x01(\x0b\x32\x0c.mien.v1.AgeH\x02\x88\x01\x01\x12$\n\x06gender\x18\x06 \x01(\x0b\x32\x0f.mien.v1.GenderH\x03\x88\x01\x01\x12\"\n\x08\x65motions\x18\x07 \x03(\x0b\x32\x10.mien.v1.Emotion\x12 \n\x04mood\x18\x08 \x01(\x0b\x32\r.mien.v1.MoodH\x04\x88\x01\x01\x12!\n\x07quality\x18\t \x01(\x0b\x32\x10.mien.v1.QualityB\x0c\n\n_landmarksB\x12\n\x10_detection_scoreB\x06\n\x04_ageB\t\n\x07_genderB\x07\n\x05_mood\"q\n\tImageInfo\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x18\n\x10\x65xif_orientation\x18\x04 \x01(\r\x12\x1b\n\x13orientation_applied\x18\x05 \x01(\x08\"\x92\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x12\n\nis_default\x18\x07 \x01(\x08\x12\x12\n\nparameters\x18\x08 \x01(\x04\"p\n\nTaskResult\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x12.mien.v1.ModelInfoH\x00\x88\x01\x01\x42\x08\n\x06_model\"[\n\x04Span\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x01\x12\x12\n\nelapsed_ms\x18\x03 \x01(\x01\x12\x1f\n\x08\x63hildren\x18\x04 \x03(\x0b\x32\r.mien.v1.Span\"=\n\x06Timing\x12\x1c\n\x05total\x18\x01 \x01(\x0b\x32\r.mien.v1.Span\x12\x15\n\rcritical_path\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12mien/v1/face.proto\x12\x07mien.v1\x1a\x17google/rpc/status.proto\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"\xc5\x01\n\tLandmarks\x12!\n\tright_eye\x18\x01 \x01(\x0b\x32\x0e.mien.v1.Point\x12 \n\x08left_eye\x18\x02 \x01(\x0b\x32\x0e.mien.v1.Point\x12\x1c\n\x04nose\x18\x03 \x01(\x0b\x32\x0e.mien.v1.Point\x12*\n\x12right_mouth_corner\x18\x04 \x01(\x0b\x32\x0e.mien.v1.Point\x12)\n\x11left_mouth_corner\x18\x05 \x01(\x0b\x32\x0e.mien.v1.Point\"/\n\x03\x41ge\x12\r\n\x05years\x18\x01 \x01(\x02\x12\x0b\n\x03low\x18\x02 \x01(\x02\x12\x0c\n\x04high\x18\x03 \x01(\x02\"B\n\x06Gender\x12#\n\x05value\x18\x01 \x01(\x0e\x32\x14.mien.v1.GenderValue\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"-\n\x07\x45motion\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"K\n\x04Mood\x12\x0f\n\x07valence\x18\x01 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x02 \x01(\x02\x12!\n\x05label\x18\x03 \x01(\x0e\x32\x12.mien.v1.MoodLabel\"\xbb\x01\n\x07Quality\x12\x0f\n\x07size_px\x18\x01 \x01(\x02\x12\x11\n\tsharpness\x18\x02 \x01(\x02\x12\x32\n\x11\x61\x62stained_reasons\x18\x03 \x03(\x0e\x32\x17.mien.v1.Quality.Reason\"X\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15REASON_FACE_TOO_SMALL\x10\x01\x12\x1b\n\x17REASON_FACE_TOO_BLURRED\x10\x02\"\xf9\x02\n\x04\x46\x61\x63\x65\x12\x19\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x0c.mien.v1.Box\x12\x1f\n\tratio_box\x18\x02 \x01(\x0b\x32\x0c.mien.v1.Box\x12*\n\tlandmarks\x18\x03 \x01(\x0b\x32\x12.mien.v1.LandmarksH\x00\x88\x01\x01\x12\x1c\n\x0f\x64\x65tection_score\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x1e\n\x03\x61ge\x18\x05 \x01(\x0b\x32\x0c.mien.v1.AgeH\x02\x88\x01\x01\x12$\n\x06gender\x18\x06 \x01(\x0b\x32\x0f.mien.v1.GenderH\x03\x88\x01\x01\x12\"\n\x08\x65motions\x18\x07 \x03(\x0b\x32\x10.mien.v1.Emotion\x12 \n\x04mood\x18\x08 \x01(\x0b\x32\r.mien.v1.MoodH\x04\x88\x01\x01\x12!\n\x07quality\x18\t \x01(\x0b\x32\x10.mien.v1.QualityB\x0c\n\n_landmarksB\x12\n\x10_detection_scoreB\x06\n\x04_ageB\t\n\x07_genderB\x07\n\x05_mood\"q\n\tImageInfo\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x18\n\x10\x65xif_orientation\x18\x04 \x01(\r\x12\x1b\n\x13orientation_applied\x18\x05 \x01(\x08\"\x92\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05tasks\x18\x04 \x03(\t\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x12\n\nis_default\x18\x07 \x01(\x08\x12\x12\n\nparameters\x18\x08 \x01(\x04\"p\n\nTaskResult\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x12.mien.v1.ModelInfoH\x00\x88\x01\x01\x42\x08\n\x06_model\"[\n\x04Span\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x01\x12\x12\n\nelapsed_ms\x18\x03 \x01(\x01\x12\x1f\n\x08\x63hildren\x18\x04 \x03(\x0b\x32\r.mien.v1.Span\"=\n\x06Timing\x12\x1c\n\x05total\x18\x01 \x01(\x0b\x32\r.mien.v1.Span\x12\x15\n\rcritical_path\x18\x02 \x03(\t*[\n\x0bGenderValue\x12\x1c\n\x18GENDER_VALUE_UNSPECIFIED\x10\x00\x12\x17\n\x13GENDER_VALUE_FEMALE\x10\x01\x12\x15\n\x11GENDER_VALUE_MALE\x10\x02*\x9c\x01\n\tMoodLabel\x12\x1a\n\x16MOOD_LABEL_UNSPECIFIED\x10\x00\x12\x16\n\x12MOOD_LABEL_EXCITED\x10\x01\x12\x16\n\x12MOOD_LABEL_CONTENT\x10\x02\x12\x14\n\x10MOOD_LABEL_TENSE\x10\x03\x12\x15\n\x11MOOD_LABEL_GLOOMY\x10\x04\x12\x16\n\x12MOOD_LABEL_NEUTRAL\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mien.v1.face_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PIXELBOX']._serialized_start=56
-  _globals['_PIXELBOX']._serialized_end=119
-  _globals['_RATIOBOX']._serialized_start=121
-  _globals['_RATIOBOX']._serialized_end=189
-  _globals['_POINT']._serialized_start=191
-  _globals['_POINT']._serialized_end=220
-  _globals['_LANDMARKS']._serialized_start=223
-  _globals['_LANDMARKS']._serialized_end=420
-  _globals['_AGE']._serialized_start=422
-  _globals['_AGE']._serialized_end=469
-  _globals['_GENDER']._serialized_start=471
-  _globals['_GENDER']._serialized_end=515
-  _globals['_EMOTION']._serialized_start=517
-  _globals['_EMOTION']._serialized_end=562
-  _globals['_MOOD']._serialized_start=564
-  _globals['_MOOD']._serialized_end=619
-  _globals['_QUALITY']._serialized_start=622
-  _globals['_QUALITY']._serialized_end=787
-  _globals['_QUALITY_REASON']._serialized_start=713
-  _globals['_QUALITY_REASON']._serialized_end=787
-  _globals['_FACE']._serialized_start=790
-  _globals['_FACE']._serialized_end=1177
-  _globals['_IMAGEINFO']._serialized_start=1179
-  _globals['_IMAGEINFO']._serialized_end=1292
-  _globals['_MODELINFO']._serialized_start=1295
-  _globals['_MODELINFO']._serialized_end=1441
-  _globals['_TASKRESULT']._serialized_start=1443
-  _globals['_TASKRESULT']._serialized_end=1555
-  _globals['_SPAN']._serialized_start=1557
-  _globals['_SPAN']._serialized_end=1648
-  _globals['_TIMING']._serialized_start=1650
-  _globals['_TIMING']._serialized_end=1711
+  _globals['_GENDERVALUE']._serialized_start=1692
+  _globals['_GENDERVALUE']._serialized_end=1783
+  _globals['_MOODLABEL']._serialized_start=1786
+  _globals['_MOODLABEL']._serialized_end=1942
+  _globals['_BOX']._serialized_start=56
+  _globals['_BOX']._serialized_end=114
+  _globals['_POINT']._serialized_start=116
+  _globals['_POINT']._serialized_end=145
+  _globals['_LANDMARKS']._serialized_start=148
+  _globals['_LANDMARKS']._serialized_end=345
+  _globals['_AGE']._serialized_start=347
+  _globals['_AGE']._serialized_end=394
+  _globals['_GENDER']._serialized_start=396
+  _globals['_GENDER']._serialized_end=462
+  _globals['_EMOTION']._serialized_start=464
+  _globals['_EMOTION']._serialized_end=509
+  _globals['_MOOD']._serialized_start=511
+  _globals['_MOOD']._serialized_end=586
+  _globals['_QUALITY']._serialized_start=589
+  _globals['_QUALITY']._serialized_end=776
+  _globals['_QUALITY_REASON']._serialized_start=688
+  _globals['_QUALITY_REASON']._serialized_end=776
+  _globals['_FACE']._serialized_start=779
+  _globals['_FACE']._serialized_end=1156
+  _globals['_IMAGEINFO']._serialized_start=1158
+  _globals['_IMAGEINFO']._serialized_end=1271
+  _globals['_MODELINFO']._serialized_start=1274
+  _globals['_MODELINFO']._serialized_end=1420
+  _globals['_TASKRESULT']._serialized_start=1422
+  _globals['_TASKRESULT']._serialized_end=1534
+  _globals['_SPAN']._serialized_start=1536
+  _globals['_SPAN']._serialized_end=1627
+  _globals['_TIMING']._serialized_start=1629
+  _globals['_TIMING']._serialized_end=1690
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FaceAnalysisServiceStub(object):
-    """Finds the faces of a photograph and says age, gender, emotion and mood of each.
+    """Finds the faces of an image and estimates age, gender, emotion and mood of each.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class FaceAnalysisServiceStub(object):
 
 
 class FaceAnalysisServiceServicer(object):
-    """Finds the faces of a photograph and says age, gender, emotion and mood of each.
+    """Finds the faces of an image and estimates age, gender, emotion and mood of each.
     """
 
     def Analyze(self, request, context):
@@ -81,15 +81,15 @@ class FaceAnalysisServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModelCard(self, request, context):
-        """Return a model's card: what it is good at and for whom, what it is for and not for.
-        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names those that it has.
+        """Return a model's card: its metrics by group, its intended and forbidden uses.
+        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names the models it has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """Say what the server is and takes.
+        """Return the server's version, tasks, formats and limits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +127,7 @@ def add_FaceAnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FaceAnalysisService(object):
-    """Finds the faces of a photograph and says age, gender, emotion and mood of each.
+    """Finds the faces of an image and estimates age, gender, emotion and mood of each.
     """
 
     @staticmethod

@@ -1,6 +1,6 @@
 """An upright image in, its faces out: the detectors, by name."""
 
-from mien_models.detectors.base import DETECTORS, Detector, shrink
+from mien_models.detectors.base import DETECTORS, Detector, DetectorInfo, shrink
 from mien_models.detectors.factory import create
 
-__all__ = ["DETECTORS", "Detector", "create", "shrink"]
+__all__ = ["DETECTORS", "Detector", "DetectorInfo", "create", "shrink"]

@@ -1,5 +1,6 @@
 """What every detector offers: an upright image in, its faces out."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -12,10 +13,20 @@ DETECTORS = ("mien", "yunet", "haar")
 """The names that `create` knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """Which detector it is."""
+
+    name: str
+    version: str
+    digest: str
+    """`sha256:` and the SHA-256 of its file."""
+
+
 class Detector(Protocol):
     """Finds all faces of an image; safe to call from several threads at once."""
 
-    name: str
+    info: DetectorInfo
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
         """Find the faces of an image (H, W, 3) uint8 RGB, in pixels of that image."""

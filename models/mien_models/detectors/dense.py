@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mien_models.detectors.base import shrink
+from mien_models.detectors.base import DetectorInfo, shrink
 from mien_models.faces import Faces
 
 STRIDES = (8, 16, 32)
@@ -22,7 +22,7 @@ STRIDES = (8, 16, 32)
 class DenseDetector(ABC):
     """A detector at the image's own size, or at `long_side` pixels where that is smaller."""
 
-    name: str
+    info: DetectorInfo
 
     def __init__(self, *, long_side: int, min_score: float, max_overlap: float) -> None:
         self._long_side = long_side

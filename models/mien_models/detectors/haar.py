@@ -3,6 +3,7 @@
 Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features", CVPR 2001.
 """
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from cv2.data import haarcascades
 from numpy.typing import NDArray
 
-from mien_models.detectors.base import shrink
+from mien_models.detectors.base import DetectorInfo, shrink
 from mien_models.faces import Faces
 
 CASCADE = Path(haarcascades) / "haarcascade_frontalface_default.xml"
@@ -39,9 +40,9 @@ _TO_BOX = np.array([0.112, -0.027, 0.786, 1.058], np.float32)
 class Haar:
     """The cascade over the grey image, shrunk to `long_side` pixels where it is larger."""
 
-    name = "haar"
-
     def __init__(self, *, long_side: int) -> None:
+        digest = hashlib.sha256(CASCADE.read_bytes()).hexdigest()
+        self.info = DetectorInfo("haar", cv2.__version__, f"sha256:{digest}")
         self._long_side = long_side
         # A CascadeClassifier keeps the image it searches in itself, so two threads in one spoil each other's search.
         self._local = threading.local()

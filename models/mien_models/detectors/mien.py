@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien_models.detectors.base import DetectorInfo
 from mien_models.detectors.dense import DenseDetector, session
 from mien_models.detectors.spec import SHIPPED, read
 from mien_models.errors import DetectorError
@@ -13,11 +14,11 @@ from mien_models.errors import DetectorError
 class MienDetector(DenseDetector):
     """The detector of a specification."""
 
-    name = "mien"
-
     def __init__(self, path: Path = SHIPPED, *, long_side: int, min_score: float | None = None) -> None:
         """Load the specification `path` and the ONNX file beside it; raises `DetectorError`."""
         self.spec, data = read(path)
+        digest = self.spec.weights.sha256 if self.spec.weights else ""
+        self.info = DetectorInfo(self.spec.name, self.spec.version, f"sha256:{digest}")
         try:
             self._session = session(data)
         except RuntimeError as error:

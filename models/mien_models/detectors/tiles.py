@@ -27,7 +27,7 @@ class Tiled:
 
     def __init__(self, detector: Detector, *, long_side: int) -> None:
         """`long_side`: pixels to which the detector itself shrinks an image, and the side of a tile."""
-        self.name = detector.name
+        self.info = detector.info
         self._detector = detector
         self._side = long_side
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien_models.catalog import YUNET
+from mien_models.detectors.base import DetectorInfo
 from mien_models.detectors.dense import STRIDES, DenseDetector, session
 from mien_models.errors import DetectorError
 
@@ -37,7 +38,7 @@ _INPUT = b"\x0a\x05input\x12\x18\x0a\x16\x08\x01\x12\x12\x0a\x02\x08\x01\x0a\x02
 class YuNet(DenseDetector):
     """The published YuNet."""
 
-    name = "yunet"
+    info = DetectorInfo("yunet", "2023", f"sha256:{YUNET.sha256}")
 
     def __init__(self, model_path: Path, *, long_side: int, min_score: float = MIN_SCORE) -> None:
         """Load the file; raises `DetectorError` where it is missing or not the published one."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.decode import decode
 from mien_models.detectors import Detector
+from mien_models.images.decode import decode
 from mien_training.results import provenance
 
 _KNOWN = provenance.ROOT / "benchmarks" / "known_photographs.csv"
@@ -29,7 +29,7 @@ class Counted:
     def read(cls, folder: Path) -> "Counted":
         """Read a folder that contains the folders nasa, azure, public_domain and no_face.
 
-        Raises `OSError` if a file is missing and `mien_models.decode.ImageError` if one cannot be decoded.
+        Raises `OSError` if a file is missing and `mien_models.images.decode.ImageError` if one cannot be decoded.
         """
         with _KNOWN.open(encoding="utf-8", newline="") as handle:
             faces = {row["file"]: int(row["faces"]) for row in csv.DictReader(handle)}

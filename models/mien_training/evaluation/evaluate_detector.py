@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from mien_models.decode import ImageError, decode
 from mien_models.detectors import DETECTORS, Detector, create
 from mien_models.errors import DetectorError, MienError
 from mien_models.faces import Faces
+from mien_models.images.decode import ImageError, decode
 from mien_training import installation
 from mien_training.detection.metrics import match
 from mien_training.results import provenance

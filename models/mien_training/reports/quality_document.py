@@ -16,15 +16,15 @@ _INTRODUCTION = """# Faces too small or too blurred
 
 A model returns a prediction for any input, even a blurred patch of ten pixels, but its probabilities are calibrated on
 recognisable faces. Faces below one of two limits therefore get no prediction: age, gender, emotion and mood are absent,
-the face is not sent to the workers, and `quality.abstained` gives the reason. The face itself is still returned, the
-tasks' status is OK, and other faces are not affected. The same holds if all faces of an image are below the limits.
+the face is not sent to the workers, and `quality.abstained_reasons` has the reason. The face itself is still returned,
+the tasks' status is OK, and other faces are not affected. The same holds if all faces of an image are below the limits.
 
 | field | meaning | limit | default | reason |
 | --- | --- | --- | --- | --- |
-| `size_px` | height of the face's box, in pixels of the image | `min_face` | {min_face} | `FACE_TOO_SMALL` |
-| `sharpness` | spatial frequency of the face's edges, 0 to 1 | `min_sharpness` | {min_sharpness} | `FACE_TOO_BLURRED` |
+| `size_px` | height of the face's box, in pixels of the image | `min_face` | {min_face} | `REASON_FACE_TOO_SMALL` |
+| `sharpness` | spatial frequency of its edges, 0 to 1 | `min_sharpness` | {min_sharpness} | `REASON_FACE_TOO_BLURRED` |
 
-In Python these are `face.quality` and `face.abstained`, and `face.abstention` describes them in words.
+In Python these are `face.quality` and `face.abstained_reasons`; `face.abstention` describes them in words.
 `MIEN_MIN_FACE=0` and `MIEN_MIN_SHARPNESS=0` disable the limits.
 
 ## Sharpness

@@ -12,7 +12,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from mien.errors import InvalidRequestError, MienError, OverloadedError, ServerError, ServerUnavailableError
-from mien.v1 import task_service_pb2 as pb
+from mien.worker.v1 import worker_pb2 as pb
 from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Prediction
@@ -48,10 +48,10 @@ class ServeWorkers:
                     return prediction
             self._apart.update(tasks)
         parts = await asyncio.gather(*(self._ask([task], crops, deadline) for task in tasks))
-        slowest = max(parts, key=lambda part: part.compute_ms + part.transport_ms)
+        slowest = max(parts, key=lambda part: part.queue_ms + part.compute_ms + part.transport_ms)
         answers = {name: values for part in parts for name, values in part.answers.items()}
         models = {task: model for part in parts for task, model in part.models.items()}
-        return Prediction(answers, slowest.compute_ms, 0.0, slowest.transport_ms, models)
+        return Prediction(answers, slowest.compute_ms, slowest.queue_ms, slowest.transport_ms, models)
 
     async def _ask(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         """Ask once, and once more where nothing came back: inference changes nothing, so it can be repeated."""
@@ -63,10 +63,9 @@ class ServeWorkers:
             last = asked = min(tasks, key=lambda task: (task == last, self._in_flight[task]))
             left = deadline - time.monotonic()
             request = pb.PredictRequest(
-                task=asked,
-                more_tasks=[task for task in tasks if task != asked],
+                tasks=sorted(tasks, key=lambda task: task != asked),
                 crops=stack,
-                budget_ms=left * 1e3,
+                timeout_ms=left * 1e3,
             )
             try:
                 reply = pb.PredictResponse.FromString(await self._call(asked, request.SerializeToString()))
@@ -98,5 +97,5 @@ class ServeWorkers:
 
 def _prediction(tasks: Sequence[Task], reply: pb.PredictResponse, elapsed_ms: float) -> Prediction:
     answers = {name: from_message(array).astype(np.float32, copy=False) for name, array in reply.answers.items()}
-    transport_ms = max(0.0, elapsed_ms - reply.compute_ms)
-    return Prediction(answers, reply.compute_ms, 0.0, transport_ms, dict.fromkeys(tasks, reply.model))
+    transport_ms = max(0.0, elapsed_ms - reply.compute_ms - reply.queue_ms)
+    return Prediction(answers, reply.compute_ms, reply.queue_ms, transport_ms, dict.fromkeys(tasks, reply.model))

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 from ray.serve.handle import DeploymentHandle
 
+from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_registry, make_service, served_models
 from mien_orchestrator.cluster.autoscaling import IN_FLIGHT
@@ -37,7 +38,7 @@ class Orchestrator:
         call: ModelCall = ServeWorkers(handles, models).call
         call = metrics.metered(call) if metrics else call
         fanout = Fanout(models, loaded, call, replicas.of, health)
-        self._service = make_service(loaded, fanout, self._executor, "cluster", health)
+        self._service = make_service(loaded, fanout, self._executor, pb.DEPLOYMENT_MODE_CLUSTER, health)
         self._watching = asyncio.create_task(replicas.watch())
         self._server = Server(self._service, loaded, metrics=metrics, shared_port=True)
         await self._server.start()

@@ -10,7 +10,7 @@ from mien_orchestrator.pipeline import request_context
 
 _DOMAIN = "mien"
 
-_FIELDS = {"TASK_UNKNOWN": "tasks", "FAILURE_POLICY_UNKNOWN": "failure_policy"}
+_FIELDS = {"TASK_UNKNOWN": "tasks", "MAX_FACES_INVALID": "max_faces", "FAILURE_POLICY_UNKNOWN": "failure_policy"}
 """The request's field that a reason is about."""
 
 _PUSHBACK = "grpc-retry-pushback-ms"

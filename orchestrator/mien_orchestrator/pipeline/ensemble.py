@@ -10,20 +10,28 @@ from concurrent.futures import Executor
 
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError
 from mien.v1 import face_service_pb2 as pb
-from mien_models.decode import ImageError as UnreadableImage
+from mien_models.images.decode import ImageError as UnreadableImage
+from mien_models.images.raw import PixelFormat, RawImage
 from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Backend, Outcome
 from mien_orchestrator.pipeline.face_stage import FaceStage, PreparedFaces
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import merge, task_span
-from mien_workers.model_info import model_info
+from mien_workers.model_info import detector_info, model_info
 
 _MAX_NAME = 80
 """Characters of an unknown task's name that the error repeats."""
 
 _MAX_TASKS = 16
 """Task names that a request may have."""
+
+_PIXEL_FORMATS: dict[int, PixelFormat] = {
+    pb.PIXEL_FORMAT_RGB: "RGB",
+    pb.PIXEL_FORMAT_BGR: "BGR",
+    pb.PIXEL_FORMAT_GRAY: "GRAY",
+    pb.PIXEL_FORMAT_NV12: "NV12",
+}
 
 _HEADROOM = 0.02
 """Part of the time left that is kept for the reply itself, so that one without the late tasks still arrives in time."""
@@ -52,7 +60,7 @@ class Ensemble:
 
         """
         self.models = models
-        self.detector = face_stage.detector
+        self.detector = detector_info(face_stage.detector.info)
         self._model_infos = {task: model_info(entry) for task, entry in models.items()}
         self._face_stage = face_stage
         self._backend = backend
@@ -80,7 +88,7 @@ class Ensemble:
         if request.failure_policy == pb.FAILURE_POLICY_ALL_OR_NOTHING:
             _raise_first_failure(outcomes)
         models = {task: self._model_infos[task] for task in tasks}
-        return merge(prepared, outcomes, models, self.detector.name, context.spans)
+        return merge(prepared, outcomes, models, self.detector, context.spans)
 
     def _tasks(self, names: Sequence[str]) -> list[Task]:
         """Return the requested tasks, each once, in the requested order."""
@@ -100,11 +108,13 @@ class Ensemble:
         self, request: pb.AnalyzeRequest, tasks: Sequence[Task], context: RequestContext
     ) -> PreparedFaces:
         specs = {self.models[task].spec.crop for task in tasks}
+        source = _source(request)
+        max_faces = request.max_faces if request.HasField("max_faces") else None
         queued_ms = context.spans.now_ms()
 
         def run() -> PreparedFaces:
             context.spans.add_since("queue", queued_ms)
-            return self._face_stage.run(request.image, specs, request.max_faces, context)
+            return self._face_stage.run(source, specs, max_faces, context)
 
         try:
             async with asyncio.timeout(context.deadline - time.monotonic()):
@@ -119,6 +129,17 @@ class Ensemble:
         except asyncio.CancelledError:
             context.cancelled.set()
             raise
+
+
+def _source(request: pb.AnalyzeRequest) -> bytes | RawImage:
+    """Return the image file's bytes, or the raw pixels."""
+    if request.WhichOneof("source") != "raw":
+        return request.image
+    raw = request.raw
+    if raw.format not in _PIXEL_FORMATS:
+        names = ", ".join(_PIXEL_FORMATS.values())
+        raise ImageError(f"a raw image has one of the formats {names}", reason="IMAGE_FORMAT_UNSUPPORTED")
+    return RawImage(_PIXEL_FORMATS[raw.format], raw.width, raw.height, raw.stride, raw.data)
 
 
 def _raise_first_failure(outcomes: Mapping[Task, Outcome]) -> None:

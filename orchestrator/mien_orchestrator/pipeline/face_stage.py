@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from mien.errors import DeadlineExceededError
 from mien.v1 import face_pb2
 from mien_models.crops import cut
-from mien_models.decode import DecodedImage, ImageLimits, decode
 from mien_models.detectors import Detector
 from mien_models.faces import Faces
+from mien_models.images.decode import DecodedImage, ImageLimits, decode
+from mien_models.images.raw import RawImage, convert
 from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.request_context import RequestContext
@@ -61,13 +62,15 @@ class FaceStage:
         self._quality_limits = quality_limits
         self._enough = enough
 
-    def run(self, data: bytes, specs: Collection[CropSpec], max_faces: int, context: RequestContext) -> PreparedFaces:
-        """Find and crop the faces of an image file.
+    def run(
+        self, source: bytes | RawImage, specs: Collection[CropSpec], max_faces: int | None, context: RequestContext
+    ) -> PreparedFaces:
+        """Find and crop the faces of an image.
 
         Args:
-            data: The file's bytes.
+            source: The bytes of an image file, or raw pixels.
             specs: The crops that the models take.
-            max_faces: Keep at most this many faces, the largest; 0 for the server's limit.
+            max_faces: Keep at most this many faces, the largest; None for the server's limit.
             context: Gets a span for each step. No further step is begun after its `cancelled`.
 
         Raises:
@@ -75,10 +78,10 @@ class FaceStage:
             DeadlineExceededError: The request was cancelled.
 
         """
-        limit = min(max_faces or self._max_faces, self._max_faces)
+        limit = self._max_faces if max_faces is None else min(max_faces, self._max_faces)
         spans = context.spans
         with spans.step("decode"):
-            image = decode(data, self._limits, enough=self._enough)
+            image = self._decode(source, self._enough)
         _check_cancelled(context)
         with spans.step("detect"):
             found = self.detector.detect(image.pixels)
@@ -87,13 +90,18 @@ class FaceStage:
         enough = self._enough_for(faces, specs, image)
         if image.shrunk > 1 and enough > max(image.pixels.shape):
             with spans.step("decode"):
-                image = decode(data, self._limits, enough=enough)
+                image = self._decode(source, enough)
         with spans.step("crop"):
             here = faces.scaled(1 / image.shrunk)
             quality = judge(image.pixels, here, self._quality_limits, shrunk=image.shrunk)
             answerable = here.take(quality.answerable)
             crops = {spec: cut(image.pixels, answerable, spec) for spec in specs}
         return PreparedFaces(_image_info(image), faces, quality, len(found) > limit, crops)
+
+    def _decode(self, source: bytes | RawImage, enough: int | None) -> DecodedImage:
+        if isinstance(source, RawImage):
+            return convert(source, self._limits)
+        return decode(source, self._limits, enough=enough)
 
     def _enough_for(self, faces: Faces, specs: Collection[CropSpec], image: DecodedImage) -> int:
         """Return the long side, in pixels, at which the smallest answerable face fills its crops."""

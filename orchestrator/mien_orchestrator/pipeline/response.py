@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.faces import Faces
-from mien_models.mood import mood
+from mien_models.mood import MoodLabel, mood
 from mien_models.quality import Quality
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Outcome
 from mien_orchestrator.pipeline.face_stage import PreparedFaces
 from mien_orchestrator.pipeline.timing import SpanRecorder, consecutive, critical_path
+
+_MOODS: Mapping[MoodLabel, face_pb2.MoodLabel.ValueType] = {
+    "excited": face_pb2.MOOD_LABEL_EXCITED,
+    "content": face_pb2.MOOD_LABEL_CONTENT,
+    "tense": face_pb2.MOOD_LABEL_TENSE,
+    "gloomy": face_pb2.MOOD_LABEL_GLOOMY,
+    "neutral": face_pb2.MOOD_LABEL_NEUTRAL,
+}
 
 Answers = Mapping[str, NDArray[np.float32]]
 
@@ -23,7 +31,7 @@ def merge(
     prepared: PreparedFaces,
     outcomes: Mapping[Task, Outcome],
     models: Mapping[Task, face_pb2.ModelInfo],
-    detector: str,
+    detector: face_pb2.ModelInfo,
     spans: SpanRecorder,
 ) -> pb.AnalyzeResponse:
     """Build the reply; its timing tree ends with this step.
@@ -32,7 +40,7 @@ def merge(
         prepared: The faces.
         outcomes: How each task ended; empty if no face was answerable.
         models: The requested tasks in their order, each with the model of the settings.
-        detector: Name of the detector.
+        detector: The detector.
         spans: The recorded steps.
 
     """
@@ -73,8 +81,8 @@ def _faces(faces: Faces, quality: Quality, width: int, height: int) -> list[face
     messages = []
     for index, (x, y, w, h) in enumerate(faces.boxes.tolist()):
         face = face_pb2.Face(
-            box=face_pb2.PixelBox(x=x, y=y, width=w, height=h),
-            ratio_box=face_pb2.RatioBox(left=x / width, top=y / height, width=w / width, height=h / height),
+            box=face_pb2.Box(x=x, y=y, width=w, height=h),
+            ratio_box=face_pb2.Box(x=x / width, y=y / height, width=w / width, height=h / height),
             quality=_quality(quality, index),
         )
         if faces.points is not None:
@@ -88,9 +96,9 @@ def _faces(faces: Faces, quality: Quality, width: int, height: int) -> list[face
 def _quality(quality: Quality, index: int) -> face_pb2.Quality:
     message = face_pb2.Quality(size_px=float(quality.size_px[index]), sharpness=float(quality.sharpness[index]))
     if quality.too_small[index]:
-        message.abstained.append(face_pb2.Quality.FACE_TOO_SMALL)
+        message.abstained_reasons.append(face_pb2.Quality.REASON_FACE_TOO_SMALL)
     if quality.too_blurred[index]:
-        message.abstained.append(face_pb2.Quality.FACE_TOO_BLURRED)
+        message.abstained_reasons.append(face_pb2.Quality.REASON_FACE_TOO_BLURRED)
     return message
 
 
@@ -112,8 +120,10 @@ def _fill_age(face: face_pb2.Face, answers: Answers, index: int, labels: Sequenc
 
 def _fill_gender(face: face_pb2.Face, answers: Answers, index: int, labels: Sequence[str]) -> None:
     male = float(answers["p_male"][index])
-    value, probability = ("male", male) if male >= 0.5 else ("female", 1 - male)
-    face.gender.CopyFrom(face_pb2.Gender(value=value, probability=probability))
+    if male >= 0.5:
+        face.gender.CopyFrom(face_pb2.Gender(value=face_pb2.GENDER_VALUE_MALE, probability=male))
+    else:
+        face.gender.CopyFrom(face_pb2.Gender(value=face_pb2.GENDER_VALUE_FEMALE, probability=1 - male))
 
 
 def _fill_emotion(face: face_pb2.Face, answers: Answers, index: int, labels: Sequence[str]) -> None:
@@ -121,7 +131,7 @@ def _fill_emotion(face: face_pb2.Face, answers: Answers, index: int, labels: Seq
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     face.emotions.extend(face_pb2.Emotion(label=label, probability=p) for label, p in ranked)
     point = mood(probabilities)
-    face.mood.CopyFrom(face_pb2.Mood(valence=point.valence, arousal=point.arousal, label=point.label))
+    face.mood.CopyFrom(face_pb2.Mood(valence=point.valence, arousal=point.arousal, label=_MOODS[point.label]))
 
 
 _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, Sequence[str]], None]] = {

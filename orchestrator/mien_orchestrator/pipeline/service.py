@@ -6,7 +6,7 @@ from mien.errors import InvalidRequestError, NotFoundError, UnsupportedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
-from mien_models.decode import FORMATS
+from mien_models.images.decode import FORMATS
 from mien_models.registry import Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
@@ -20,16 +20,21 @@ _LONGEST_NAME = 80
 
 
 class FaceAnalysis:
-    """Answers requests; raises `MienError`. `shape` is `embedded`, `single` or `cluster`."""
+    """The methods of `FaceAnalysisService`; they raise `MienError`."""
 
     def __init__(
-        self, ensemble: Ensemble, registry: Registry, settings: Settings, shape: str, health: TaskHealth
+        self,
+        ensemble: Ensemble,
+        registry: Registry,
+        settings: Settings,
+        deployment_mode: pb.DeploymentMode.ValueType,
+        health: TaskHealth,
     ) -> None:
         self.health = health
         self._ensemble = ensemble
         self._registry = registry
         self._settings = settings
-        self._shape = shape
+        self._deployment_mode = deployment_mode
         self._admission = Admission(
             max_requests=settings.max_concurrent_requests, max_bytes=settings.max_concurrent_bytes
         )
@@ -60,7 +65,7 @@ class FaceAnalysis:
 
         """
         _check(request)
-        with self._admission.admit(len(request.image), context.remaining):
+        with self._admission.admit(len(request.image) + len(request.raw.data), context.remaining):
             return await self._ensemble.analyze(request, context)
 
     @property
@@ -88,10 +93,10 @@ class FaceAnalysis:
         settings = self._settings
         return pb.GetServerInfoResponse(
             version=__version__,
-            shape=self._shape,
+            deployment_mode=self._deployment_mode,
             tasks=list(self._ensemble.models),
             formats=FORMATS,
-            detector=self._ensemble.detector.name,
+            detector=self._ensemble.detector,
             max_image_bytes=settings.max_image_bytes,
             max_image_pixels=settings.max_image_pixels,
             max_faces=settings.max_faces,
@@ -101,6 +106,10 @@ class FaceAnalysis:
 
 
 def _check(request: pb.AnalyzeRequest) -> None:
+    if request.HasField("max_faces") and not request.max_faces:
+        raise InvalidRequestError(
+            "max_faces is 1 or more; leave it out for the server's limit", reason="MAX_FACES_INVALID"
+        )
     if request.failure_policy not in pb.FailurePolicy.values():
         names = ", ".join(pb.FailurePolicy.keys())
         raise InvalidRequestError(

@@ -1,0 +1,1 @@
+"""Generated stubs of the messages between orchestrators and workers."""

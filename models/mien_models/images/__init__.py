@@ -1,0 +1,1 @@
+"""Encoded or raw images to upright RGB pictures."""
