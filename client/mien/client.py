@@ -1,11 +1,12 @@
 """The SDK's two clients: the same methods, synchronous and for asyncio."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mien.images import ImageSource
+from mien.images import LARGE_BYTES, ImageSource, check_size, size_of
 from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, model_name, seconds
 from mien.transport.base import AsyncEngine, Engine
 from mien.transport.connection import Connection
@@ -103,7 +104,7 @@ class Client:
 
         Args:
             image: A path, an image file's bytes, a binary file, a PIL image, or a uint8 array, (H, W, 3) RGB or (H, W)
-                grey; at most 256 MiB.
+                grey. At most 256 MiB; above 16 MiB, the server is asked for its limit first.
             tasks: Tasks to run; None for all that the server has.
             max_faces: Return at most this many faces, the largest; None for the server's limit.
             all_or_nothing: Whether a failed task fails the call. Otherwise its `TaskResult` has the error, and the
@@ -125,9 +126,14 @@ class Client:
             MienError: any other failure; the base class of the above.
 
         """
-        request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
+        limit = seconds(timeout, self.timeout)
         sent = call_metadata(self._metadata, metadata, request_id)
-        reply = self._engine.call(ANALYZE, request, seconds(timeout, self.timeout), sent)
+        if size_of(image) > LARGE_BYTES:
+            began = time.monotonic()
+            check_size(image, self.server_info(timeout=limit).max_image_bytes)
+            limit -= time.monotonic() - began
+        request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
+        reply = self._engine.call(ANALYZE, request, limit, sent)
         return Analysis.from_message(reply.message, reply.request_id)
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
@@ -246,6 +252,10 @@ class AsyncClient:
         """Estimate age, gender, emotion and mood of the faces in an image; see `Client.analyze`."""
         limit = seconds(timeout, self.timeout)
         sent = call_metadata(self._metadata, metadata, request_id)
+        if size_of(image) > LARGE_BYTES:
+            began = time.monotonic()
+            check_size(image, (await self.server_info(timeout=limit)).max_image_bytes)
+            limit -= time.monotonic() - began
         request = await asyncio.to_thread(
             analyze_request, image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
         )

@@ -20,11 +20,14 @@ MienError
 └── ServerError                INTERNAL, UNKNOWN, DATA_LOSS: the server failed
 """
 
+import errno
+
 from google.rpc import code_pb2
 
 from mien_models.errors import CropError, DetectorError, InvalidRequestError, MienError, ModelError
 
 __all__ = [
+    "MACHINE_ERRORS",
     "AuthenticationError",
     "CallCancelledError",
     "CropError",
@@ -116,6 +119,12 @@ class FileError(MienError):
     """A file that this machine cannot read or write for a reason of its own, such as a full disk."""
 
     code = code_pb2.INTERNAL
+
+
+MACHINE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+)
+"""Numbers of an `OSError` that are a `FileError`; with another, the path is wrong."""
 
 
 class SettingsError(MienError):

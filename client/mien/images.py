@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import FileError, ImageError
+from mien.errors import MACHINE_ERRORS, FileError, ImageError
 from mien.v1 import face_service_pb2 as pb
 
 ImageSource: TypeAlias = (
@@ -27,6 +27,9 @@ MAX_BYTES = 256 * 2**20
 """Largest image that is read or encoded, in bytes. The server's own limit (`ServerInfo.max_image_bytes`, 20 MiB by
 default) is mostly lower, and its error states it."""
 
+LARGE_BYTES = 16 * 2**20
+"""Size in bytes above which a client asks the server for its limit before it reads and sends an image."""
+
 _ACCEPTED = "a path, bytes, a binary file, a PIL image or a uint8 array (H, W, 3) RGB or (H, W) grey"
 
 _LONGEST_SHOWN = 120
@@ -34,9 +37,6 @@ _LONGEST_SHOWN = 120
 
 _URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{100,}={0,2}\s*")
-
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
-"""Errors of the machine, not of the path."""
 
 
 def raw_image(image: ImageSource) -> pb.RawImage | None:
@@ -84,6 +84,21 @@ def image_bytes(image: ImageSource) -> bytes:
     raise ImageError(f"an image is {_ACCEPTED}, not {type(image).__name__}", reason="IMAGE_UNREADABLE")
 
 
+def size_of(image: ImageSource) -> int:
+    """Return the size of an image file in bytes, without reading it; 0 if it is not known in advance."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        return memoryview(image).nbytes
+    try:
+        return os.stat(image).st_size if isinstance(image, str | os.PathLike) else 0
+    except (OSError, ValueError):
+        return 0  # its error is raised when it is read
+
+
+def check_size(image: ImageSource, limit: int) -> None:
+    """Raise `ImageError` if an image file has more than `limit` bytes."""
+    _within(size_of(image), shown(os.fspath(image)) if isinstance(image, str | os.PathLike) else "the image", limit)
+
+
 def shown(text: str) -> str:
     """Return a path as messages show it: the end of one that is long."""
     return text if len(text) <= _LONGEST_SHOWN else f"…{text[-_LONGEST_SHOWN:]}"
@@ -119,7 +134,7 @@ def _unreadable(name: str, error: OSError | ValueError) -> ImageError | FileErro
     if number == errno.ENAMETOOLONG and _BASE64.fullmatch(name):
         return _missing(name)
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    if number in _MACHINE:
+    if number in MACHINE_ERRORS:
         return FileError(f"cannot read {shown(name)}: {said.lower()}")
     return ImageError(f"{shown(name)!r}: {said}", reason="IMAGE_UNREADABLE")
 
@@ -141,10 +156,10 @@ def _read_bounded(file: BinaryIO, name: str) -> bytes:
     return data
 
 
-def _within(size: int, name: str) -> None:
-    if size > MAX_BYTES:
+def _within(size: int, name: str, limit: int = MAX_BYTES) -> None:
+    if size > limit:
         raise ImageError(
-            f"{name} has {size / 2**20:,.0f} MiB; an image file has at most {MAX_BYTES // 2**20}",
+            f"{name} has {size / 2**20:,.1f} MiB, more than the limit of {limit / 2**20:,.1f}; use a smaller image",
             reason="IMAGE_TOO_LARGE",
         )
 

@@ -64,7 +64,7 @@ def test_a_server_that_is_unavailable_twice_is_called_three_times(code: grpc.Sta
 
 
 async def test_the_async_client_retries_as_well() -> None:
-    for refuse in (plainly(grpc.StatusCode.UNAVAILABLE), with_advice(0.05)):
+    for refuse in (plainly(grpc.StatusCode.UNAVAILABLE), plainly(grpc.StatusCode.CANCELLED), with_advice(0.05)):
         servicer = Refusing(2, refuse)
         with serving(servicer) as address:
             async with mien.AsyncClient(address) as client:

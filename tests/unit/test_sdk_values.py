@@ -159,6 +159,14 @@ def test_an_annotated_file_is_whole_or_absent(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == [written.name] == ["stdin.annotated.jpg"]
 
 
+def test_a_full_disk_is_not_an_invalid_request(tmp_path: Path) -> None:
+    source = Source("grey", None)
+    (tmp_path / ".full.jpg.partial").symlink_to("/dev/full")
+    with pytest.raises(mien.FileError, match="No space left"):
+        Annotator(tmp_path / "full.jpg", [source]).write(source, GREY, mien.Analysis.from_message(REPLY))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sources_are_listed_once_in_order(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.png", "notes.txt"):
         (tmp_path / name).write_bytes(b"")

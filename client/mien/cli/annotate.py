@@ -7,7 +7,7 @@ from PIL import Image
 
 from mien.cli.sources import ANNOTATED, Source
 from mien.draw import draw
-from mien.errors import InvalidRequestError
+from mien.errors import MACHINE_ERRORS, FileError, InvalidRequestError
 from mien.images import ImageSource
 from mien.types.analysis import Analysis
 
@@ -54,7 +54,8 @@ class Annotator:
         except OSError as error:
             if partial.exists():
                 partial.unlink()
-            raise InvalidRequestError(f"cannot write {path}: {error.strerror or error}") from error
+            kind = FileError if error.errno in MACHINE_ERRORS else InvalidRequestError
+            raise kind(f"cannot write {path}: {error.strerror or error}") from error
         return path
 
 

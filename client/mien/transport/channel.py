@@ -15,10 +15,12 @@ OPTIONS: Options = (
     ("grpc.max_send_message_length", -1),  # the server's limit counts, and its error says so
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),  # a restarted server is found within a second
-    ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # the time that one attempt to connect may take, TLS included
     ("grpc.keepalive_time_ms", 10_000),  # a server that vanished without closing its connections is noticed
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 10_000),  # not less: a ping waits behind the uploads of a slow line
+    ("grpc.http2.ping_timeout_ms", 10_000),  # the one that counts in grpcio 1.85, where it is 60 s by default
+    ("grpc.http2.bdp_probe", 0),  # sends pings in the middle of uploads
     ("grpc.http2.max_pings_without_data", 0),  # by default pings stop after two, however long the call lasts
 )
 """Options of every channel, encrypted or not."""

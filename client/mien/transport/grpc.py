@@ -110,6 +110,11 @@ class AsyncRemoteEngine(_Remote):
                 await asyncio.sleep(self._wait(error, retries, metadata))
             except grpc.aio.UsageError as error:  # the channel was closed by another task
                 raise closed() from error
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if self._closed and task and not task.cancelling():  # by the channel's end, not by the caller
+                    raise closed() from error
+                raise
             else:
                 self._budget.succeeded()
                 return Reply(message, _request_id(received) or metadata[REQUEST_ID])

@@ -8,7 +8,7 @@ Every RPC of `mien.transport.methods` is idempotent. A call is sent again after
 
 The n-th wait is 0.1 s x 2^(n-1), at most 1 s, or the server's `RetryInfo` if that is longer; up to a fifth of it is
 added at random, so that callers that failed together do not return together. No attempt begins later than `WINDOW`
-seconds after the first, nor after the call's timeout: at a server that always fails, 11 to 13 attempts in 10 s.
+seconds after the first failure, nor after the call's timeout: at a server that always fails at once, 11 to 13 attempts.
 """
 
 import random
@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 
 WINDOW = 10.0
-"""Seconds after the first attempt in which a call is sent again."""
+"""Seconds after the first failure in which a call is sent again."""
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 2.0
 """Back-off in seconds: first wait, longest wait, and the factor between two waits."""
@@ -58,7 +58,9 @@ class Retries:
     timeout: float
     """Seconds from the first attempt to the call's deadline."""
     began: float = field(default_factory=time.monotonic)
-    attempts: int = 0
+    failures: int = 0
+    first_failure: float = 0.0
+    """When the first attempt failed, on the clock of `time.monotonic`; at a server that hangs, long after it began."""
 
     @property
     def left(self) -> float:
@@ -72,8 +74,10 @@ class Retries:
             advised: Seconds that the server asks to wait; None if it did not say.
 
         """
-        self.attempts += 1
-        backoff = min(_FIRST * _FACTOR ** (self.attempts - 1), _LONGEST)
+        now = time.monotonic()
+        if not self.failures:
+            self.first_failure = now
+        backoff = min(_FIRST * _FACTOR**self.failures, _LONGEST)
+        self.failures += 1
         wait = max(backoff, advised or 0.0) * (1 + _JITTER * random.random())
-        elapsed = time.monotonic() - self.began
-        return wait if elapsed + wait < min(self.timeout, WINDOW) else None
+        return wait if now + wait < min(self.began + self.timeout, self.first_failure + WINDOW) else None
