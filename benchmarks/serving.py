@@ -48,7 +48,7 @@ def main(
     """Measure every system in interleaved rounds and write the results, the summary, the table and the plot."""
     names = systems.split(",")
     if unknown := set(names) - {system.name for system in SYSTEMS}:
-        raise typer.BadParameter(f"there is no system {', '.join(sorted(unknown))}; there are: {_NAMES}")
+        raise typer.BadParameter(f"there is no system {', '.join(sorted(unknown))}; available: {_NAMES}")
     plan = QUICK if quick else FULL
     environment = _environment(detector)
     asked, groups = _apart(environment, _pictures, photographs, plan, quick)

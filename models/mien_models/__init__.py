@@ -1,1 +1,1 @@
-"""The models: decode, find, cut and judge faces. Knows neither gRPC nor Ray; torch only where it is asked for."""
+"""Models for faces: decoding, detection, cropping and inference. Imports neither gRPC nor Ray, and torch on demand."""

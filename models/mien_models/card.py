@@ -1,4 +1,4 @@
-"""A model's card: that of its release, or the plain facts of weights that no release knows."""
+"""Return model cards: the released card, or basic facts for weights that are not of a release."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from mien_models.registry import Entry
 _INSTALLED = Path(__file__).parent / "cards"
 _CHECKOUT = Path(__file__).parents[1] / "cards"
 CARDS = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-"""Folder of the releases' cards: inside the package where it was installed, beside it in a checkout."""
+"""Folder of the released cards: inside an installed package, or beside it in a checkout."""
 
 
 def card(entry: Entry) -> str:
-    """Return a model's card, in Markdown.
+    """Return a model's card as Markdown.
 
-    A release's card tells the figures of its own weights, so a model of the same name with others gets plain facts.
+    A released card contains the metrics of its own weights, so other weights under the same name get basic facts only.
     """
     path = CARDS / f"{entry.spec.name}.md"
     if path.is_file():
@@ -40,7 +40,7 @@ def _facts(entry: Entry) -> str:
     return "\n".join([*lines, "", _UNMEASURED])
 
 
-_UNMEASURED = """These are not weights of a release of Mien. How often they are right, for whom, and what their
-probabilities are worth has to be measured where they are used (`models/training/evaluate.py`). As with every model, no
-answer is ground for a decision about a person.
+_UNMEASURED = """These are not weights of a release of Mien. Their accuracy, overall and per group, and the calibration
+of their probabilities must be measured where they are used (`models/training/evaluate.py`). As with every model, do not
+base a decision about a person on a prediction.
 """

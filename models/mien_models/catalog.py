@@ -1,4 +1,4 @@
-"""The published weights that Mien can bring in: a name, where the file lies, its SHA-256, and what it becomes here."""
+"""The catalogue of published weights that Mien can import: name, URL, SHA-256 and resulting specification."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ _BGR = InputSpec(colour="bgr", shift=0, scale=1)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One published file and what it becomes in a model store."""
+    """One published file and its entry in a model store."""
 
     name: str
-    """Name in the registry, or of the detector."""
+    """Name in the registry, or name of the detector."""
     url: str
     sha256: str
     """Digest of the published file, in hexadecimal digits."""
     terms: str
-    """Licence of the file, and what it was trained on."""
+    """Licence of the file, and the terms of its training data."""
     spec: ModelSpec | None = None
-    """What a Keras file is converted to; None for a detector's ONNX file, which is kept as it is."""
+    """Target specification of a Keras file; None for a detector's ONNX file, which is kept unchanged."""
 
     @property
     def file(self) -> str:
@@ -34,9 +34,9 @@ class Published:
 
 
 def find(name: str) -> Published:
-    """Return the published file of a name; raises `ModelError`."""
+    """Return the published file with a name; raises `ModelError`."""
     if name not in PUBLISHED:
-        raise ModelError(f"no published weights are called {name!r}; there are: {', '.join(PUBLISHED)}")
+        raise ModelError(f"no published weights are called {name!r}; available: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 
@@ -61,9 +61,9 @@ def _ssrnet(task: Task, data: str, folder: str, sha256: str) -> Published:
         summary=f"SSR-Net for {task} as Yang et al. published it, trained on {data.upper()}.",
         architecture="ssrnet",
         options={"span": 101.0 if task == "age" else 1.0},
-        # The training crops and the released demo add 40 % of the box on each side, a scale of 1.8. Ages are best there
-        # (1,000 faces of UTKFace val, the chips' edges repeated: a mean error of 10.5 years for WIKI, against 12.0
-        # at 1.4); genders are as good from 1.4 on, where more of the crop is face.
+        # The training crops and the released demo add 40 % of the box on each side, a scale of 1.8. Age error is
+        # lowest there (1,000 faces of UTKFace val, the chips' edges repeated: a mean error of 10.5 years for WIKI,
+        # against 12.0 at 1.4); gender is as accurate from 1.4 on, where the face fills more of the crop.
         crop=CropSpec(size=64, scale=1.8 if task == "age" else 1.4, center_y=0.5),
         input=_BGR,
         heads={task: _ssrnet_head(task, data)},
@@ -75,7 +75,7 @@ def _ssrnet(task: Task, data: str, folder: str, sha256: str) -> Published:
 def _ssrnet_head(task: Task, data: str) -> AgeValueHead | GenderHead:
     if task == "age":
         return AgeValueHead()
-    # The release codes MORPH's men as 0 (data/TYY_MORPH_create_db.py), but IMDB's and WIKI's as 1.
+    # The release codes men as 0 in MORPH (data/TYY_MORPH_create_db.py), but as 1 in IMDB and WIKI.
     return GenderHead(count=1, source="value", high="female" if data == "morph" else "male")
 
 
@@ -97,8 +97,8 @@ _ALL = (
             "emotion",
             "FER2013",
             EmotionHead(count=7),
-            # FER2013's images, which it was trained on, are about as high as the face box; the released demo for video
-            # cuts a little more (20 and 40 pixels, whatever the face's size), hence the small margin.
+            # The images of FER2013, the training data, are about as high as the face box; the released demo for video
+            # crops a little wider (20 and 40 pixels, independent of the face's size), hence the small margin.
             CropSpec(size=64, scale=1.05, center_y=0.5),
         ),
     ),
@@ -111,8 +111,8 @@ _ALL = (
             "gender",
             "IMDB",
             GenderHead(count=2, source="classes"),
-            # IMDB's crops, which it was trained on, have a scale of 1.8; on photographs 1.6 gives the most right
-            # answers (34 of 38 faces, against 24 at 1.05 and 31 at 1.8).
+            # The crops of IMDB, the training data, have a scale of 1.8; on photographs 1.6 gives the most correct
+            # predictions (34 of 38 faces, against 24 at 1.05 and 31 at 1.8).
             CropSpec(size=64, scale=1.6, center_y=0.5),
         ),
     ),
@@ -128,4 +128,4 @@ _ALL = (
 )
 
 PUBLISHED = {published.name: published for published in _ALL}
-"""Published files by the name that they get here."""
+"""Published files by name."""

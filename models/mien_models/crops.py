@@ -1,4 +1,4 @@
-"""An image and its faces in, one stack of square cut-outs out, framed as the networks' training chips were."""
+"""Crop faces from an image into one stack of squares, framed like the networks' training chips."""
 
 import math
 
@@ -11,21 +11,21 @@ from mien_models.faces import Faces
 from mien_models.spec import CropSpec
 
 EYE_DISTANCE = (0.15, 1.0)
-"""Eye distances, as fractions of the box's height, that give a trustworthy angle.
+"""Smallest eye distance, as a fraction of the box's height, at which the angle is reliable.
 
-Half of the faces have 0.32 to 0.38 (108 faces on photographs); in a profile the two points nearly meet, and the line
-through them may point anywhere.
+Half of the faces have 0.32 to 0.38 (108 faces on photographs); in a profile the two points nearly coincide and the
+angle between them is meaningless.
 """
 
 _FINEST = 4
-"""A face is sampled at most about this many times as finely as its crop, in each direction."""
+"""Maximum oversampling of a face relative to its crop, in each direction."""
 
 
 def cut(image: NDArray[np.uint8], faces: Faces, spec: CropSpec) -> NDArray[np.uint8]:
-    """Cut the faces out of an image (H, W, 3) uint8 RGB, as (N, S, S, 3) uint8 RGB with S = `spec.size`.
+    """Crop the faces of an image (H, W, 3) uint8 RGB; return (N, S, S, 3) uint8 RGB with S = `spec.size`.
 
-    Each is a square of `spec.scale` x the box's height, turned so that the eyes are level (where the points are known
-    and far enough apart), the box's centre at x = 0.5 and y = `spec.center_y`. Outside the image its edge is repeated.
+    Each crop is a square of `spec.scale` x the box's height, rotated so that the eyes are level (if the landmarks are
+    known and far enough apart), with the box's centre at x = 0.5 and y = `spec.center_y`. Image edges are repeated.
     """
     crops = np.empty((len(faces), spec.size, spec.size, 3), np.uint8)
     for index, box in enumerate(faces.boxes.tolist()):
@@ -35,7 +35,7 @@ def cut(image: NDArray[np.uint8], faces: Faces, spec: CropSpec) -> NDArray[np.ui
 
 
 def _tilt(eyes: list[list[float]], height: float) -> float:
-    """Return the angle of the line through the eyes, in radians, clockwise in the picture; 0 where it says little."""
+    """Return the angle of the eye line, in radians, clockwise in the image; 0 if it is unreliable."""
     (right_x, right_y), (left_x, left_y) = eyes
     across, down = left_x - right_x, left_y - right_y
     shortest, longest = EYE_DISTANCE
@@ -48,12 +48,12 @@ def _cut_one(image: NDArray[np.uint8], box: list[float], angle: float, spec: Cro
     side = spec.scale * height
     region, left, top, shrunk = _region(image, (x + width / 2, y + height / 2), side, spec)
     side /= shrunk
-    # Bilinear sampling sees 2 x 2 pixels: a larger face is sampled finely and then averaged, or it would alias.
+    # Bilinear sampling covers 2 x 2 pixels: larger faces are oversampled and averaged to avoid aliasing.
     multiple = max(1, math.ceil(side / spec.size - 1e-3))
     fine = spec.size * multiple
     step = side / fine
     cos, sin = step * math.cos(angle), step * math.sin(angle)
-    # Pixel i's centre lies at i + 0.5, in the crop and in the image, hence the halves.
+    # The centre of pixel i is at i + 0.5, in the crop and in the image, hence the halves.
     u, v = 0.5 * fine - 0.5, spec.center_y * fine - 0.5
     centre_x, centre_y = (x + width / 2 - left) / shrunk - 0.5, (y + height / 2 - top) / shrunk - 0.5
     crop_to_image = np.array(
@@ -69,20 +69,20 @@ def _cut_one(image: NDArray[np.uint8], box: list[float], angle: float, spec: Cro
 def _region(
     image: NDArray[np.uint8], centre: tuple[float, float], side: float, spec: CropSpec
 ) -> tuple[NDArray[np.uint8], int, int, int]:
-    """Return the part of the image that a square of `side` can touch however it is turned, and where it lies.
+    """Return the image region that a rotated square of `side` can cover, its offset, and its reduction.
 
-    A face much larger than its crop is shrunk by a whole number first (returned last): sampling it finely would cost
-    more than all the rest, and `warpAffine` takes no picture of 32,767 pixels.
+    A face much larger than its crop is first reduced by an integer factor (returned last): oversampling it would cost
+    more than all other steps, and `warpAffine` rejects images of 32,767 pixels.
     """
     shrunk = max(1, int(side / spec.size) // _FINEST)
-    farthest = math.sqrt(0.5) + abs(spec.center_y - 0.5)  # half the diagonal, and the crop's shift
+    farthest = math.sqrt(0.5) + abs(spec.center_y - 0.5)  # half the diagonal, plus the crop's offset
     reach = math.ceil(side * farthest) + 2 * shrunk
     height, width = image.shape[:2]
     left, top = (min(max(0, int(at) - reach), size - 1) for at, size in zip(centre, (width, height), strict=True))
     right, bottom = (max(low + 1, int(at) + reach) for low, at in zip((left, top), centre, strict=True))
     region = image[top:bottom, left:right]
     if shrunk > 1:
-        # Whole blocks only, so that the scale is exact: the edge is repeated to fill the last ones.
+        # Whole blocks only, so that the scale is exact; edges are repeated to fill the last ones.
         down, across = -region.shape[0] % shrunk, -region.shape[1] % shrunk
         region = np.asarray(cv2.copyMakeBorder(region, 0, down, 0, across, cv2.BORDER_REPLICATE), np.uint8)
         size = region.shape[1] // shrunk, region.shape[0] // shrunk

@@ -1,4 +1,4 @@
-"""Where the faces are: what a detector returns and the cutter takes."""
+"""Detected faces: boxes, landmarks and scores."""
 
 from dataclasses import dataclass
 
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 class Faces:
     """The N faces of one image, in pixels of the upright image.
 
-    Coordinates are continuous: pixel column i covers [i, i + 1). Boxes and points may lie past the image's edges.
+    Coordinates are continuous: pixel column i covers [i, i + 1). Boxes and points may extend past the image's edges.
     """
 
     boxes: NDArray[np.float32]
-    """(N, 4) x, y, width, height: the tight box that YuNet draws, from the forehead to the chin."""
+    """(N, 4) x, y, width, height: a tight box as YuNet's, from the forehead to the chin."""
     points: NDArray[np.float32] | None = None
-    """(N, 5, 2) x, y of the subject's right eye (left in the picture), left eye, nose, right and left mouth corner.
+    """(N, 5, 2) x, y of the subject's right eye (left in the image), left eye, nose, right and left mouth corner.
 
-    None where the detector finds no points.
+    None if the detector has no landmarks.
     """
     scores: NDArray[np.float32] | None = None
-    """(N,) in [0, 1]; None where the detector has no score that is a probability."""
+    """(N,) in [0, 1]; None if the detector has no scores."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def largest_first(self, limit: int) -> "Faces":
-        """Return the `limit` faces of largest area, largest first; equal ones keep their order."""
+        """Return the `limit` largest faces by area, largest first; ties keep their order."""
         return self.take(np.argsort(-self.boxes[:, 2] * self.boxes[:, 3], kind="stable")[:limit])
 
     def take(self, places: NDArray[np.intp]) -> "Faces":
-        """Return the faces at the given places (M,), in that order."""
+        """Return the faces at the given indices (M,), in that order."""
         return Faces(
             boxes=self.boxes[places],
             points=None if self.points is None else self.points[places],
@@ -39,11 +39,11 @@ class Faces:
         )
 
     def moved(self, right: float, down: float) -> "Faces":
-        """Return the faces moved by some pixels."""
+        """Return the faces translated by some pixels."""
         shift = np.array([right, down, 0, 0], np.float32)
         return Faces(self.boxes + shift, None if self.points is None else self.points + shift[:2], self.scores)
 
     def scaled(self, factor: float | NDArray[np.float32]) -> "Faces":
-        """Return the faces as they lie in the image scaled by `factor`: one number, or (2,) for x and y."""
+        """Return the faces in the coordinates of the image scaled by `factor`: one number, or (2,) for x and y."""
         both = np.broadcast_to(np.asarray(factor, np.float32), 2)
         return Faces(self.boxes * np.tile(both, 2), None if self.points is None else self.points * both, self.scores)

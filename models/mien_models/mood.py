@@ -1,4 +1,4 @@
-"""Mood from emotions: where a distribution over the seven classes lies on Russell's circumplex.
+"""Derive mood from emotions: the position of a distribution over the seven classes on Russell's circumplex.
 
 Valence and arousal of an emotion word come from Russell and Mehrabian, Evidence for a Three-Factor Theory of
 Emotions, Journal of Research in Personality 11 (1977), table 1: mean ratings of terms, on scales from -1 to 1.
@@ -24,28 +24,28 @@ CIRCUMPLEX: dict[str, tuple[float, float]] = {
 neutral is the origin by definition."""
 
 _NEUTRAL_RADIUS = 0.2
-"""Distance from the origin below which a mood has no direction worth a name."""
+"""Distance from the origin below which the mood is neutral."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """A point on the circumplex and the name of its quadrant."""
+    """A point on the circumplex and the label of its quadrant."""
 
     valence: float
     """Unpleasant to pleasant, -1 to 1."""
     arousal: float
     """Calm to aroused, -1 to 1."""
     label: MoodLabel
-    """`excited`, `content`, `tense`, `gloomy`, or `neutral` close to the origin.
+    """`excited`, `content`, `tense`, `gloomy`, or `neutral` near the origin.
 
-    `content` names its quadrant, but no mixture of the seven emotions lies there.
+    `content` labels its quadrant, but no mixture of the seven emotions lies there.
     """
 
 
 def mood(emotions: Mapping[str, float]) -> Mood:
     """Return the mood of one face from its emotion probabilities, which sum to 1.
 
-    Raises `KeyError` for an emotion that the table does not hold.
+    Raises `KeyError` for an unknown emotion.
     """
     valence = sum(p * CIRCUMPLEX[name][0] for name, p in emotions.items())
     arousal = sum(p * CIRCUMPLEX[name][1] for name, p in emotions.items())

@@ -1,13 +1,13 @@
-"""How much a face shows: the faces of an image in, their size and sharpness out, and which of them get answers.
+"""Measure the size and sharpness of faces, and select those that are good enough for predictions.
 
-Sharpness is measured on the face cut to 16 x 16 pixels, grey, as I. With D the differences of neighbouring pixels, down
-and across, and L = -D'D the Laplacian (nothing flows over the edge):
+Sharpness is measured on the face resized to 16 x 16 grey pixels, I. With D the differences of neighbouring pixels,
+vertical and horizontal, and L = -D'D the Laplacian (zero flux at the edges):
 
     sharpness = |L I|^2 / (8 |D I|^2)
 
-It is the mean squared frequency of the edges, as a share of the highest that the grid holds: 0 for a flat picture,
-about 0.6 for white noise, never 1. Brightness cancels in the differences, contrast in the ratio. A small face that the
-cut enlarges has no fine edges and scores low, as a blurred one does.
+It is the mean squared frequency of the edges, relative to the highest of the grid: 0 for a flat image, about 0.6 for
+white noise, always below 1. Differences cancel brightness, the ratio cancels contrast. A small face that is enlarged to
+the grid has no fine edges and scores low, as a blurred one does.
 """
 
 from dataclasses import dataclass
@@ -20,33 +20,33 @@ from mien_models.faces import Faces
 from mien_models.spec import CropSpec
 
 CROP = CropSpec(size=16, scale=0.8, center_y=0.5)
-"""The inner face, without what is behind it, at the resolution below which the models' answers fail too."""
+"""The inner face, without background, at the resolution below which the models' predictions fail too."""
 
 _ENOUGH = 64
-"""Of a face at least twice as high as this many pixels, every second, third, ... row and column is looked at."""
+"""Faces at least twice this many pixels high are subsampled by an integer step."""
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
-"""Luma of ITU-R BT.601."""
+"""Luma weights of ITU-R BT.601."""
 
 _NOTHING = np.float32(0)
 
 _HIGHEST = 8.0
-"""Bound of the eigenvalues of -L on a grid in two dimensions."""
+"""Upper bound of the eigenvalues of -L on a two-dimensional grid."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
-    """What a face must have to get answers."""
+    """Minimum quality of faces that get predictions."""
 
     min_face: float
-    """Height of the face's box, in pixels of the photograph."""
+    """Height of the face's box, in pixels of the original image."""
     min_sharpness: float
-    """See this module; 0 to 1, and 0 takes every face."""
+    """See this module; 0 to 1, and 0 accepts every face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quality:
-    """The quality of the N faces of an image, and what of it is below the limits."""
+    """The quality of the N faces of an image, and the faces below the limits."""
 
     size_px: NDArray[np.float32]
     """(N,) height of the box, in pixels of the upright image."""
@@ -59,14 +59,14 @@ class Quality:
 
     @property
     def answerable(self) -> NDArray[np.intp]:
-        """(M,) places of the faces that get answers, in the faces' order."""
+        """(M,) indices of the faces that get predictions, in the faces' order."""
         return np.flatnonzero(~(self.too_small | self.too_blurred))
 
 
 def judge(image: NDArray[np.uint8], faces: Faces, limits: QualityLimits, *, shrunk: int = 1) -> Quality:
-    """Measure the faces of an image (H, W, 3) uint8 RGB and hold them against the limits.
+    """Measure the faces of an image (H, W, 3) uint8 RGB and compare them with the limits.
 
-    The image is the photograph shrunk by `shrunk`; sizes are told in pixels of the photograph.
+    The image is the original shrunk by `shrunk`; sizes are in pixels of the original.
     """
     size_px = faces.boxes[:, 3] * shrunk
     sharp = sharpness(_cut(image, faces))
@@ -74,7 +74,7 @@ def judge(image: NDArray[np.uint8], faces: Faces, limits: QualityLimits, *, shru
 
 
 def _cut(image: NDArray[np.uint8], faces: Faces) -> NDArray[np.uint8]:
-    """Cut the faces for `sharpness`, (N, S, S, 3); large ones from every k-th pixel, which costs the same for all."""
+    """Crop the faces for `sharpness`, (N, S, S, 3); large ones are subsampled, so that all cost the same."""
     crops = np.empty((len(faces), CROP.size, CROP.size, 3), np.uint8)
     for index, height in enumerate(faces.boxes[:, 3].tolist()):
         step = max(1, int(height / _ENOUGH))

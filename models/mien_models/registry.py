@@ -72,7 +72,7 @@ class Registry:
         """Return a model by name; raises `ModelError`."""
         if name not in self._entries:
             raise ModelError(
-                f"unknown model {name!r}; there are: {', '.join(sorted(self._entries))}; "
+                f"unknown model {name!r}; available: {', '.join(sorted(self._entries))}; "
                 "`mien models list` names those that can be fetched or trained"
             )
         return self._entries[name]

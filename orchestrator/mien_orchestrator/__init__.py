@@ -1,1 +1,1 @@
-"""The orchestrator: one photograph in, one merged reply out; the models run behind a `Backend`."""
+"""The orchestrator: analyzes one image per request with models behind a `Backend` and merges the results."""

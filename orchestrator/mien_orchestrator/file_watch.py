@@ -1,4 +1,4 @@
-"""Files that may be replaced while the server runs."""
+"""Detect replaced files while the server runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ _State = tuple[int, int, int]
 
 
 class WatchedFiles:
-    """Tells whether files were replaced since they were last looked at; symbolic links are followed."""
+    """Reports whether files were replaced since the last check; symbolic links are followed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
         self._seen = self._look()
 
     def changed(self) -> bool:
-        """Return whether any file is another than at the last call; a replacement is told once."""
+        """Return whether any file was replaced since the last call."""
         seen, self._seen = self._seen, self._look()
         return seen != self._seen
 
@@ -25,6 +25,6 @@ class WatchedFiles:
 def _state(path: Path) -> _State | None:
     try:
         found = path.stat()
-    except OSError:  # between two files, or gone: a state like any other
+    except OSError:  # between two files, or removed: a state like any other
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,4 +1,4 @@
-"""The single shape: one process, one gRPC server, all models inside, no Ray."""
+"""Single mode: one process with a gRPC server and all models, without Ray."""
 
 import asyncio
 import signal
@@ -15,12 +15,12 @@ from mien_orchestrator.telemetry.metrics import make_metrics
 
 
 async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; calls `ready` with the address once requests are answered."""
+    """Serve until SIGINT or SIGTERM; call `ready` with the address once the server is ready."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    cv2.setNumThreads(1)  # requests run beside each other
+    cv2.setNumThreads(1)  # requests run in parallel
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         metrics, health = make_metrics(settings), TaskHealth()
         backend = await loop.run_in_executor(seeing, make_inline_backend, settings, computing, health, metrics)

@@ -103,7 +103,7 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["analyze", "--tasks", "nose", str(EXAMPLE)], 2, "unknown task 'nose'; there are: age, gender, emotion"),
+        (["analyze", "--tasks", "nose", str(EXAMPLE)], 2, "unknown task 'nose'; available: age, gender, emotion"),
         (["analyze", "--tasks", "", str(EXAMPLE)], 2, "no task named"),
         (["analyze", "{empty}"], 2, "holds no images"),
         (["analyze", "{empty}/*.jpg"], 2, "no image matches"),
@@ -113,8 +113,8 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
         (["analyze", str(EXAMPLE), "--server", "127.0.0.1:1"], 3, "no server answers at 127.0.0.1:1"),
         (["info", "--server", "127.0.0.1:1"], 3, "no server answers"),
         (["models", "--server", "not an address"], 2, "host:port"),
-        (["models", "nobody"], 2, "unknown model 'nobody'; there are: mien-age-gender"),
-        (["models", ""], 2, "unknown model ''; there are: mien-age-gender"),
+        (["models", "nobody"], 2, "unknown model 'nobody'; available: mien-age-gender"),
+        (["models", ""], 2, "unknown model ''; available: mien-age-gender"),
         (["analyze", "{empty}/missing.jpg"], 1, "no such file"),
         (["analyze", str(EXAMPLE), "--json=False"], 2, "does not take a value"),
     ],
@@ -173,7 +173,7 @@ def test_serve_says_when_it_is_ready_and_ends_cleanly(number: signal.Signals) ->
         ([], 0, "SERVING"),
         (["--service", "emotion"], 0, "SERVING"),
         (["--service", "nose"], 1, "does not know 'nose'"),
-        (["--server", "127.0.0.1:1", "--timeout", "0.2"], 1, "nobody answers at 127.0.0.1:1"),
+        (["--server", "127.0.0.1:1", "--timeout", "0.2"], 1, "no server answers at 127.0.0.1:1"),
     ],
     ids=["server", "task", "unknown", "nobody"],
 )

@@ -38,7 +38,7 @@ def test_an_unknown_model_is_told_with_the_known_ones(single: str, name: str) ->
     said = []
     with mien.Client(single) as remote, mien.Client() as embedded:
         for client in (remote, embedded):
-            with pytest.raises(mien.NotFoundError, match="there are: mien-age-gender, mien-emotion") as caught:
+            with pytest.raises(mien.NotFoundError, match="available: mien-age-gender, mien-emotion") as caught:
                 client.model_card(name)
             said.append((caught.value.message, caught.value.reason))
     assert said[0] == said[1]

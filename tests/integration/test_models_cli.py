@@ -65,7 +65,7 @@ def test_show_tells_of_models_that_are_not_there_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["show", "nose-net"], 1, "unknown model 'nose-net'; there are: mien-age-gender"),
+        (["show", "nose-net"], 1, "unknown model 'nose-net'; available: mien-age-gender"),
         (["fetch", "nose-net"], 1, "no published weights are called 'nose-net'"),
         (["fetch", AGE, "--url", "http://127.0.0.1:1/net.h5"], 1, "Connection refused"),
         (["import", "{folder}/own.h5", "--as", AGE], 1, "own.h5 is not the file published for"),

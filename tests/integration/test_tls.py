@@ -69,7 +69,7 @@ def test_a_replaced_certificate_is_used_by_the_next_caller_and_a_bad_one_is_not(
         second, other_key = authority.issue("second")
         shutil.copy(second, files[0])  # the key is still the first one's
         assert serial(address) == first
-        assert "the former one goes on" in caplog.text
+        assert "keeping the previous one" in caplog.text
         shutil.copy(other_key, files[1])
         assert serial(address) != first
         files[1].unlink()

@@ -41,7 +41,7 @@ def test_no_published_model_hides_a_shipped_one() -> None:
 
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"'nose-net'; there are: .*ssrnet-age-wiki-published.*yunet"):
+    with pytest.raises(ModelError, match=r"'nose-net'; available: .*ssrnet-age-wiki-published.*yunet"):
         find("nose-net")
 
 

@@ -33,7 +33,7 @@ def test_every_task_has_a_default_that_serves_it() -> None:
 
 
 def test_an_unknown_model_is_told_with_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"unknown model 'nose-net'; there are: .*mien-emotion"):
+    with pytest.raises(ModelError, match=r"unknown model 'nose-net'; available: .*mien-emotion"):
         Registry().get("nose-net")
 
 

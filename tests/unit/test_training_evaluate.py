@@ -155,7 +155,7 @@ def test_cost_is_measured_on_demand(make_zip: ZipMaker, monkeypatch: pytest.Monk
         ([], 2, "exactly one of --model and --task"),
         (["--model", "mien-emotion", "--task", "age"], 2, "exactly one of --model and --task"),
         (["--task", "mood"], 2, "mood"),
-        (["--model", "nobody"], 1, "unknown model 'nobody'; there are: mien-"),
+        (["--model", "nobody"], 1, "unknown model 'nobody'; available: mien-"),
         (["--task", "age", "--split", "test"], 1, "no rows of split 'test'"),
         (["--task", "age", "--data", "none.zip"], 1, "none.zip does not exist"),
         (["--task", "age", "--out", "no/such/folder/result.json"], 2, "does not exist"),

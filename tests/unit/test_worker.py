@@ -123,7 +123,7 @@ def test_a_replica_goes_on_with_its_model_where_the_next_cannot_be_had(change: d
 
 
 def test_a_model_that_takes_other_crops_is_refused() -> None:
-    with pytest.raises(ModelError, match="takes other crops than the orchestrators cut"):
+    with pytest.raises(ModelError, match="takes other crops than the orchestrators send"):
         asyncio.run(replica("emotion").reconfigure({"model": "mini-xception-emotion"}))
 
 

@@ -1,1 +1,1 @@
-"""The workers: one Ray Serve deployment a task, and the orchestrator's deployment that calls them."""
+"""Workers: one Ray Serve deployment per task."""

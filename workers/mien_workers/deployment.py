@@ -21,20 +21,20 @@ _LOG = logging.getLogger(__name__)
 
 
 class ModelChoice(BaseModel):
-    """Which model a replica runs, and on what; the `user_config` of a Serve config changes it while serving."""
+    """The model that a replica runs, and its device; changed at run time by a Serve config's `user_config`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
-    """Name in the registry; None takes the task's default."""
+    """Name in the registry; None selects the task's default."""
     runtime: RuntimeName = "onnx"
     device: str = "cpu"
-    """PyTorch's name of the device; used by the torch runtime only."""
+    """PyTorch's name of the device; used only by the torch runtime."""
     threads: int = Field(default=1, ge=1)
-    """CPU threads of one model call."""
+    """CPU threads per model call."""
 
     def changed(self, changes: dict[str, Any]) -> Self:
-        """Return the choice with some fields replaced; raises `SettingsError` for an unknown field or a bad value."""
+        """Return a copy with some fields replaced; raises `SettingsError` for an unknown field or invalid value."""
         try:
             return self.model_validate({**self.model_dump(), **changes})
         except ValidationError as error:
@@ -44,13 +44,13 @@ class ModelChoice(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a replica needs to know; pickled when it is deployed."""
+    """Options of a replica; pickled at deployment."""
 
     task: Task
     folders: tuple[Path, ...]
     """Model folders beside the package's own; later ones win."""
     crop: CropSpec
-    """The crops that the orchestrators cut for the task."""
+    """The crop specification that the orchestrators use for the task."""
     choice: ModelChoice
 
 
@@ -63,10 +63,10 @@ class Worker:
         self._worker: TaskWorker | None = None
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Load the model that `user_config` (fields of `ModelChoice`) names; calls go on meanwhile.
+        """Load the model that `user_config` (fields of `ModelChoice`) specifies while serving continues.
 
-        Serve calls it before the first request, too. A later model that cannot be loaded is logged, and the previous
-        one stays: Serve would otherwise stop the replica, and the task with it.
+        Serve also calls it before the first request. If a later model cannot be loaded, the error is logged and the
+        previous model is kept: Serve would otherwise stop the replica.
         """
         try:
             self._worker = await asyncio.get_running_loop().run_in_executor(None, self._load, user_config)
@@ -80,7 +80,7 @@ class Worker:
         entry = Registry(self._options.folders).for_task(task, choice.model)
         if entry.spec.crop != self._options.crop:
             raise ModelError(
-                f"model {entry.spec.name!r} takes other crops than the orchestrators cut; name it in the settings"
+                f"model {entry.spec.name!r} takes other crops than the orchestrators send; set it in the settings"
             )
         return TaskWorker(load(entry, task, runtime=choice.runtime, device=choice.device, threads=choice.threads))
 

@@ -1,4 +1,4 @@
-"""Models and detectors as the message that replies carry."""
+"""Convert models and detectors to messages."""
 
 from mien.v1 import face_pb2
 from mien_models.detectors import DetectorInfo
@@ -7,7 +7,7 @@ from mien_models.spec import EmotionHead
 
 
 def model_info(entry: Entry) -> face_pb2.ModelInfo:
-    """Return a model's name, version, digest and tasks as a message."""
+    """Convert a registry entry to a message with name, version, digest and tasks."""
     spec = entry.spec
     return face_pb2.ModelInfo(
         name=spec.name,
@@ -22,11 +22,11 @@ def model_info(entry: Entry) -> face_pb2.ModelInfo:
 
 
 def _emotion_labels(entry: Entry) -> tuple[str, ...]:
-    """Return the labels of a model's emotion head; empty where it has none."""
+    """Return the labels of a model's emotion head, or an empty tuple."""
     head = entry.spec.heads.get("emotion")
     return head.labels if isinstance(head, EmotionHead) else ()
 
 
 def detector_info(detector: DetectorInfo) -> face_pb2.ModelInfo:
-    """Return a detector's name, version and digest as a message."""
+    """Convert a detector to a message with name, version and digest."""
     return face_pb2.ModelInfo(name=detector.name, version=detector.version, digest=detector.digest)

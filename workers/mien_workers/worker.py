@@ -1,4 +1,4 @@
-"""The worker of one task, without a transport: a `PredictRequest` in, a `PredictResponse` out."""
+"""The worker of one task, independent of the transport: `PredictRequest` in, `PredictResponse` out."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _MAX_NAMES = 80
 
 
 class TaskWorker:
-    """Answers one task with one model; safe to call from several threads."""
+    """Runs one model for one task; safe to call from several threads."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -26,7 +26,7 @@ class TaskWorker:
 
     @property
     def entry(self) -> Entry:
-        """The model that answers."""
+        """The registry entry of the model."""
         return self._model.entry
 
     def predict(self, request: pb.PredictRequest, *, arrived: float | None = None) -> pb.PredictResponse:

@@ -161,7 +161,7 @@ def _check_tasks(client: Client, names: list[str] | None) -> None:
     unknown = [name for name in names or () if name not in served]
     if unknown or names == []:
         wrong = f"unknown task {unknown[0]!r}" if unknown else "no task named"
-        raise InvalidRequestError(f"{wrong}; there are: {', '.join(served)}", reason="TASK_UNKNOWN")
+        raise InvalidRequestError(f"{wrong}; available: {', '.join(served)}", reason="TASK_UNKNOWN")
 
 
 def _analyze_all(

@@ -1,4 +1,4 @@
-"""An upright image in, its faces out: the detectors, by name."""
+"""Face detectors, by name."""
 
 from mien_models.detectors.base import DETECTORS, Detector, DetectorInfo, shrink
 from mien_models.detectors.factory import create

@@ -1,4 +1,4 @@
-"""What every detector offers: an upright image in, its faces out."""
+"""The interface of all detectors: an upright image in, its faces out."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien_models.faces import Faces
 
 DETECTORS = ("mien", "yunet", "haar")
-"""The names that `create` knows."""
+"""Names accepted by `create`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class DetectorInfo:
 
 
 class Detector(Protocol):
-    """Finds all faces of an image; safe to call from several threads at once."""
+    """Detects the faces of an image; safe to call from several threads at once."""
 
     info: DetectorInfo
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB, in pixels of that image."""
+        """Detect the faces of an image (H, W, 3) uint8 RGB, in pixels of that image."""
 
 
 def shrink(image: NDArray[np.uint8], long_side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Shrink an image (H, W, 3) to a longer side of at most `long_side` pixels.
 
-    Returns it with (2,) x and y factors that bring coordinates found in it back to the image's own.
+    Returns it with (2,) x and y factors that map its coordinates to the original image.
     """
     height, width = image.shape[:2]
     ratio = min(1.0, long_side / max(height, width))

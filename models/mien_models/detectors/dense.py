@@ -1,7 +1,7 @@
-"""What the detectors with one prediction a cell share: an image padded to whole cells, and predictions turned to faces.
+"""The common part of the detectors with one prediction per cell: padding, cells and decoding of predictions.
 
 A cell at column c and row r of a level with stride s predicts a box with the centre (c + x, r + y) * s and the size
-exp(w, h) * s, and points at (c + x, r + y) * s: the arithmetic of YuNet and of OpenCV's face_detect.cpp.
+exp(w, h) * s, and points at (c + x, r + y) * s, as in YuNet and OpenCV's face_detect.cpp.
 """
 
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ from mien_models.detectors.base import DetectorInfo, shrink
 from mien_models.faces import Faces
 
 STRIDES = (8, 16, 32)
-"""Pixels from one cell to the next, level by level."""
+"""Stride of each level, in pixels."""
 
 
 class DenseDetector(ABC):
-    """A detector at the image's own size, or at `long_side` pixels where that is smaller."""
+    """A detector that runs at the image's own size, or at `long_side` pixels if that is smaller."""
 
     info: DetectorInfo
 
@@ -31,13 +31,13 @@ class DenseDetector(ABC):
 
     @abstractmethod
     def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what all P cells say of an image (H, W, 3) uint8 RGB, H and W multiples of 32.
+        """Return the predictions of all P cells for an image (H, W, 3) uint8 RGB, H and W multiples of 32.
 
-        Scores (P,) and shapes (P, 14), as `decode` takes them.
+        Returns scores (P,) and shapes (P, 14), as `decode` takes them.
         """
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
+        """Detect the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
         small, factor = shrink(image, self._long_side)
         padded = pad(small)
         height, width = padded.shape[:2]
@@ -46,20 +46,20 @@ class DenseDetector(ABC):
 
 
 def session(data: bytes) -> onnxruntime.InferenceSession:
-    """Load a detector's ONNX file; raises onnxruntime's own error where it is none."""
+    """Load a detector's ONNX file; raises onnxruntime's own error if it is not one."""
     options = onnxruntime.SessionOptions()
-    # One thread a call: requests run beside each other, and threads of their own would only get in each other's way.
+    # One thread per call: requests run in parallel, and more threads would only compete.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # A memory plan is kept for every input shape, and images have many.
+    # Memory patterns are kept for every input shape, and images have many.
     options.enable_mem_pattern = False
-    # Errors only: YuNet declares the outputs' shapes of 320 x 320, which is warned of in every other size.
+    # Errors only: YuNet declares the output shapes of 320 x 320, and every other size logs a warning.
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def pad(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Add black below and to the right of an image (H, W, 3), to whole cells of the largest stride."""
+    """Pad an image (H, W, 3) with black at the bottom and right, to multiples of the largest stride."""
     height, width = image.shape[:2]
     bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
     if not bottom and not right:
@@ -85,10 +85,10 @@ def decode(
     min_score: float,
     max_overlap: float,
 ) -> Faces:
-    """Turn the predictions of all cells of a padded image into its faces, the best first.
+    """Decode the predictions of all cells of a padded image into faces, sorted by score, with non-maximum suppression.
 
     `scores` (P,) and `shapes` (P, 14): the box's x, y, w, h and five points' x, y; `size`: the image's height and
-    width. Of two boxes whose intersection over union exceeds `max_overlap` the weaker is dropped.
+    width. Of two boxes whose IoU exceeds `max_overlap` the one with the lower score is dropped.
     """
     likely = np.flatnonzero(scores >= min_score)
     found, chosen, places = scores[likely], shapes[likely], cells(*size)[likely]
@@ -97,7 +97,7 @@ def decode(
     sizes = np.exp(chosen[:, 2:4]) * strides
     boxes = np.concatenate([centres - sizes / 2, sizes], axis=1)
     points = (chosen[:, 4:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
-    # Whole pixels, as OpenCV's own detector compares them: with fractions other boxes win here and there.
+    # Whole pixels, as in OpenCV's detector: with fractions, other boxes are kept in some cases.
     whole = boxes.astype(int).tolist()
     kept = np.asarray(cv2.dnn.NMSBoxes(whole, found.tolist(), min_score, max_overlap), np.intp).reshape(-1)
     return Faces(boxes[kept], points[kept], found[kept])

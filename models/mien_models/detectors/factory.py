@@ -1,4 +1,4 @@
-"""Make a detector by its name."""
+"""Create detectors by name."""
 
 from pathlib import Path
 
@@ -14,20 +14,19 @@ def create(
     min_score: float | None = None,
     tiles: bool = False,
 ) -> Detector:
-    """Make the detector `name`, one of `DETECTORS`.
+    """Create the detector `name`, one of `DETECTORS`.
 
-    `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the one that ships). An
-    image whose longer side exceeds `long_side` pixels is shrunk to it for the search; it is never enlarged.
-    `min_score`, in (0, 1), is None for the detector's own threshold. `tiles` adds a second look, at parts of a shrunk
-    image, where the first saw small faces or none. Raises `DetectorError` for an unknown name, a missing or wrong file
-    and a setting that the detector does not have.
+    `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the shipped one). An image
+    whose longer side exceeds `long_side` pixels is shrunk to it for detection; it is never enlarged. `min_score`, in
+    (0, 1), is None for the detector's own threshold. `tiles` adds a second pass over tiles of a shrunk image if the
+    first found small faces or none. Raises `DetectorError` for an unknown name, a missing or invalid file, and an
+    unsupported setting.
     """
-    # Imported here so that a process loads the runtime of its own detector only.
+    # Imported here so that a process loads only the runtime of its own detector.
     if name == "haar":
         if min_score is not None or tiles:
             raise DetectorError(
-                "The detector 'haar' has no scores: leave detector_min_score and detector_tiles unset, "
-                "or choose 'mien'."
+                "the detector 'haar' has no scores: leave detector_min_score and detector_tiles unset, or choose 'mien'"
             )
         from mien_models.detectors.haar import Haar
 
@@ -41,13 +40,13 @@ def create(
 
 
 def _dense(name: str, model_path: Path | None, long_side: int, min_score: float | None) -> Detector:
-    """Make a detector that is a network."""
+    """Create a detector that is a network."""
     if name == "yunet":
         from mien_models.detectors.yunet import MIN_SCORE, YuNet
 
         if model_path is None:
             raise DetectorError(
-                "The detector 'yunet' needs its file: set detector_path to yunet_n_320_320.onnx, or choose 'mien'."
+                "the detector 'yunet' needs its file: set detector_path to yunet_n_320_320.onnx, or choose 'mien'"
             )
         return YuNet(model_path, long_side=long_side, min_score=MIN_SCORE if min_score is None else min_score)
     if name == "mien":
@@ -55,4 +54,4 @@ def _dense(name: str, model_path: Path | None, long_side: int, min_score: float 
         from mien_models.detectors.spec import SHIPPED
 
         return MienDetector(model_path or SHIPPED, long_side=long_side, min_score=min_score)
-    raise DetectorError(f"There is no detector {name!r}: choose one of {', '.join(DETECTORS)}.")
+    raise DetectorError(f"unknown detector {name!r}: choose one of {', '.join(DETECTORS)}")

@@ -1,4 +1,4 @@
-"""An image in, the faces out that Mien's own detector sees: FaceDetectorNet, through ONNX Runtime."""
+"""Detect faces with FaceDetectorNet, Mien's own network, through ONNX Runtime."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mien_models.errors import DetectorError
 
 
 class MienDetector(DenseDetector):
-    """The detector of a specification."""
+    """The detector that a specification describes."""
 
     def __init__(self, path: Path = SHIPPED, *, long_side: int, min_score: float | None = None) -> None:
         """Load the specification `path` and the ONNX file beside it; raises `DetectorError`."""

@@ -1,4 +1,4 @@
-"""What serving needs to know of a detector of ours, as JSON beside its ONNX file."""
+"""The specification of a detector of ours, stored as JSON beside its ONNX file."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from mien_models.errors import DetectorError
 from mien_models.spec import Weights
 
 SHIPPED = Path(__file__).parent / "weights" / "mien.json"
-"""The specification of the detector that comes with the package."""
+"""The specification of the shipped detector."""
 
 
 class DetectorSpec(BaseModel):
@@ -24,17 +24,17 @@ class DetectorSpec(BaseModel):
     name: str
     version: str
     summary: str
-    """One sentence for people: what it is and what it was trained on."""
+    """One sentence: what it is and what it was trained on."""
     architecture: Literal["face_net"] = "face_net"
     options: dict[str, tuple[int, ...]]
     """Keyword arguments of the architecture's class."""
     parameters: int = 0
     min_score: float = Field(default=0.5, gt=0, lt=1)
-    """Score from which a box counts as a face, chosen on the validation split."""
+    """Score threshold, chosen on the validation split."""
     max_overlap: float = Field(default=0.4, gt=0, lt=1)
-    """Intersection over union from which the weaker of two boxes is dropped."""
+    """IoU threshold of the non-maximum suppression."""
     weights: Weights | None = None
-    """None only while the detector is being trained."""
+    """None only during training."""
 
     def write(self, path: Path) -> None:
         """Write the specification as JSON."""
@@ -47,21 +47,21 @@ def read(path: Path) -> tuple[DetectorSpec, bytes]:
         spec = DetectorSpec.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DetectorError(
-            f"The detector's file {path} cannot be read ({error.strerror}): set detector_path to a specification that "
-            "`mien models train mien` wrote, or leave it unset for the detector that ships."
+            f"the detector's file {path} cannot be read ({error.strerror}): set detector_path to a specification that "
+            "`mien models train mien` wrote, or leave it unset for the shipped detector"
         ) from error
     except (ValidationError, UnicodeDecodeError) as error:
         raise DetectorError(f"{path} is not a detector's specification: {error}") from error
     if spec.weights is None:
-        raise DetectorError(f"{path} names no weights: train the detector again.")
+        raise DetectorError(f"{path} has no weights: train the detector again")
     file = path.parent / spec.weights.file
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise DetectorError(f"The detector's weights {file} cannot be read: {error.strerror}") from error
+        raise DetectorError(f"the detector's weights {file} cannot be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != spec.weights.sha256:
         raise DetectorError(
             f"{file} is damaged or was changed (its SHA-256 differs from the specification's): reinstall mien or "
-            "train the detector again."
+            "train the detector again"
         )
     return spec, data

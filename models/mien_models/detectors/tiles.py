@@ -1,4 +1,4 @@
-"""A detector that looks twice: at the whole image, and at overlapping tiles of it in which small faces are larger."""
+"""Two-pass detection: on the whole image, and on overlapping tiles of it in which small faces are larger."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,29 +10,29 @@ from mien_models.detectors.base import Detector, shrink
 from mien_models.faces import Faces
 
 ENLARGED = 2
-"""How much larger the image is in the second look than in the first, at most."""
+"""Maximum scale of the second pass relative to the first."""
 
 SMALL = 32
-"""Longer side of a face, in pixels of the first look, below which the image is looked at again."""
+"""Longer side of a face, in pixels of the first pass, below which the second pass runs."""
 
 OVERLAP = 0.2
-"""Share of a tile that its neighbour sees too: a face up to a fifth of the tile is whole in one of them."""
+"""Overlap of neighbouring tiles: a face up to a fifth of a tile is complete in one of them."""
 
 MAX_OVERLAP = 0.4
-"""Intersection over union from which the weaker of two boxes of different looks is dropped."""
+"""IoU from which the lower-scored of two boxes of different passes is dropped."""
 
 
 class Tiled:
-    """A detector with scores, and a second look where the first saw a small face, or none, in a shrunk image."""
+    """A detector with a second pass over tiles if the first found small faces, or none, in a shrunk image."""
 
     def __init__(self, detector: Detector, *, long_side: int) -> None:
-        """`long_side`: pixels to which the detector itself shrinks an image, and the side of a tile."""
+        """`long_side`: pixels to which the inner detector shrinks an image, and the side of a tile."""
         self.info = detector.info
         self._detector = detector
         self._side = long_side
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB."""
+        """Detect the faces of an image (H, W, 3) uint8 RGB."""
         whole = self._detector.detect(image)
         longer = max(image.shape[:2])
         if longer <= self._side or not self._has_small(whole, longer / self._side):
@@ -50,7 +50,7 @@ class Tiled:
 
 
 def _tiles(image: NDArray[np.uint8], side: int) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
-    """Yield left, top and pixels of tiles of at most `side` pixels, evenly spread, that cover the image."""
+    """Yield left, top and pixels of evenly spread tiles of at most `side` pixels that cover the image."""
     lefts, tops = (_starts(length, side) for length in (image.shape[1], image.shape[0]))
     for top in tops:
         for left in lefts:
@@ -65,7 +65,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _uncut(faces: Faces, start: tuple[int, int], tile: tuple[int, ...], image: tuple[int, ...]) -> Faces:
-    """Keep the faces that no edge between two tiles cuts; the neighbour, or the first look, has them whole."""
+    """Drop faces cut by an inner tile edge; the neighbouring tile, or the first pass, has them complete."""
     low, high = faces.boxes[:, :2], faces.boxes[:, :2] + faces.boxes[:, 2:]
     size = np.array([tile[1], tile[0]])
     inner_low = np.array(start) > 0
@@ -75,7 +75,7 @@ def _uncut(faces: Faces, start: tuple[int, int], tile: tuple[int, ...], image: t
 
 
 def _joined(parts: Sequence[Faces]) -> Faces:
-    """Join the faces of several looks, each face once."""
+    """Merge the faces of all passes, each face once."""
     boxes = np.concatenate([part.boxes for part in parts])
     points = [part.points for part in parts if part.points is not None]
     scores = np.concatenate([part.scores for part in parts if part.scores is not None])

@@ -1,4 +1,4 @@
-"""An image in, YuNet's faces out: the published ONNX file, run by ONNX Runtime.
+"""Detect faces with YuNet's published ONNX file, through ONNX Runtime.
 
 YuNet: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research, 2023. OpenCV's
 `FaceDetectorYN` runs the same file and finds the same faces, in about twice the time.
@@ -17,19 +17,19 @@ from mien_models.detectors.dense import STRIDES, DenseDetector, session
 from mien_models.errors import DetectorError
 
 MIN_SCORE = 0.65
-"""Score from which a box counts as a face.
+"""Score threshold.
 
 On detect.zip it finds as many of the hand-drawn faces of 16 pixels and more (val) as 0.6 does, 78 of 104, with 43
-boxes instead of 59 on its 872 backgrounds, which were gathered to mislead YuNet; at 0.75 it finds 69, with 21.
+false positives instead of 59 on its 872 backgrounds, which were selected to mislead YuNet; 0.75 finds 69, with 21.
 """
 
 MAX_OVERLAP = 0.3
-"""Intersection over union from which the weaker of two boxes is dropped: FaceDetectorYN's own default."""
+"""IoU threshold of the non-maximum suppression: FaceDetectorYN's default."""
 
 _OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
 
-# The file declares an input of 320 x 320, yet no operator in it depends on that. The two dimensions are written as
-# protobuf {dim {dim_value: 320}}; a {dim {dim_param: "h"}} is as many bytes long, so every length around it still fits.
+# The file declares an input of 320 x 320, but no operator depends on it. The two dimensions are encoded as
+# protobuf {dim {dim_value: 320}}; a {dim {dim_param: "h"}} has the same length, so all lengths around it stay valid.
 _FIXED_SIZE = b"\x0a\x03\x08\xc0\x02" * 2
 _FREE_SIZE = b"\x0a\x03\x12\x01h" + b"\x0a\x03\x12\x01w"
 _INPUT = b"\x0a\x05input\x12\x18\x0a\x16\x08\x01\x12\x12\x0a\x02\x08\x01\x0a\x02\x08\x03"
@@ -41,7 +41,7 @@ class YuNet(DenseDetector):
     info = DetectorInfo("yunet", "2023", f"sha256:{YUNET.sha256}")
 
     def __init__(self, model_path: Path, *, long_side: int, min_score: float = MIN_SCORE) -> None:
-        """Load the file; raises `DetectorError` where it is missing or not the published one."""
+        """Load the file; raises `DetectorError` if it is missing or not the published one."""
         super().__init__(long_side=long_side, min_score=min_score, max_overlap=MAX_OVERLAP)
         self._session = session(_free(_read(model_path)))
 
@@ -58,15 +58,15 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise DetectorError(
-            f"YuNet's file {path} cannot be read: set detector_path to {YUNET.file}, or run `mien models fetch yunet`."
+            f"YuNet's file {path} cannot be read: set detector_path to {YUNET.file}, or run `mien models fetch yunet`"
         ) from error
     if hashlib.sha256(data).hexdigest() != YUNET.sha256:
         raise DetectorError(
-            f"{path} is not the published {YUNET.file} (SHA-256 {YUNET.sha256}): run `mien models fetch yunet`."
+            f"{path} is not the published {YUNET.file} (SHA-256 {YUNET.sha256}): run `mien models fetch yunet`"
         )
     return data
 
 
 def _free(data: bytes) -> bytes:
-    """Return the file with an input of any size."""
+    """Return the file with variable input dimensions."""
     return data.replace(_INPUT + _FIXED_SIZE, _INPUT + _FREE_SIZE)

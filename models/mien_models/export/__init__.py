@@ -1,1 +1,1 @@
-"""Write PyTorch networks as the ONNX files that serving loads."""
+"""Export PyTorch networks as the ONNX files that serving loads."""

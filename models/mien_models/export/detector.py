@@ -1,4 +1,4 @@
-"""A detector's network and specification in, the files that serving reads out: `NAME.onnx` and `NAME.json`."""
+"""Export a detector to the files that serving reads: `NAME.onnx` and `NAME.json`."""
 
 import copy
 import hashlib
@@ -16,10 +16,10 @@ _OPSET = 17
 
 
 def write_detector(spec: DetectorSpec, net: FaceDetectorNet, folder: Path) -> DetectorSpec:
-    """Write both files into a folder that exists; returns the specification as it was written."""
+    """Write both files into an existing folder; return the specification as written."""
     path = folder / f"{spec.name}.onnx"
     with warnings.catch_warnings():
-        # They tell of constants that are meant to be constant, and of a newer exporter.
+        # Warnings about constants that are intended, and about a newer exporter.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Served(net).eval(),
@@ -43,12 +43,12 @@ def write_detector(spec: DetectorSpec, net: FaceDetectorNet, folder: Path) -> De
 
 
 class _Served(nn.Module):
-    """One image's bytes to the scores and shapes of its cells; columns are cells, so that nothing is transposed."""
+    """Maps one image's bytes to its cells' scores and shapes; columns are cells, so that nothing is transposed."""
 
     def __init__(self, net: FaceDetectorNet) -> None:
         super().__init__()
         self.net = copy.deepcopy(net)
-        # The division of all bytes goes into the first kernels.
+        # Fold the division by `SCALE` into the first kernels.
         first = self.net.stem[0]
         assert isinstance(first, nn.Conv2d)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A network and its specification in, the files that serving reads out: `NAME.onnx` and `NAME.json`."""
+"""Export a network to the files that serving reads: `NAME.onnx` and `NAME.json`."""
 
 import hashlib
 import warnings
@@ -18,9 +18,9 @@ _OPSET = 17
 
 
 def write(spec: ModelSpec, net: nn.Module, folder: Path) -> ModelSpec:
-    """Write `NAME.onnx`, whose weights keep PyTorch's names, and `NAME.json` into a folder that exists.
+    """Write `NAME.onnx`, whose weights keep PyTorch's names, and `NAME.json` into an existing folder.
 
-    Returns the specification as it was written: with the count of parameters, the file's name, digest and size.
+    Returns the specification as written: with parameter count, and the file's name, digest and size.
     """
     path = folder / f"{spec.name}.onnx"
     _export(spec, net, path)
@@ -41,7 +41,7 @@ def _export(spec: ModelSpec, net: nn.Module, path: Path) -> None:
     names = [name for task in spec.heads for name in ANSWERS[task]]
     size = spec.crop.size
     with warnings.catch_warnings():
-        # They tell of constants that are meant to be constant, and of a newer exporter, which renames the weights.
+        # Warnings about constants that are intended, and about a newer exporter, which renames the weights.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Ordered(ServedModel(spec, net).eval(), names),
@@ -52,14 +52,14 @@ def _export(spec: ModelSpec, net: nn.Module, path: Path) -> None:
             dynamic_axes={name: {0: "faces"} for name in ("crops", *names)},
             opset_version=_OPSET,
             dynamo=False,
-            # else batch normalisation is folded and the weights lose their names
+            # otherwise batch normalisation is folded and the weights lose their names
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=False,
         )
 
 
 def _halve(path: Path) -> None:
-    """Store kernels and matrices as 16-bit floats under their names; the graph widens them, once, as it is loaded."""
+    """Store kernels and matrices as 16-bit floats under their names; the graph casts them once, when loaded."""
     model = onnx.load(path)
     graph = model.graph
     kernels = [item for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT and len(item.dims) > 1]
@@ -78,7 +78,7 @@ def _halve(path: Path) -> None:
 
 
 class _Ordered(nn.Module):
-    """Return the answers as a tuple, since an ONNX graph's outputs have an order."""
+    """Returns the answers as a tuple, since an ONNX graph's outputs are ordered."""
 
     def __init__(self, served: ServedModel, names: list[str]) -> None:
         super().__init__()

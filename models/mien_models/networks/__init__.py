@@ -1,4 +1,4 @@
-"""PyTorch architectures: (N, C, S, S) float images in, raw scores out. Imports torch; the embedded path never does."""
+"""PyTorch architectures: (N, C, S, S) float images in, raw scores out. Imports torch; serving with ONNX does not."""
 
 from mien_models.networks.emotion_dcnn import EmotionDCNN
 from mien_models.networks.mini_xception import MiniXception

@@ -1,7 +1,7 @@
-"""EmotionDCNN: a grey face through three convolutions and one very wide dense layer to class scores.
+"""EmotionDCNN: three convolutions and one very wide dense layer on a grey face, to class scores.
 
 Correa, Jonker, Ozo, Stolk: Emotion Recognition using Deep Convolutional Neural Networks, TU Delft, 2016: the final
-network. Layer for layer the released github.com/isseu/emotion-recognition-neural-networks, emotion_recognition.py.
+network. Same layers as the released github.com/isseu/emotion-recognition-neural-networks, emotion_recognition.py.
 """
 
 import torch
@@ -13,7 +13,7 @@ _HIDDEN = 3072
 
 
 class _SamePad(nn.Module):
-    """Pad as TFLearn's 'same' does where the sum is odd: one more at the right and at the bottom."""
+    """Pads as TFLearn's 'same' does if the sum is odd: one more at the right and bottom."""
 
     def __init__(self, before: int, after: int, value: float) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ def _pool() -> list[nn.Module]:
 
 
 class EmotionDCNN(nn.Module):
-    """Score `outputs` classes for (N, `channels`, 48, 48) images in [0, 1]. Returns (N, outputs)."""
+    """Scores `outputs` classes for (N, `channels`, 48, 48) images in [0, 1]. Returns (N, outputs)."""
 
     def __init__(self, *, outputs: int, channels: int = 1) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class EmotionDCNN(nn.Module):
             nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), *_pool(),
             _SamePad(1, 2, 0.0), nn.Conv2d(64, 128, 4), nn.ReLU(),
         )  # fmt: skip
-        self.dropout = nn.Dropout(0.7)  # TFLearn's `dropout(network, 0.3)` states what is kept
+        self.dropout = nn.Dropout(0.7)  # TFLearn's `dropout(network, 0.3)` specifies the fraction kept
         self.hidden = nn.Linear(128 * (_SIDE // 4) ** 2, _HIDDEN)
         self.head = nn.Linear(_HIDDEN, outputs)
 

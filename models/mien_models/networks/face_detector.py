@@ -1,9 +1,9 @@
-"""FaceDetectorNet: Mien's own face detector, a separable trunk with one prediction a cell at strides 8, 16 and 32.
+"""FaceDetectorNet: Mien's face detector, a separable backbone with one prediction per cell at strides 8, 16 and 32.
 
-The kind of YuNet (Wu, Peng, Yu, Machine Intelligence Research, 2023) and SCRFD (Guo et al., arXiv 2105.04714): no
-anchors, and boxes and five points beside each other. What made it fast on one CPU core: channels in multiples of 16 (a
-vector register), no plain convolution after the first, and the coarse levels added to the fine ones (Lin et al.,
-Feature Pyramid Networks, arXiv 1612.03144) instead of joined to them.
+Similar to YuNet (Wu, Peng, Yu, Machine Intelligence Research, 2023) and SCRFD (Guo et al., arXiv 2105.04714):
+anchor-free, with boxes and five landmarks in parallel. Its speed on one CPU core comes from channels in multiples of
+16 (a vector register), no plain convolution after the first, and coarse levels that are added to the fine ones (Lin
+et al., Feature Pyramid Networks, arXiv 1612.03144) instead of concatenated.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDES = (8, 16, 32)
-"""Pixels from one cell to the next, level by level."""
+"""Stride of each level, in pixels."""
 
 SCALE = 128.0
-"""What a byte is divided by. There is no shift: it would make the zeros around an image something else than black."""
+"""Divisor of the bytes. There is no shift, so that zero padding is black."""
 
 VALUES = 15
-"""Numbers a cell predicts: the score's logit; the box's centre and log size; x and y of five points."""
+"""Outputs per cell: the score's logit; the box's centre and log size; x and y of five points."""
 
-_PRIOR = 0.01  # score of every cell at first, so that the many empty ones do not drown the rest (arXiv 1708.02002)
-_SIZE = 3.0  # side of every box at first, in strides
+_PRIOR = 0.01  # initial score of every cell, so that empty cells do not dominate the loss (arXiv 1708.02002)
+_SIZE = 3.0  # initial side of every box, in strides
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -31,7 +31,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequent
 
 
 class _Block(nn.Module):
-    """Filter each channel, then mix them; added to a shortcut where the shape stays."""
+    """Depthwise, then pointwise convolution, with a residual connection if the shape is unchanged."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class _Block(nn.Module):
         if not self.training or self.filter.stride == (1, 1):
             filtered: Tensor = self.filter(x)
             return filtered
-        # The same numbers: PyTorch's gradient of a depthwise filter takes three times as long with a stride of 2.
+        # Equivalent: PyTorch's gradient of a depthwise convolution takes three times as long with stride 2.
         every = F.conv2d(x, self.filter.weight, padding=1, groups=x.shape[1])
         return every[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
 
 
 class FaceDetectorNet(nn.Module):
-    """Predict faces in (N, 3, H, W) RGB images, bytes divided by `SCALE`; H and W multiples of 32.
+    """Predicts faces in (N, 3, H, W) RGB images, bytes divided by `SCALE`; H and W multiples of 32.
 
     Returns (N, P, 15) predictions of all P cells, level by level and row by row, in strides from the cell's corner, as
     `mien_models.detectors.dense` reads them. `widths`: channels at strides 2, 4, 8, 16 and 32; `depths`: further blocks

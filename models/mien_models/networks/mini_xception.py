@@ -1,7 +1,7 @@
-"""mini-Xception: a grey face through separable convolutions to class scores.
+"""mini-Xception: separable convolutions on a grey face, to class scores.
 
 Arriaga, Ploeger, Valdenegro: Real-time Convolutional Neural Networks for Emotion and Gender Classification,
-arXiv 1710.07557, figure 4. Layer for layer the released Keras network, so its weights can be imported.
+arXiv 1710.07557, figure 4. Same layers as the released Keras network, so its weights can be imported.
 """
 
 from itertools import pairwise
@@ -18,7 +18,7 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _Separable(nn.Sequential):
-    """Apply a depthwise 3x3, then a pointwise convolution, then batch normalisation; the size stays."""
+    """Depthwise 3x3 convolution, pointwise convolution, batch normalisation; the size is unchanged."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
@@ -29,7 +29,7 @@ class _Separable(nn.Sequential):
 
 
 class _SameMaxPool(nn.Module):
-    """Pool 3x3 at stride 2 with Keras' 'same' padding: right and bottom only where the size is even."""
+    """3x3 max pooling, stride 2, with Keras' 'same' padding: right and bottom only if the size is even."""
 
     def forward(self, x: Tensor) -> Tensor:
         low = [0 if size % 2 == 0 else 1 for size in x.shape[-2:]]
@@ -37,7 +37,7 @@ class _SameMaxPool(nn.Module):
 
 
 class _Module(nn.Module):
-    """Halve the size: a residual module of two separable convolutions with a strided 1x1 shortcut."""
+    """Residual module that halves the size: two separable convolutions with a strided 1x1 shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class _Module(nn.Module):
 
 
 class MiniXception(nn.Module):
-    """Score `outputs` classes for (N, `channels`, S, S) images in [-1, 1]; S is 48 or 64. Returns (N, outputs)."""
+    """Scores `outputs` classes for (N, `channels`, S, S) images in [-1, 1]; S is 48 or 64. Returns (N, outputs)."""
 
     def __init__(self, *, outputs: int, channels: int = 1) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A network as it is served: uint8 crops in, calibrated answers out, in one graph that ONNX and PyTorch share."""
+"""The served form of a network: uint8 crops in, calibrated answers out, in one graph shared by ONNX and PyTorch."""
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,12 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as OpenCV and Pillow convert
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """Make the bare network that a specification names, with fresh weights."""
+    """Create the network that a specification describes, with initial weights."""
     return _ARCHITECTURES[spec.architecture](**spec.options)
 
 
 def prepare(images: Tensor, spec: InputSpec) -> Tensor:
-    """Turn (N, 3, S, S) float RGB images in [0, 255] into the network's input, (N, 1 or 3, S, S)."""
+    """Convert (N, 3, S, S) float RGB images in [0, 255] to the network's input, (N, 1 or 3, S, S)."""
     if spec.colour == "grey":
         weights = torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)
         images = (images * weights).sum(1, keepdim=True)
@@ -39,7 +39,7 @@ def prepare(images: Tensor, spec: InputSpec) -> Tensor:
 
 
 class ServedModel(nn.Module):
-    """Answer (N, S, S, 3) uint8 RGB crops with a dict of float arrays.
+    """Maps (N, S, S, 3) uint8 RGB crops to a dict of float arrays.
 
     `age`: years, low, high (N,), in years; `gender`: p_male (N,) in [0, 1];
     `emotion`: probabilities (N, 7), rows sum to 1.
@@ -51,7 +51,7 @@ class ServedModel(nn.Module):
         self.net = net
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Return the network's raw scores for uint8 crops, averaged over the mirror image where the model says so."""
+        """Return raw scores for uint8 crops, averaged with the mirror image if the specification requires it."""
         images = prepare(crops.permute(0, 3, 1, 2).float(), self.spec.input)
         scores: Tensor = self.net(images)
         if self.spec.flip:
@@ -67,7 +67,7 @@ class ServedModel(nn.Module):
 
 
 def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
-    """Turn one head's score columns into its named answers."""
+    """Convert one head's score columns to its named answers."""
     match head:
         case EmotionHead():
             return {"probabilities": _emotion(head, scores)}
@@ -100,7 +100,7 @@ def _gender_logit(head: GenderHead, scores: Tensor) -> Tensor:
 
 
 def _age_from_distribution(head: AgeDistributionHead, scores: Tensor) -> dict[str, Tensor]:
-    """Mean and quantiles; a quantile is interpolated within the year in which the distribution crosses it."""
+    """Return mean and quantiles, each interpolated within the year in which the distribution crosses it."""
     p = F.softmax(scores / head.temperature, 1)
     ages = torch.arange(head.count, device=scores.device, dtype=torch.float32)
     years = (F.softmax(scores, 1) * ages).sum(1)

@@ -1,7 +1,7 @@
-"""simple_CNN: a face through pairs of wide convolutions to class scores.
+"""simple_CNN: pairs of wide convolutions on a face, to class scores.
 
 Arriaga, Ploeger, Valdenegro: Real-time Convolutional Neural Networks for Emotion and Gender Classification,
-arXiv 1710.07557, section III: the fully convolutional network without a dense layer. Layer for layer `simple_CNN` of
+arXiv 1710.07557, section III: the fully convolutional network without a dense layer. Same layers as `simple_CNN` of
 the released github.com/oarriaga/face_classification, src/models/cnn.py.
 """
 
@@ -23,7 +23,7 @@ def _conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 
 class SimpleCNN(nn.Module):
-    """Score `outputs` classes for (N, `channels`, S, S) images in [0, 1]; S a multiple of 16. Returns (N, outputs)."""
+    """Scores `outputs` classes for (N, `channels`, S, S) images in [0, 1]; S a multiple of 16. Returns (N, outputs)."""
 
     def __init__(self, *, outputs: int, channels: int = 3) -> None:
         super().__init__()

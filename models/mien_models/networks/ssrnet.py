@@ -1,7 +1,7 @@
-"""SSR-Net: a face through two small streams to one number, refined stage by stage.
+"""SSR-Net: two small streams on a face, to one number that is refined in stages.
 
 Yang, Huang, Lin, Hsiu, Chuang: SSR-Net, a Compact Soft Stagewise Regression Network for Age Estimation, IJCAI 2018.
-Layer for layer the released Keras network with stages (3, 3, 3), so its weights can be imported.
+Same layers as the released Keras network with stages (3, 3, 3), so its weights can be imported.
 """
 
 import torch
@@ -26,7 +26,7 @@ def _stream(channels: int, width: int, activation: type[nn.Module], pool: type[n
 
 
 class _Stage(nn.Module):
-    """Fuse the two streams at one depth into a shift `delta` (N,), offsets `eta` and weights `p` (N, 3)."""
+    """Fuses the two streams at one depth into a shift `delta` (N,), offsets `eta` and weights `p` (N, 3)."""
 
     def __init__(self, widths: tuple[int, int], pool: int, side: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _Stage(nn.Module):
 
 
 class SSRNet(nn.Module):
-    """Regress (N, 3, 64, 64) BGR images in [0, 255] to (N, 1) values in about [0, `span`]."""
+    """Regresses (N, 3, 64, 64) BGR images in [0, 255] to (N, 1) values in about [0, `span`]."""
 
     def __init__(self, *, span: float = 101.0) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class SSRNet(nn.Module):
             maps_a.append(a)
             maps_b.append(b)
         bins = torch.arange(_BINS, device=images.device, dtype=torch.float32)
-        first = images[:, 0, 0, 0]  # the number of images as a shape: an ONNX export would freeze `len(images)`
+        first = images[:, 0, 0, 0]  # the batch size as a shape: an ONNX export would freeze `len(images)`
         value, width = torch.zeros_like(first), torch.ones_like(first)
         for stage, depth in zip(self.stages, (3, 1, 0), strict=True):
             delta, eta, p = stage(maps_a[depth], maps_b[depth])

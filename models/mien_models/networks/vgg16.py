@@ -1,9 +1,9 @@
-"""VGG16Face: a face through the thirteen convolutions of VGG-16 to the columns of all its heads.
+"""VGG16Face: the thirteen convolutions of VGG-16 on a face, to the columns of all heads.
 
 Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556, configuration
 D, as Pakulich, Alyamkin, Yakimov use it for age and gender on 256x256 faces: Age estimation using face recognition with
-convolutional neural networks, Avtometriya 55(3), 2019. The dense layers give way to a global average and one linear
-layer, so that the body counts for nearly all of the parameters.
+convolutional neural networks, Avtometriya 55(3), 2019. The dense layers are replaced by a global average and one linear
+layer, so that the convolutions have nearly all of the parameters.
 """
 
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ def _body(channels: int) -> nn.Sequential:
     for width, depth in zip(_WIDTHS, _DEPTHS, strict=True):
         for _ in range(depth):
             conv = nn.Conv2d(inputs, width, 3, padding=1)
-            # Else the signal fades on its way through thirteen layers without normalisation.
+            # Otherwise the signal fades over thirteen layers without normalisation.
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             layers += [conv, nn.ReLU(inplace=True)]
             inputs = width
@@ -27,9 +27,9 @@ def _body(channels: int) -> nn.Sequential:
 
 
 class VGG16Face(nn.Module):
-    """Score `outputs` values for (N, `channels`, S, S) images in [-1, 1]; S a multiple of 32. Returns (N, outputs).
+    """Scores `outputs` values for (N, `channels`, S, S) images in [-1, 1]; S a multiple of 32. Returns (N, outputs).
 
-    The columns of several heads (an age distribution, a gender logit) lie side by side.
+    The columns of several heads (an age distribution, a gender logit) are concatenated.
     """
 
     def __init__(self, *, outputs: int, channels: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""Run a model: crops in, named arrays out; by ONNX Runtime (the default) or by PyTorch (a GPU, or on request)."""
+"""Run models with ONNX Runtime (the default) or PyTorch (GPUs, or on request)."""
 
 from mien_models.runtimes.base import Model
 from mien_models.runtimes.loading import RuntimeName, load

@@ -1,4 +1,4 @@
-"""Load a model with the runtime that the settings name."""
+"""Load a model with the runtime that the settings specify."""
 
 from typing import Literal
 
@@ -12,12 +12,12 @@ RuntimeName = Literal["onnx", "torch"]
 
 
 def load(entry: Entry, task: Task, *, runtime: RuntimeName = "onnx", device: str = "cpu", threads: int = 1) -> Model:
-    """Load a model for one of its tasks and run it once, so that the first request is not the slow one.
+    """Load a model for one of its tasks and run it once as a warm-up.
 
-    `device` (PyTorch's names, such as `cuda`) counts for the PyTorch runtime alone; `threads` for the CPU.
-    Raises `ModelError` where the weights file is missing or changed, and for a device that is not here.
+    `device` (PyTorch's names, such as `cuda`) applies to the PyTorch runtime only; `threads` to the CPU.
+    Raises `ModelError` if the weights file is missing or changed, or the device is not available.
     """
-    # Imported here: a process loads the runtime that it uses, and no other.
+    # Imported here so that a process loads only the runtime that it uses.
     model: Model
     if runtime == "torch":
         from mien_models.runtimes.torch import TorchModel

@@ -1,4 +1,4 @@
-"""The ONNX Runtime runtime, on the CPU."""
+"""Run models with ONNX Runtime on the CPU."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class OnnxModel:
         self._session = onnxruntime.InferenceSession(entry.read(), options, providers=["CPUExecutionProvider"])
 
     def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
-        """Answer (N, S, S, 3) uint8 RGB crops; see `Model`."""
+        """Run (N, S, S, 3) uint8 RGB crops; see `Model`."""
         check(crops, self.entry.spec)
         names = names_of(tasks or (self.task,))
         return dict(zip(names, self._session.run(names, {"crops": crops}), strict=True))

@@ -1,4 +1,4 @@
-"""The PyTorch runtime: the same graph and the same weights file as ONNX Runtime's, on a CPU or a GPU."""
+"""Run models with PyTorch on a CPU or GPU, with the weights file and graph of ONNX Runtime."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class TorchModel:
     """A model run by PyTorch; its weights are read from the ONNX file, so that both runtimes share one digest."""
 
     def __init__(self, entry: Entry, task: Task, *, device: str = "cpu", threads: int = 1) -> None:
-        """Load the model onto a device; raises `ModelError` for one that is not here."""
+        """Load the model onto a device; raises `ModelError` if the device is not available."""
         torch.set_num_threads(threads)
         self.entry = entry
         self.task = task
@@ -31,7 +31,7 @@ class TorchModel:
             raise ModelError(f"model {entry.spec.name} cannot run on the device {device!r}: {reason}") from error
 
     def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
-        """Answer (N, S, S, 3) uint8 RGB crops; see `Model`."""
+        """Run (N, S, S, 3) uint8 RGB crops; see `Model`."""
         check(crops, self.entry.spec)
         with torch.inference_mode():
             answers = self._model(torch.from_numpy(crops).to(self._device))

@@ -1,8 +1,8 @@
-"""The Serve application: one `orchestrator` deployment with our own gRPC server, one deployment a task.
+"""The Serve application: one `orchestrator` deployment with our own gRPC server, one deployment per task.
 
-`mien_orchestrator.cluster.app:build` is the import path for a Serve config; its arguments are the settings. A
-change of them replaces every replica. What a config says of one deployment (`autoscaling_config`, `user_config` with
-the task's model) changes that deployment alone.
+`mien_orchestrator.cluster.app:build` is the import path for a Serve config; its arguments are the settings. A changed
+setting replaces every replica; a changed deployment option (`autoscaling_config`, or `user_config` with the task's
+model) affects only that deployment.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ from mien_orchestrator.cluster.serve_config import ORCHESTRATOR
 from mien_orchestrator.settings import ScalingSettings, Settings, TaskSettings
 from mien_workers.deployment import ModelChoice, Worker, WorkerOptions
 
-_LOGGING = {"enable_access_log": False}  # the access log was 45 % of a worker's time in Python
+_LOGGING = {"enable_access_log": False}  # the access log took 45 % of a worker's time in Python
 
-_DRAIN_CHECK_SECONDS = 0.2  # Serve's own two seconds are most of the time that stopping takes
+_DRAIN_CHECK_SECONDS = 0.2  # Serve's default of two seconds would dominate the shutdown
 
 
 def build(arguments: dict[str, Any]) -> Application:

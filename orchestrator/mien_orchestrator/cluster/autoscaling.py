@@ -1,7 +1,7 @@
-"""How many orchestrators there should be: as many as their calls in flight need.
+"""Autoscaling policy of the orchestrators: the number of replicas follows the calls in flight.
 
-Callers talk to an orchestrator's own gRPC server, past Serve's handles, so Serve cannot count their calls. Each
-orchestrator reports them instead. Serve applies the bounds and delays of the `autoscaling_config` to the answer.
+Clients call an orchestrator's own gRPC server and bypass Serve's handles, so Serve cannot count the calls. Each
+orchestrator reports them instead. Serve applies the bounds and delays of the `autoscaling_config` to the result.
 """
 
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ray.serve.config import AutoscalingContext
 
 IN_FLIGHT = "mien_in_flight"
-"""Name under which an orchestrator reports its calls in flight."""
+"""Name of the metric of calls in flight."""
 
 POLICY = "mien_orchestrator.cluster.autoscaling:by_in_flight_calls"
 """Import path of the policy, for an `autoscaling_config`."""
@@ -18,7 +18,7 @@ PolicyState: TypeAlias = "dict[str, float]"
 
 
 def by_in_flight_calls(context: AutoscalingContext) -> tuple[float, PolicyState]:
-    """Return the number of replicas that the reported calls need, and no state; without a report, as many as now."""
+    """Return the number of replicas for the reported calls, and no state; without reports, the current number."""
     reports = (context.aggregated_metrics or {}).get(IN_FLIGHT)
     if not reports:
         return context.target_num_replicas, {}

@@ -1,4 +1,4 @@
-"""The workers as the fan-out calls them: crops go to a Ray Serve deployment and come back as a prediction."""
+"""Call the workers through Ray Serve deployment handles."""
 
 import asyncio
 import time
@@ -19,13 +19,13 @@ from mien_orchestrator.pipeline.backend import Prediction
 from mien_workers.tensors import from_message, to_message
 
 _PAUSE_SECONDS = 0.05
-"""Wait before workers that had too much to do are asked again."""
+"""Delay before overloaded workers are called again, in seconds."""
 
 
 class ServeWorkers:
-    """Calls the workers through deployment handles; messages travel as bytes.
+    """Calls the workers through deployment handles; messages are serialized.
 
-    Tasks of one model each have workers that could answer for all of them: a call goes to those that are least busy.
+    If tasks share a model, workers of any of them can answer for all: the least busy ones are called.
     """
 
     def __init__(self, handles: Mapping[Task, DeploymentHandle[bytes]], models: Mapping[Task, Entry]) -> None:

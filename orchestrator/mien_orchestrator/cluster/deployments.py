@@ -1,4 +1,4 @@
-"""The orchestrator's Serve deployment: our own gRPC server in front of the ensemble."""
+"""The orchestrator's Serve deployment: our gRPC server in front of the ensemble."""
 
 import asyncio
 from typing import Any
@@ -22,14 +22,14 @@ from mien_orchestrator.telemetry.metrics import make_metrics
 
 
 class Orchestrator:
-    """A replica that answers callers: a grpc.aio server in front of the ensemble."""
+    """An orchestrator replica: a grpc.aio server in front of the ensemble."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]]
     ) -> None:
         loaded = Settings.load(**settings)
         logs.configure(loaded)
-        cv2.setNumThreads(1)  # requests run beside each other
+        cv2.setNumThreads(1)  # requests run in parallel
         self._executor = make_executor(loaded)
         metrics = make_metrics(loaded)
         models = served_models(loaded, make_registry(loaded))

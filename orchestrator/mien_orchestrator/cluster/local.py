@@ -1,4 +1,4 @@
-"""The cluster shape on this machine: start Ray, deploy the application, wait until it answers, end it all again."""
+"""Cluster mode on one machine: start Ray, deploy the application, wait until it is ready, shut everything down."""
 
 import logging
 import os
@@ -17,12 +17,12 @@ from mien_orchestrator.settings import Settings
 
 SWITCHES = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # gRPC between replicas, user code in the router's loop
-    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",  # which the switch above turns on, and our own server replaces
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",  # enabled by the switch above; our own server replaces it
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(32 * 2**20),
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
 }
-"""Environment that every process of the cluster must have before it imports Ray."""
+"""Environment variables that every process of the cluster needs before it imports Ray."""
 
 _HEALTH_SECONDS = 10.0
 
@@ -30,16 +30,16 @@ _LOGS = "(/tmp/ray/session_latest/logs/serve says why)"
 
 
 def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP; calls `ready` with the address once requests are answered.
+    """Serve until SIGINT, SIGTERM or SIGHUP; call `ready` with the address once the server is ready.
 
-    A signal during the start is heeded after the step under way: Ray cannot be interrupted without leaving processes.
-    Raises `ServerUnavailableError` where the cluster does not come up, `DetectorError` and `ModelError` before that.
+    A signal during the start takes effect after the current step: interrupting Ray would leave processes behind.
+    Raises `ServerUnavailableError` if the cluster does not start, `DetectorError` and `ModelError` before that.
     """
     stop = threading.Event()
     cluster = Cluster(settings)
     try:
         for step in (cluster.check, cluster.start_ray, cluster.deploy):
-            _handle_signals(lambda *_: stop.set())  # before each step: Ray puts its own handlers in their place
+            _handle_signals(lambda *_: stop.set())  # before each step: Ray installs its own handlers
             step()
             if stop.is_set():
                 return
@@ -47,7 +47,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         ready(cluster.address)
         stop.wait()
     finally:
-        _handle_signals(signal.SIG_IGN)  # a second Ctrl-C does not leave half a cluster behind
+        _handle_signals(signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown
         cluster.shutdown()
 
 
@@ -65,7 +65,7 @@ class Cluster:
         self.address = f"{settings.host}:{settings.port}"
 
     def check(self) -> None:
-        """Find out what would fail in a replica, where only its log would say why."""
+        """Raise errors that would otherwise appear only in a replica's log."""
         self._check_port()
         served_models(self._settings, make_registry(self._settings))
         make_detector(self._settings)
@@ -76,7 +76,7 @@ class Cluster:
     def start_ray(self) -> None:
         """Start Ray on this machine."""
         os.environ.update(SWITCHES)
-        import ray  # after the switches
+        import ray  # after the environment variables are set
 
         self._started = True
         ray.init(
@@ -90,7 +90,7 @@ class Cluster:
         )
 
     def _check_port(self) -> None:
-        """Fail early where the port is taken: the orchestrators share it, and would share it with a stranger too."""
+        """Fail early if the port is taken: the orchestrators listen with SO_REUSEPORT, also beside another program."""
         host, port = self._settings.host, self._settings.port
         try:
             with socket.create_server((host, port)):
@@ -99,14 +99,14 @@ class Cluster:
             raise ServerUnavailableError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
     def _logical_cpus(self) -> int:
-        """Return the CPUs that Ray is told of: enough for all replicas, since on one machine they are only counted."""
+        """Return the CPUs reported to Ray: enough for all replicas, since on one machine they are only counted."""
         orchestrator = self._settings.orchestrator
         reserved = orchestrator.num_cpus * orchestrator.scaling.max_replicas
         reserved += sum(task.num_cpus * task.scaling.max_replicas for task in self._settings.served.values())
         return max(os.cpu_count() or 1, int(reserved) + 1)
 
     def deploy(self) -> None:
-        """Deploy the application and wait until its server answers."""
+        """Deploy the application and wait until its server is ready."""
         from ray import serve as ray_serve
 
         from mien_orchestrator.cluster.app import build
@@ -124,11 +124,11 @@ class Cluster:
             self._check_health()
 
     def _check_listening(self) -> None:
-        """Connect only: a handshake would need the certificate's name, and perhaps a caller's certificate."""
+        """Only connect: a handshake would need the certificate's name, and possibly a client certificate."""
         try:
             socket.create_connection((self._settings.host, self._settings.port), _HEALTH_SECONDS).close()
         except OSError as error:
-            raise ServerUnavailableError(f"the cluster started, but nobody listens at {self.address}") from error
+            raise ServerUnavailableError(f"the cluster started, but nothing listens at {self.address}") from error
 
     def _check_health(self) -> None:
         try:
@@ -137,7 +137,7 @@ class Cluster:
             raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 
     def shutdown(self) -> None:
-        """End the application and Ray, where they were started."""
+        """Stop the application and Ray, if they were started."""
         if not self._started:
             return
         import ray

@@ -1,4 +1,4 @@
-"""How many replicas each task has, so that as many calls are in flight as can be worked on."""
+"""Count the running replicas of each task, for the number of concurrent calls and for task health."""
 
 import asyncio
 import logging
@@ -14,25 +14,25 @@ from mien_orchestrator.settings import TaskSettings
 _LOG = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 2.0
-"""Time between two looks; scaling takes longer."""
+"""Polling interval, in seconds; scaling takes longer."""
 
 
 class Replicas:
-    """Counts the running replicas of an application's deployments, which are named as their tasks."""
+    """Counts the running replicas of an application's deployments, whose names are the tasks."""
 
     def __init__(self, served: Mapping[Task, TaskSettings], health: TaskHealth) -> None:
-        """Keep `health` up to date with the tasks that have no replica but should have one."""
+        """Mark tasks in `health` as unavailable while they have no replica but should have one."""
         self._running: dict[Task, int] = dict.fromkeys(served, 0)
         self._always = [task for task, settings in served.items() if settings.scaling.min_replicas > 0]
         self._health = health
         health.mark(self._always, "starting", True)
 
     def of(self, tasks: Sequence[Task]) -> int:
-        """Return how many replicas the tasks have together."""
+        """Return the total number of replicas of the tasks."""
         return sum(self._running[task] for task in tasks)
 
     async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+        """Poll until cancelled."""
         application = serve.get_replica_context().app_name
         while True:
             try:
@@ -43,5 +43,5 @@ class Replicas:
                 for task in self._always:
                     self._health.mark([task], "starting", self._running[task] == 0)
             except Exception:
-                _LOG.exception("the replicas could not be counted; their numbers stay as they were")
+                _LOG.exception("cannot count the replicas; keeping the previous numbers")
             await asyncio.sleep(_INTERVAL_SECONDS)

@@ -1,17 +1,17 @@
-"""A Ray Serve config of the cluster, read as settings: the file that Kubernetes deploys also runs on one machine.
+"""Read settings from a Ray Serve config, so that the file deployed on Kubernetes also runs on one machine.
 
-`args` are the settings; what `deployments` says of one deployment counts over them. Where a replica is placed
-(`label_selector`, `max_replicas_per_node`) means nothing on one machine and is left out.
+`args` are the settings; options under `deployments` override them. Placement options (`label_selector`,
+`max_replicas_per_node`) do not apply to one machine and are ignored.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 IMPORT_PATH = "mien_orchestrator.cluster.app:build"
-"""What a Serve config names to deploy Mien."""
+"""Import path that a Serve config of Mien must have."""
 
 ORCHESTRATOR = "orchestrator"
-"""Name of the deployment that answers callers; the others are named as their tasks."""
+"""Name of the deployment that clients call; the others have the names of their tasks."""
 
 _PLACEMENT = {"max_replicas_per_node"}
 _ACTOR_PLACEMENT = {"label_selector"}
@@ -19,12 +19,12 @@ _SERVE_ONLY = {"policy", "initial_replicas"}
 
 
 def is_serve_config(content: Mapping[str, object]) -> bool:
-    """Tell a Serve config from a file of settings."""
+    """Return whether the content is a Serve config rather than a settings file."""
     return "applications" in content
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a Serve config; raises `ValueError` where they cannot be told from it."""
+    """Return the settings in a Serve config; raises `ValueError` if it is not a config of Mien."""
     applications = [app for app in config["applications"] if app.get("import_path") == IMPORT_PATH]
     if len(applications) != 1:
         raise ValueError(f"a Serve config must have one application with import_path {IMPORT_PATH!r}")

@@ -49,7 +49,7 @@ def show(name: Name) -> None:
         settings = Settings.load()
         entries = {entry.spec.name: entry for entry in make_registry(settings).entries()}
         if name not in entries and name not in PUBLISHED:
-            raise ModelError(f"unknown model {name!r}; there are: {', '.join(sorted({*entries, *PUBLISHED}))}")
+            raise ModelError(f"unknown model {name!r}; available: {', '.join(sorted({*entries, *PUBLISHED}))}")
         table = Table(show_header=False)
         for fact, value in _facts(entries.get(name), PUBLISHED.get(name), ModelStore(settings.model_store)):
             table.add_row(fact, value)

@@ -1,4 +1,4 @@
-"""Reads the request message of a unary call, and ends a failed call with the status of its error."""
+"""Read the request message of unary calls, and convert errors to statuses."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,9 +19,9 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a failed call with its error's status; unexpected exceptions are logged, and returned as INTERNAL only.
+    """Converts exceptions to statuses; unexpected exceptions are logged and returned as INTERNAL without details.
 
-    A unary request is read here, through the upload gate, and parsed here, where an error gets its status.
+    Unary requests are read here, through the upload gate, and parsed here, so that parse errors get a status.
     """
 
     def __init__(self, uploads: UploadGate) -> None:
@@ -55,7 +55,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 failure = ServerError("the server failed; its log has the details")
             return await _abort(rpc, failure)
 
-        # A handler of a stream decides when the message is read; on the wire a unary call is the same.
+        # The handler of a stream controls when messages are read; on the wire a unary call is the same.
         return grpc.stream_unary_rpc_method_handler(
             guarded, request_deserializer=None, response_serializer=handler.response_serializer
         )
@@ -68,7 +68,7 @@ async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
 
 
 def refuse(error: MienError) -> "Handler":
-    """Return a handler that ends any call, unary or streamed, with an error, before a message is read."""
+    """Return a handler that fails any call, unary or streaming, with an error, before a message is read."""
 
     async def refused(requests: Any, rpc: Rpc) -> None:
         await _abort(rpc, error)
@@ -77,7 +77,7 @@ def refuse(error: MienError) -> "Handler":
 
 
 async def _receive(messages: AsyncIterator[bytes], deserialize: Callable[[bytes], Any]) -> Any:
-    """Return the parsed request; its bytes are not kept."""
+    """Return the parsed request without keeping its bytes."""
     try:
         return deserialize(await anext(messages))
     except DecodeError as error:

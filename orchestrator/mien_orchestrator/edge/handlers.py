@@ -1,4 +1,4 @@
-"""The gRPC handlers of `FaceAnalysisService`, made from the same table of methods as the SDK's calls."""
+"""The gRPC handlers of `FaceAnalysisService`, built from the same table of methods as the SDK's calls."""
 
 import grpc
 from google.protobuf.message import Message
@@ -10,11 +10,11 @@ from mien_orchestrator.pipeline.service import FaceAnalysis
 
 
 def add_handlers(service: FaceAnalysis, server: grpc.aio.Server) -> None:
-    """Let a server pass every unary RPC on to a service; call it before the server starts."""
+    """Register a handler for every unary RPC of a service; call it before the server starts."""
 
     async def answer(request: Message, rpc: Rpc) -> Message:
         current = request_context.current()
-        assert current, "ObserveInterceptor begins a context for every call"
+        assert current, "ObserveInterceptor creates a context for every call"
         return await service.call(request, current)
 
     handlers = {

@@ -1,4 +1,4 @@
-"""Ask a server whether it serves, as health checks do."""
+"""Check a server's health over gRPC."""
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -7,7 +7,7 @@ from mien.errors import ServerUnavailableError
 
 
 def check(address: str, *, service: str = "", timeout: float) -> None:
-    """Wait up to `timeout` seconds for an answer; raises `ServerUnavailableError` unless it is SERVING."""
+    """Query the health service for up to `timeout` seconds; raises `ServerUnavailableError` unless it is SERVING."""
     request = health_pb2.HealthCheckRequest(service=service)
     with grpc.insecure_channel(address) as channel:
         try:
@@ -15,6 +15,6 @@ def check(address: str, *, service: str = "", timeout: float) -> None:
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.NOT_FOUND:
                 raise ServerUnavailableError(f"the server at {address} does not know {service!r}") from error
-            raise ServerUnavailableError(f"nobody answers at {address}") from error
+            raise ServerUnavailableError(f"no server answers at {address}") from error
     if reply.status != health_pb2.HealthCheckResponse.SERVING:
         raise ServerUnavailableError(f"the server at {address} does not serve {service or 'anything'} now")

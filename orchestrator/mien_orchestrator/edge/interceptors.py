@@ -1,4 +1,4 @@
-"""Begins a request context for every call, and reports its start and end to the observers: log, metrics, traces."""
+"""Create a request context for every call, and report its start and end to the observers: log, metrics, traces."""
 
 import asyncio
 import inspect
@@ -20,11 +20,11 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 _AT_DEADLINE = 0.05
-"""A call that ends unanswered with less time left than this, in seconds, counts as late, not as cancelled."""
+"""A call that ends without a reply and with less time left than this, in seconds, is late rather than cancelled."""
 
 
 class ObserveInterceptor(grpc.aio.ServerInterceptor):
-    """Must be the first interceptor, so that it also sees the calls that the others refuse."""
+    """Must be the first interceptor, so that it also observes calls that the others reject."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
@@ -34,7 +34,7 @@ class ObserveInterceptor(grpc.aio.ServerInterceptor):
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Begin the call's context, and wrap its handler."""
+        """Create the call's context and wrap its handler."""
         context = request_context.begin(details.method, details.invocation_metadata)
         handler = await continuation(details)
         if handler is None:

@@ -1,4 +1,4 @@
-"""The gRPC edge: converts, delegates to the service, and turns errors into rich statuses."""
+"""The gRPC server: listens, delegates to the service and drains on shutdown."""
 
 import asyncio
 import logging
@@ -27,47 +27,47 @@ from mien_orchestrator.telemetry.metrics import Metrics
 from mien_orchestrator.telemetry.observer import End
 
 if TYPE_CHECKING:
-    from mien_orchestrator.telemetry.tracing import Traces  # imported only where traces are sent
+    from mien_orchestrator.telemetry.tracing import Traces  # imported only if traces are enabled
 
 _LOG = logging.getLogger(__name__)
 
 _MESSAGE_OVERHEAD = 64 * 1024
-"""Bytes that a request may be larger than its image."""
+"""Allowance for a request's other fields beside its image, in bytes."""
 
 _KEEPALIVE = [
-    ("grpc.keepalive_time_ms", 60_000),  # a caller that vanished without a word is noticed, and its call ended
+    ("grpc.keepalive_time_ms", 60_000),  # a client that vanished is detected, and its call ended
     ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # the SDK pings every 10 s while it waits
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # the SDK pings every 10 s during a call
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
 _MAX_STREAMS = 200
-"""Calls at once on one connection. gRPC cancels calls that the event loop has not taken up when a connection has many
-more, and those of other callers with them."""
+"""Concurrent calls per connection. gRPC cancels calls that the event loop has not accepted if a connection has many
+more, and calls of other clients too."""
 
 _MAX_CONNECTIONS = 2000
-"""Connections at once; each has buffers of its own."""
+"""Maximum number of connections; each has its own buffers."""
 
 _IDLE_SECONDS = 0.3
-"""Time without a call in flight after which a draining server stops: gRPC may hold calls that it has not passed on."""
+"""Idle time after which a draining server stops, in seconds: gRPC may hold calls that it has not delivered."""
 
 _STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 
 class InFlight:
-    """Counts the calls to Mien in flight; an `Observer`."""
+    """Counts the calls in flight; an `Observer`."""
 
     def __init__(self) -> None:
         self._count = 0
         self._last = 0.0
-        """When the last call began or ended."""
+        """Time at which the last call began or ended."""
 
     def began(self, context: RequestContext) -> None:
-        """Count a call."""
+        """Count the start of a call."""
         self._changed(context, 1)
 
     def ended(self, context: RequestContext, end: End) -> None:
-        """Count a call that ended."""
+        """Count the end of a call."""
         self._changed(context, -1)
 
     def _changed(self, context: RequestContext, by: int) -> None:
@@ -76,7 +76,7 @@ class InFlight:
             self._last = time.monotonic()
 
     async def wait_until_idle(self, seconds: float, ends: float) -> None:
-        """Wait until no call has been in flight for `seconds`, or for the point in time `ends`."""
+        """Wait until no call has been in flight for `seconds`, or until the point in time `ends`."""
         self._last = time.monotonic()
         while (now := time.monotonic()) < ends:
             idle_at = now + seconds if self._count else self._last + seconds
@@ -86,25 +86,25 @@ class InFlight:
 
 
 def make_traces(settings: Settings) -> "Traces | None":
-    """Return what sends traces, None where the settings name no collector; raises `SettingsError`."""
+    """Return the trace exporter, or None if no collector is set; raises `SettingsError`."""
     if not settings.otlp_endpoint:
         return None
     try:
         from mien_orchestrator.telemetry.tracing import Traces
     except ImportError as error:
         raise SettingsError(
-            f"traces need the package {error.name!r}: pip install 'mien[otel]', or leave otlp_endpoint out"
+            f"traces need the package {error.name!r}: pip install 'mien[otel]', or unset otlp_endpoint"
         ) from error
     return Traces(settings.otlp_endpoint)
 
 
 class Server:
-    """A grpc.aio server over a service, with `grpc.health.v1` for itself and for each task."""
+    """A grpc.aio server for a service, with `grpc.health.v1` for the server and each task."""
 
     def __init__(
         self, service: FaceAnalysis, settings: Settings, *, metrics: Metrics | None = None, shared_port: bool = False
     ) -> None:
-        """`shared_port` lets several processes of one machine listen on the same port."""
+        """`shared_port` allows several processes of one machine to listen on the same port."""
         self._metrics = metrics
         self._traces = make_traces(settings)
         self._settings = settings
@@ -119,7 +119,8 @@ class Server:
     async def start(self) -> None:
         """Listen, and report SERVING.
 
-        Raises `ServerUnavailableError` where the address cannot be had, `SettingsError` for a wrong TLS or token file.
+        Raises `ServerUnavailableError` if it cannot listen at the address, `SettingsError` for an invalid TLS or token
+        file.
         """
         credentials = server_credentials(self._settings)
         limit = self._settings.max_image_bytes + _MESSAGE_OVERHEAD
@@ -133,7 +134,7 @@ class Server:
             ("grpc.so_reuseport", int(self._shared_port)),
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
-            # gRPC cancels a call that was not taken up after 30 s, however long its caller would wait
+            # gRPC cancels calls that were not accepted within 30 s, whatever their deadline
             ("grpc.server_max_unrequested_time_in_server", int(MAX_SECONDS)),
             ("grpc.max_concurrent_streams", _MAX_STREAMS),
             ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
@@ -152,7 +153,7 @@ class Server:
                 port = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
             raise ServerUnavailableError(
-                f"cannot listen on {wanted}: is the port taken, is the address this machine's?"
+                f"cannot listen on {wanted}: the port may be taken, or the address not be this machine's"
             ) from error
         self.address = f"{self._settings.host}:{port}"
         if self._metrics:
@@ -172,7 +173,7 @@ class Server:
         telling.add_done_callback(self._telling.discard)
 
     async def stop(self) -> None:
-        """Report NOT_SERVING, go on serving until no call is in flight or the drain time ends, then stop."""
+        """Report NOT_SERVING, serve until no call is in flight or the drain time ends, then stop."""
         ends = time.monotonic() + self._settings.drain_seconds
         await self._health.enter_graceful_shutdown()
         await self._in_flight.wait_until_idle(_IDLE_SECONDS, ends)
@@ -187,10 +188,10 @@ class Server:
 
 
 def _warn_if_open(settings: Settings) -> None:
-    """Say so where other machines can reach a server that does not ask who calls, or that can be listened to."""
+    """Warn if the server is reachable from other machines without authentication or TLS."""
     if settings.host == "localhost" or settings.host.startswith("127.") or settings.host.strip("[]") == "::1":
         return
     if not settings.tls_certificate:
-        _LOG.warning("other machines reach %s without TLS; set tls_certificate and tls_key", settings.host)
+        _LOG.warning("%s accepts connections without TLS; set tls_certificate and tls_key", settings.host)
     if not settings.token_file and not settings.tls_client_ca:
-        _LOG.warning("anybody who reaches %s may call; set token_file or tls_client_ca", settings.host)
+        _LOG.warning("%s accepts unauthenticated calls; set token_file or tls_client_ca", settings.host)

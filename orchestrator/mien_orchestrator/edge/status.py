@@ -1,4 +1,4 @@
-"""What the status of an error carries beside its code and text: typed details, and metadata for retries."""
+"""Convert errors to statuses with typed details, and to retry metadata."""
 
 from datetime import timedelta
 
@@ -11,14 +11,14 @@ from mien_orchestrator.pipeline import request_context
 _DOMAIN = "mien"
 
 _FIELDS = {"TASK_UNKNOWN": "tasks", "MAX_FACES_INVALID": "max_faces", "FAILURE_POLICY_UNKNOWN": "failure_policy"}
-"""The request's field that a reason is about."""
+"""The request field that a reason refers to."""
 
 _PUSHBACK = "grpc-retry-pushback-ms"
-"""Metadata that gRPC's own retries heed: milliseconds to wait, or -1 for no retry."""
+"""Metadata key of gRPC's retries: milliseconds to wait, or -1 for no retry."""
 
 
 def details_of(error: MienError) -> list[Message]:
-    """Return the details of an error: `ErrorInfo` always, others where they say more."""
+    """Return the details of an error: always `ErrorInfo`, and others that apply."""
     reason = error.reason or code_pb2.Code.Name(error.code)
     found: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN)]
     field = "image" if reason.startswith("IMAGE_") else _FIELDS.get(reason)
@@ -36,7 +36,7 @@ def details_of(error: MienError) -> list[Message]:
 
 
 def metadata_of(status: status_pb2.Status) -> list[tuple[str, str]]:
-    """Return the trailing metadata that goes with a status: the request's id, and whether to come again and when."""
+    """Return the trailing metadata of a status: the request id, and the retry delay."""
     current = request_context.current()
     found = [(request_context.REQUEST_ID, current.request_id)] if current else []
     retry = error_details_pb2.RetryInfo()

@@ -1,4 +1,4 @@
-"""The server's TLS credentials, from PEM files that are read again when they change."""
+"""The server's TLS credentials, from PEM files that are reloaded when they change."""
 
 import logging
 import ssl
@@ -15,17 +15,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class TlsFiles:
-    """A certificate chain, its key, and the authority of the callers' certificates where they must have one."""
+    """A certificate chain, its key and, for mutual TLS, the authority of client certificates."""
 
     def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
-        """Read the files; raises `SettingsError` where they are no certificate with its key."""
+        """Read the files; raises `SettingsError` if they are not a certificate and its key."""
         self._certificate, self._key, self._client_ca = certificate, key, client_ca
         self._watched = WatchedFiles([path for path in (certificate, key, client_ca) if path])
         self._lock = threading.Lock()
         self._configuration = self._read()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials that look at the files again before each handshake."""
+        """Return credentials that check the files for changes before each handshake."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration,
             self._replacement,  # type: ignore[arg-type]  # the stubs forget None, for no change
@@ -33,16 +33,16 @@ class TlsFiles:
         )
 
     def _replacement(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what replaces the current certificate, None where nothing does; called on gRPC's own threads."""
+        """Return the replacement of the current certificate, or None; called on gRPC's threads."""
         with self._lock:
             if not self._watched.changed():
                 return None
             try:
                 replacement = self._read()
             except SettingsError as error:
-                _LOG.error("the new certificate is not used, the former one goes on: %s", error)
+                _LOG.error("the new certificate is invalid, keeping the previous one: %s", error)
                 return None
-        _LOG.info("the certificate was replaced")
+        _LOG.info("the certificate was reloaded")
         return replacement
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
@@ -54,16 +54,16 @@ class TlsFiles:
             reason = (error.reason or str(error)).lower().replace("_", " ")
             raise SettingsError(
                 f"TLS files {self._certificate}, {self._key}: {reason}; "
-                "they are a certificate chain and its own key without a passphrase, both as PEM"
+                "expected a certificate chain and its own key without a passphrase, both as PEM"
             ) from error
         except OSError as error:
             raise SettingsError(f"TLS file {error.filename or self._certificate}: {error.strerror}") from error
         return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca)
 
     def _check(self) -> None:
-        """Let OpenSSL refuse what gRPC would only fail to use, handshake after handshake."""
+        """Validate with OpenSSL what gRPC would otherwise reject in every handshake."""
         for path in (self._certificate, self._key):
-            path.open("rb").close()  # OpenSSL does not say which file is missing
+            path.open("rb").close()  # OpenSSL does not report which file is missing
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._certificate, self._key, password="")
         if self._client_ca:
@@ -72,7 +72,7 @@ class TlsFiles:
 
 
 def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Return the credentials of the settings' files, None where callers come without TLS; raises `SettingsError`."""
+    """Return credentials from the settings' files, or None without TLS; raises `SettingsError`."""
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca).credentials()

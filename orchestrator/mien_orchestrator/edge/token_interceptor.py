@@ -1,4 +1,4 @@
-"""Who may call: an interceptor that lets only known tokens in, health checks apart."""
+"""Authenticate calls by token; health checks are exempt."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,11 +10,11 @@ from mien_orchestrator.edge.tokens import TokenFile
 from mien_orchestrator.pipeline import request_context
 
 _OPEN = "/grpc.health.v1.Health/"
-"""Methods that need no token: probes have none, and learn nothing but whether the server is ready."""
+"""Methods that need no token: probes have none, and learn only whether the server is ready."""
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Answers a call without a known token with the handler that `refuse` makes, before its message is read."""
+    """Handles a call without a known token with the handler that `refuse` returns, before its message is read."""
 
     def __init__(self, tokens: TokenFile, refuse: Callable[[MienError], Handler]) -> None:
         self._tokens = tokens

@@ -1,4 +1,4 @@
-"""API keys: bearer tokens of which the server knows only hashes, from a file that is read again when it changes."""
+"""API keys: bearer tokens stored as hashes in a file that is reloaded when it changes."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from mien_orchestrator.file_watch import WatchedFiles
 _LOG = logging.getLogger(__name__)
 
 _PREFIX = "mien_"
-"""How tokens begin, so that tools which look for leaked secrets can find them."""
+"""Prefix of tokens, so that secret scanners can find leaked ones."""
 
 _RANDOM_BYTES = 32
 
@@ -26,15 +26,15 @@ def make_token() -> str:
 
 
 def token_line(name: str, token: str) -> str:
-    """Return a token's line of the token file, `name:sha256`; raises `SettingsError` where the name cannot be one."""
+    """Return a token's line of the token file, `name:sha256`; raises `SettingsError` for an invalid name."""
     line = f"{name}:{_digest(token)}"
     if not _LINE.fullmatch(line):
-        raise SettingsError(f"a token's name is 1 to 64 letters, digits or any of ._@-, not {name!r}")
+        raise SettingsError(f"a token's name must be 1 to 64 letters, digits or any of ._@-, not {name!r}")
     return line
 
 
 class TokenFile:
-    """Who may call: one `name:sha256` a line; empty lines and lines that begin with # do not count."""
+    """Known tokens: one `name:sha256` per line; empty lines and lines that begin with # are ignored."""
 
     def __init__(self, path: Path) -> None:
         """Read the file; raises `SettingsError`."""
@@ -43,11 +43,11 @@ class TokenFile:
         self._entries = self._read()
 
     def check(self, authorization: str | None) -> str:
-        """Return the name of the caller of an `authorization` header; raises `AuthenticationError`."""
+        """Return the name that belongs to an `authorization` header; raises `AuthenticationError`."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise AuthenticationError(
-                "this server wants a token: set MIEN_TOKEN, or name it with Client(token=...) or --token-file",
+                "this server requires a token: set MIEN_TOKEN, or pass Client(token=...) or --token-file",
                 reason="TOKEN_MISSING",
             )
         self._refresh()
@@ -55,7 +55,7 @@ class TokenFile:
         known = [name for name, other in self._entries if hmac.compare_digest(digest, other)]
         if not known:
             raise AuthenticationError(
-                "this server does not know the token; ask who runs it for a new one", reason="TOKEN_UNKNOWN"
+                "this server does not know the token; ask its operator for a new one", reason="TOKEN_UNKNOWN"
             )
         return known[0]
 
@@ -64,7 +64,7 @@ class TokenFile:
             try:
                 self._entries = self._read()
             except SettingsError as error:
-                _LOG.error("the new token file is not used, the former tokens go on: %s", error)
+                _LOG.error("the new token file is invalid, keeping the previous tokens: %s", error)
 
     def _read(self) -> list[tuple[str, str]]:
         try:
@@ -72,14 +72,16 @@ class TokenFile:
         except OSError as error:
             raise SettingsError(f"token file {self._path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise SettingsError(f"token file {self._path} is no text; its lines are made by `mien token`") from error
+            raise SettingsError(f"token file {self._path} is not text; create its lines with `mien token`") from error
         entries = []
         for number, line in enumerate(lines, 1):
             if not line.strip() or line.startswith("#"):
                 continue
             found = _LINE.fullmatch(line.strip())
-            if not found:  # the line is not repeated: it may be a token put here by mistake
-                raise SettingsError(f"token file {self._path}, line {number}: not name:sha256, as `mien token` prints")
+            if not found:  # the line is not logged: it may be a token pasted here by mistake
+                raise SettingsError(
+                    f"token file {self._path}, line {number}: expected name:sha256, as `mien token` prints"
+                )
             entries.append((found[1], found[2]))
         return entries
 

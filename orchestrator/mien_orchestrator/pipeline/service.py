@@ -1,4 +1,4 @@
-"""What the server answers, whatever carries it: the calls of `FaceAnalysisService`, without a transport."""
+"""The methods of `FaceAnalysisService`, independent of the transport."""
 
 from google.protobuf.message import Message
 
@@ -41,7 +41,7 @@ class FaceAnalysis:
 
     @property
     def in_flight(self) -> int:
-        """Images being analyzed now."""
+        """Number of images being analyzed."""
         return self._admission.in_flight
 
     async def call(self, request: Message, context: RequestContext) -> Message:
@@ -84,12 +84,12 @@ class FaceAnalysis:
         entries = {entry.spec.name: entry for entry in self._registry.entries()}
         if name not in entries:
             raise NotFoundError(
-                f"unknown model {name[:_LONGEST_NAME]!r}; there are: {', '.join(entries)}", reason="MODEL_UNKNOWN"
+                f"unknown model {name[:_LONGEST_NAME]!r}; available: {', '.join(entries)}", reason="MODEL_UNKNOWN"
             )
         return pb.GetModelCardResponse(model=model_info(entries[name]), markdown=card(entries[name]))
 
     def server_info(self) -> pb.GetServerInfoResponse:
-        """Say what the server is and takes."""
+        """Return the server's version, deployment mode, tasks, formats and limits."""
         settings = self._settings
         return pb.GetServerInfoResponse(
             version=__version__,
@@ -113,5 +113,5 @@ def _check(request: pb.AnalyzeRequest) -> None:
     if request.failure_policy not in pb.FailurePolicy.values():
         names = ", ".join(pb.FailurePolicy.keys())
         raise InvalidRequestError(
-            f"unknown failure_policy {request.failure_policy}; there are: {names}", reason="FAILURE_POLICY_UNKNOWN"
+            f"unknown failure_policy {request.failure_policy}; use one of {names}", reason="FAILURE_POLICY_UNKNOWN"
         )

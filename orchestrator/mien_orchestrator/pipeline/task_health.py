@@ -1,4 +1,4 @@
-"""Which tasks can be answered now, told to whoever listens."""
+"""Health of each task, with notification of changes."""
 
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias
@@ -6,26 +6,26 @@ from typing import Literal, TypeAlias
 from mien_models.spec import Task
 
 Cause: TypeAlias = Literal["starting", "failing"]
-"""Why a task cannot be answered: no worker runs yet, or its model fails again and again."""
+"""Why a task is unavailable: it has no running worker, or its circuit breaker is open."""
 
 
 class TaskHealth:
-    """Keeps what speaks against each task."""
+    """Tracks the causes that make each task unavailable."""
 
     def __init__(self) -> None:
         self._causes: dict[Task, set[Cause]] = {}
         self._listener: Callable[[Task, bool], None] | None = None
 
     def serves(self, task: Task) -> bool:
-        """Return whether the task can be answered."""
+        """Return whether the task is available."""
         return not self._causes.get(task)
 
     def listen(self, listener: Callable[[Task, bool], None]) -> None:
-        """Tell `listener` of each task that can be answered again, or cannot any more."""
+        """Call `listener` with each task whose availability changes, and with the new state."""
         self._listener = listener
 
     def mark(self, tasks: Iterable[Task], cause: Cause, holds: bool) -> None:
-        """Note that a cause holds for some tasks, or does no longer."""
+        """Set or clear a cause for some tasks."""
         for task in tasks:
             before = self.serves(task)
             causes = self._causes.setdefault(task, set())

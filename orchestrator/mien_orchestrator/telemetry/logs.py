@@ -1,4 +1,4 @@
-"""Log lines, as text for people or JSON for machines. Images, answers and tokens are never logged."""
+"""Logging, as text or JSON lines. Images, results and tokens are never logged."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ _OUR_FAULT = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode
 
 
 class _CallFilter(logging.Filter):
-    """Puts the call under way on each record."""
+    """Adds the current call to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         current = request_context.current()
@@ -33,10 +33,10 @@ class _CallFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={"fields": {...}}` of a log call adds fields of its own."""
+    """Formats one JSON object per line; `extra={"fields": {...}}` of a log call adds fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
+        """Format the record."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -53,28 +53,28 @@ class JsonFormatter(logging.Formatter):
 
 
 def handler(settings: Settings) -> logging.Handler:
-    """Return what writes log lines to standard error, in the settings' format."""
-    made = logging.StreamHandler(sys.__stderr__)  # Serve puts a logger of its own, with its own level, over sys.stderr
+    """Return the handler that writes to standard error in the settings' format."""
+    made = logging.StreamHandler(sys.__stderr__)  # Serve replaces sys.stderr by a logger with its own level
     made.addFilter(_CallFilter())
     made.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
     return made
 
 
 def configure(settings: Settings) -> None:
-    """Write this process's log as the settings say; other packages are heard from warnings up."""
+    """Configure logging for this process; other packages log from warnings up."""
     logging.basicConfig(level=logging.WARNING, handlers=[handler(settings)], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(settings.log_level.upper())
 
 
 class CallLog:
-    """Logs a line for each call that ended; see `Observer`."""
+    """Logs one line per call, at its end; see `Observer`."""
 
     def began(self, context: RequestContext) -> None:
-        """Log nothing yet."""
+        """Do nothing."""
 
     def ended(self, context: RequestContext, end: End) -> None:
-        """Log the call: as a warning where the server is at fault, for debugging alone where it is a probe."""
+        """Log the call: as a warning for server errors, at debug level for probes."""
         level = logging.WARNING if end.code in _OUR_FAULT else logging.INFO if context.is_ours else logging.DEBUG
         if _LOG.isEnabledFor(level):
             elapsed_ms = round(end.seconds * 1e3, 3)

@@ -1,4 +1,4 @@
-"""What Prometheus can ask of one server process: its calls, its tasks, the sizes of its model calls."""
+"""Prometheus metrics of one server process: calls, tasks and batch sizes."""
 
 import errno
 import logging
@@ -30,7 +30,7 @@ _CROPS = (1, 2, 4, 8, 16, 32, 64, 128)
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 _UNKNOWN = ("UNARY", "unknown", "unknown")
-"""Labels of calls that the server does not have: as they are named by callers, each would be kept for ever."""
+"""Labels of unknown methods: their names come from clients, and each would create a time series."""
 
 
 def _methods(*files: FileDescriptor) -> dict[str, tuple[str, str, str]]:
@@ -52,7 +52,7 @@ _METHODS = _methods(pb.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIP
 
 
 class Metrics:
-    """The metrics of one process, and the HTTP server that tells them; see `Observer`."""
+    """The metrics of one process, and the HTTP server that exposes them; see `Observer`."""
 
     def __init__(self) -> None:
         kept = self.registry = CollectorRegistry()
@@ -64,10 +64,10 @@ class Metrics:
         self._seconds = Histogram(
             "grpc_server_handling_seconds", "Time from arrival to end.", _METHOD, buckets=_SECONDS, registry=kept
         )
-        self._in_flight = Gauge("mien_in_flight_requests", "Calls to Mien under way.", registry=kept)
+        self._in_flight = Gauge("mien_in_flight_requests", "Calls to Mien in flight.", registry=kept)
         self._task_seconds = Histogram(
             "mien_task_latency_seconds",
-            "Time of a task (stage total) and of its stages.",
+            "Time of each task (stage total) and of its stages.",
             ("task", "stage"),
             buckets=_SECONDS,
             registry=kept,
@@ -76,19 +76,19 @@ class Metrics:
             "mien_task_failures_total", "Tasks without answers.", ("task", "code"), registry=kept
         )
         self._batch_size = Histogram(
-            "mien_batch_size", "Faces of one model call.", ("task",), buckets=_CROPS, registry=kept
+            "mien_batch_size", "Faces per model call.", ("task",), buckets=_CROPS, registry=kept
         )
-        self._partial = Counter("mien_partial_responses_total", "Replies some of whose tasks failed.", registry=kept)
+        self._partial = Counter("mien_partial_responses_total", "Responses with failed tasks.", registry=kept)
         self._http: tuple[WSGIServer, Thread] | None = None
 
     def began(self, context: RequestContext) -> None:
-        """Count a call that arrived."""
+        """Count the start of a call."""
         self._started.labels(*_METHODS.get(context.method, _UNKNOWN)).inc()
         if context.is_ours:
             self._in_flight.inc()
 
     def ended(self, context: RequestContext, end: End) -> None:
-        """Count a call that ended, and the tasks of its reply."""
+        """Record the end of a call, and the tasks of its response."""
         labels = _METHODS.get(context.method, _UNKNOWN)
         if context.is_ours:
             self._in_flight.dec()
@@ -116,20 +116,20 @@ class Metrics:
         return counted
 
     def serve(self, host: str, ports: Iterable[int]) -> int:
-        """Listen on the first port that is free, and return it; raises `ServerUnavailableError` where none is."""
+        """Listen on the first free port and return it; raises `ServerUnavailableError` if there is none."""
         for port in ports:
             try:
                 self._http = start_http_server(port, host, self.registry)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
-                    raise ServerUnavailableError(f"no metrics at {host}:{port}: {error.strerror}") from error
+                    raise ServerUnavailableError(f"cannot serve metrics at {host}:{port}: {error.strerror}") from error
                 continue
-            _LOG.info("metrics are told at http://%s:%s/metrics", host, port)
+            _LOG.info("serving metrics at http://%s:%s/metrics", host, port)
             return port
-        raise ServerUnavailableError("the ports of the metrics are taken; set another metrics_port")
+        raise ServerUnavailableError("all ports for metrics are taken; set another metrics_port")
 
     def stop(self) -> None:
-        """Stop listening; waits until that is done."""
+        """Stop listening and wait until the server has stopped."""
         if self._http:
             server, thread = self._http
             server.shutdown()
@@ -138,7 +138,7 @@ class Metrics:
 
 
 def make_metrics(settings: Settings) -> Metrics | None:
-    """Return the metrics of this process, None where the settings have no port for them."""
+    """Return the metrics of this process, or None if no port is set."""
     return Metrics() if settings.metrics_port else None
 
 

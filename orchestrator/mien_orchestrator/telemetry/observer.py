@@ -1,4 +1,4 @@
-"""What logs, metrics and traces have in common: they observe the start and the end of every call."""
+"""The observer interface of logs, metrics and traces: the start and end of every call."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,16 +15,16 @@ class End:
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
     seconds: float = 0
-    """From its arrival to its end."""
+    """Duration of the call."""
     reply: pb.AnalyzeResponse | None = None
-    """What an analysis answered; None for other calls and for errors."""
+    """Response of an analysis; None for other calls and errors."""
 
 
 class Observer(Protocol):
-    """Is told of every call, on the server's event loop; must be quick, and must not raise."""
+    """Called on the server's event loop for every call; must be fast and must not raise."""
 
     def began(self, context: RequestContext) -> None:
-        """Take note that a call has arrived."""
+        """Handle the start of a call."""
 
     def ended(self, context: RequestContext, end: End) -> None:
-        """Take note of how it ended."""
+        """Handle the end of a call."""

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces over OTLP: a span a call, below it one for each step and each task. Imported only when used."""
+"""OpenTelemetry traces over OTLP: one span per call, with child spans per step and task. Imported only if enabled."""
 
 import grpc
 from google.rpc import code_pb2
@@ -25,13 +25,13 @@ _SERVERS_FAULT = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DATA_LOSS,
 }
-"""Codes that make a server's span an error, by OpenTelemetry's conventions for gRPC."""
+"""Codes that mark a server span as an error, by OpenTelemetry's conventions for gRPC."""
 
 
 class Traces:
-    """Sends a trace of each call to a collector, in the background; see `Observer`.
+    """Exports a trace of each call to a collector, in the background; see `Observer`.
 
-    Spans are made when a call has ended, from the reply's own timing tree.
+    Spans are created at the end of a call, from the response's timing tree.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -43,7 +43,7 @@ class Traces:
         self._propagator = TraceContextTextMapPropagator()
 
     def began(self, context: RequestContext) -> None:
-        """Do nothing yet."""
+        """Do nothing."""
 
     def ended(self, context: RequestContext, end: End) -> None:
         """Record the call's spans; probes have none."""
@@ -88,5 +88,5 @@ class Traces:
         span.end(start + int(step.elapsed_ms * 1e6))
 
     def stop(self) -> None:
-        """Send what is left; waits until that is done or has failed."""
+        """Export the remaining spans; wait until that has completed or failed."""
         self._provider.shutdown()
