@@ -1,8 +1,8 @@
-"""Mien: how old, which gender, which emotion, which mood, as far as a face in a photograph can tell.
+"""Mien estimates age, gender, emotion and mood of the faces in images.
 
 import mien
 
-with mien.Client() as client:  # in this process; mien.Client("host:50051") calls a server
+with mien.Client.local() as client:  # in this process; mien.Client("host:50051") calls a server
     print(client.analyze("photo.jpg"))
 """
 

@@ -1,4 +1,4 @@
-"""An analysis drawn over its photograph."""
+"""Draw an analysis over its image."""
 
 import io
 
@@ -14,7 +14,7 @@ from mien.types.face import Face
 try:
     import pillow_heif
 except ImportError:
-    pass  # HEIC is then refused with a message
+    pass  # HEIC then raises an ImageError
 else:
     pillow_heif.register_heif_opener()
 
@@ -24,9 +24,18 @@ _INK = (20, 20, 20)
 
 
 def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
-    """Return the upright photograph with its faces' boxes, points and answers, (H, W, 3) uint8 RGB.
+    """Draw the boxes, landmarks and estimates of an analysis over its image.
 
-    Raises `ImageError` where Pillow cannot read the picture (HEIC without `pillow-heif`).
+    Args:
+        image: The image that was analyzed, in any form that `Client.analyze` accepts.
+        analysis: The reply for it.
+
+    Returns:
+        The upright image with its faces marked, (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageError: Pillow cannot read the image, such as HEIC without `pillow-heif`.
+
     """
     picture = _picture(image_bytes(image))
     pen = ImageDraw.Draw(picture)
@@ -38,7 +47,7 @@ def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
 
 
 def _picture(data: bytes) -> Image.Image:
-    """Read a picture as the server does: upright, 16 bits scaled to 8, transparency over white."""
+    """Decode an image as the server does: upright, 16 bits scaled to 8, transparency over white."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             picture = ImageOps.exif_transpose(opened)
@@ -49,9 +58,7 @@ def _picture(data: bytes) -> Image.Image:
                 picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
             return picture.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(
-            "the picture cannot be drawn on: Pillow does not read it", reason="IMAGE_UNREADABLE"
-        ) from error
+        raise ImageError("the image cannot be drawn on: Pillow cannot decode it", reason="IMAGE_UNREADABLE") from error
 
 
 def _draw_face(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]) -> None:
@@ -82,7 +89,7 @@ def _label(face: Face) -> str:
 
 
 def _draw_label(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]) -> None:
-    """Write what is known under the box, or above it where the picture ends, and always inside the picture."""
+    """Write the estimates under the box, or above it at the bottom edge, and always inside the image."""
     text = _label(face)
     if not text:
         return

@@ -57,42 +57,42 @@ class ImageError(InvalidRequestError):
 
 
 class NotFoundError(InvalidRequestError):
-    """The server has nothing of that name; the message names what it has."""
+    """The request names something that does not exist; the message lists what does."""
 
     code = code_pb2.NOT_FOUND
 
 
 class AuthenticationError(MienError):
-    """The server does not know the caller."""
+    """Missing or unknown credentials."""
 
     code = code_pb2.UNAUTHENTICATED
 
 
 class PermissionDeniedError(MienError):
-    """The server knows the caller, but does not let it do this."""
+    """Known credentials without the right to do this."""
 
     code = code_pb2.PERMISSION_DENIED
 
 
 class OverloadedError(MienError):
-    """The server has too much to do, or the message is over its limit."""
+    """The server has too many requests, or the message is over its limit."""
 
     code = code_pb2.RESOURCE_EXHAUSTED
 
     def __init__(self, message: str, *, reason: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, reason=reason)
         self.retry_after = retry_after
-        """Seconds after which it is worth trying again; None where the server did not say."""
+        """Seconds to wait before another attempt; None if the server did not state it."""
 
 
 class DeadlineExceededError(MienError):
-    """No answer within the caller's time."""
+    """No reply within the timeout."""
 
     code = code_pb2.DEADLINE_EXCEEDED
 
 
 class CallCancelledError(MienError):
-    """The call was given up before its answer came."""
+    """The call was cancelled before its reply."""
 
     code = code_pb2.CANCELLED
 
@@ -104,7 +104,7 @@ class ServerUnavailableError(MienError):
 
 
 class UnsupportedError(MienError):
-    """The server has no such call; it may be older than this package."""
+    """The server does not have this method; it may be older than this package."""
 
     code = code_pb2.UNIMPLEMENTED
 
@@ -134,7 +134,7 @@ class SettingsError(MienError):
 
 
 class ServerError(MienError):
-    """The server failed; nothing that the caller could change."""
+    """The server failed; changing the request does not help."""
 
     code = code_pb2.INTERNAL
 
@@ -160,7 +160,7 @@ _BY_CODE: dict[int, type[MienError]] = {
 
 
 def from_status(code: int, message: str, reason: str = "") -> MienError:
-    """Return the error that a status (a `google.rpc.Code` number, a text, a reason) stands for; it keeps the code."""
+    """Return the error of a status: a `google.rpc.Code` number, which the error keeps, a message and a reason."""
     kind = _BY_CODE.get(code, ServerError)
     if kind is InvalidRequestError and reason.startswith("IMAGE_"):
         kind = ImageError
@@ -170,7 +170,7 @@ def from_status(code: int, message: str, reason: str = "") -> MienError:
 
 
 def closed() -> MienError:
-    """Return the error of a call on a client that is closed."""
+    """Return the error of a call on a closed client."""
     return MienError("this client is closed; make a new one", reason="CLIENT_CLOSED")
 
 

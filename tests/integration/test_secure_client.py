@@ -1,4 +1,4 @@
-"""The SDK and the command against servers with TLS and tokens: what works, and what a refusal tells."""
+"""The SDK and the command line against servers with TLS and tokens."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 @pytest.fixture(scope="module")
 def secure(service: FaceAnalysis, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with TLS that wants a token."""
+    """A server with TLS that requires a token."""
     certificate, key = authority.issue("server")
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text(token_line("phone", "the-token") + "\n")
@@ -34,7 +34,7 @@ def refusal(server: str, *, tls: mien.Tls | None = None, token: str | None = Non
     return caught.value
 
 
-async def test_both_clients_speak_tls_and_show_their_token(secure: str, authority: Authority) -> None:
+async def test_both_clients_use_tls_and_send_their_token(secure: str, authority: Authority) -> None:
     tls = mien.Tls(ca=authority.ca)
     with mien.Client(secure, tls=tls, token="the-token") as client:
         assert len(client.analyze(EXAMPLE).faces) == 1
@@ -58,17 +58,17 @@ def test_a_wrong_key_is_refused(secure: str, authority: Authority) -> None:
     assert "MIEN_TOKEN" in missing.message
 
 
-def test_a_plain_text_client_on_a_tls_port_is_told_of_tls(secure: str) -> None:
+def test_a_plain_text_client_on_a_tls_port_gets_an_error_about_tls(secure: str) -> None:
     error = refusal(secure)
     assert isinstance(error, mien.ServerUnavailableError)
-    assert "if it speaks TLS, set tls=mien.Tls()" in error.message
+    assert "if it uses TLS, set tls=mien.Tls()" in error.message
 
 
-def test_a_tls_client_on_a_plain_port_is_told_so(single: str, authority: Authority) -> None:
-    assert "speaks no TLS" in refusal(single, tls=mien.Tls(ca=authority.ca)).message
+def test_a_tls_client_on_a_plain_port_gets_an_error_about_tls(single: str, authority: Authority) -> None:
+    assert "does not use TLS" in refusal(single, tls=mien.Tls(ca=authority.ca)).message
 
 
-def test_an_authority_unknown_here_is_told(secure: str, tmp_path: Path) -> None:
+def test_an_unknown_authority_is_an_error(secure: str, tmp_path: Path) -> None:
     assert "Tls(ca)" in refusal(secure, tls=mien.Tls(ca=Authority(tmp_path).ca)).message
     assert "Tls(ca)" in refusal(secure, tls=mien.Tls()).message
 
@@ -77,10 +77,10 @@ def test_an_authority_unknown_here_is_told(secure: str, tmp_path: Path) -> None:
     ("hosts", "days", "said"),
     [
         ((), -1, "certificate has expired"),
-        (("other.example",), 1, "has another name"),
+        (("other.example",), 1, "is for another name"),
     ],
 )
-def test_a_certificate_that_is_not_good_is_told(
+def test_an_invalid_server_certificate_is_an_error(
     running: Running, service: FaceAnalysis, authority: Authority, hosts: tuple[str, ...], days: float, said: str
 ) -> None:
     certificate, key = authority.issue("bad", *hosts, days=days)
@@ -99,7 +99,7 @@ def test_the_servers_name_may_be_another_than_its_address(
         assert client.server_info().deployment_mode == "single"
 
 
-def test_mutual_tls_wants_the_callers_certificate(
+def test_mutual_tls_requires_a_client_certificate(
     running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path
 ) -> None:
     certificate, key = authority.issue("server")
@@ -131,7 +131,7 @@ def test_a_callers_certificate_that_has_expired_is_refused(
     assert "Tls(certificate, key)" in error.message
 
 
-def test_wrong_files_are_told_before_anything_is_called(authority: Authority, tmp_path: Path) -> None:
+def test_wrong_tls_files_are_errors_before_any_call(authority: Authority, tmp_path: Path) -> None:
     own, other = authority.issue("own", "me.example"), authority.issue("other", "me.example")
     for tls, said in (
         (mien.Tls(ca=tmp_path / "none.pem"), "No such file"),
@@ -153,17 +153,17 @@ def test_wrong_files_are_told_before_anything_is_called(authority: Authority, tm
         ([], "empty"),
     ],
 )
-def test_wrong_addresses_are_told(server: str | list[str], said: str) -> None:
+def test_wrong_addresses_are_errors(server: str | list[str], said: str) -> None:
     assert said in refusal(server, token="x").message  # type: ignore[arg-type]
 
 
-def test_a_token_that_is_none_is_told_and_never_shown() -> None:
-    assert "copied whole" in refusal("127.0.0.1:1", token="two words").message
+def test_an_invalid_token_is_an_error_that_does_not_show_it() -> None:
+    assert "copied completely" in refusal("127.0.0.1:1", token="two words").message
     with pytest.raises(mien.InvalidRequestError, match="pass its address"):
         mien.Client(token="secret")
 
 
-def test_the_command_takes_the_same(secure: str, authority: Authority, tmp_path: Path) -> None:
+def test_the_command_line_has_the_same_options(secure: str, authority: Authority, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("the-token\n")
     command = [Path(sys.executable).parent / "client", "info", "--server", secure]

@@ -42,7 +42,7 @@ class Connection:
             raise InvalidRequestError(f"tls is a mien.Tls, not {tls!r}")
         token = (token if token is not None else os.environ.get("MIEN_TOKEN", "")).strip()
         if not all("!" <= letter <= "~" for letter in token):
-            raise InvalidRequestError("a token has no spaces and no letters beyond ASCII; was it copied whole?")
+            raise InvalidRequestError("a token is printable ASCII without spaces; check that it was copied completely")
         return cls(split(server), tls, token or None)
 
     def check(self) -> None:

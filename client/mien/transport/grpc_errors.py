@@ -13,15 +13,21 @@ from mien.transport.connection import Connection
 Detail = TypeVar("Detail", bound=Message)
 
 _HINTS = (
-    ("WRONG_VERSION_NUMBER", "the server speaks no TLS; leave tls out"),
-    ("certificate has expired", "the server's certificate has expired; whoever runs it must renew it"),
-    ("certificate is not yet valid", "the server's certificate is not valid yet; is a clock wrong?"),
-    ("Hostname Verification", "the server's certificate has another name; check the address, or set Tls(server_name)"),
-    ("CERTIFICATE_VERIFY_FAILED", "an authority unknown here signed the server's certificate; name its file: Tls(ca)"),
+    ("WRONG_VERSION_NUMBER", "the server does not use TLS; remove the option tls"),
+    ("certificate has expired", "the server's certificate has expired; its operator must renew it"),
+    ("certificate is not yet valid", "the server's certificate is not valid yet; check the clocks of both machines"),
+    (
+        "Hostname Verification",
+        "the server's certificate is for another name; check the address, or set Tls(server_name)",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "the server's certificate is signed by an unknown authority; pass the authority's file: Tls(ca)",
+    ),
 )
 
 _ENDED = ("Socket closed", "Connection reset", "Broken pipe")
-"""gRPC's texts if the other side ended the connection, as it does if one side speaks TLS and the other does not."""
+"""gRPC's texts if the other side ended the connection, as it does if one side uses TLS and the other does not."""
 
 _NOT_CONNECTED = ("connections to all backends failing", "failed to connect to all addresses", "DNS resolution failed")
 """How gRPC's texts begin if no connection could be made."""
@@ -133,8 +139,8 @@ def _detail(status: status_pb2.Status, kind: Detail) -> Detail:
 def _hint(text: str, connection: Connection) -> str:
     if any(sign in text for sign in _ENDED):
         if connection.tls:
-            return "the server ended the connection; if it wants a caller's certificate, set Tls(certificate, key)"
-        return "the server ended the connection; if it speaks TLS, set tls=mien.Tls() (--tls)"
+            return "the server closed the connection; if it requires client certificates, set Tls(certificate, key)"
+        return "the server closed the connection; if it uses TLS, set tls=mien.Tls() (--tls)"
     known = next((hint for sign, hint in _HINTS if sign in text), None)
     proxy = connection.proxy
     if known is None and proxy:

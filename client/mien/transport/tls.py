@@ -1,4 +1,4 @@
-"""TLS to a server: whom to trust, and who the caller is."""
+"""TLS to a server: trusted authorities and the client certificate."""
 
 import ssl
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from mien.errors import InvalidRequestError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """TLS to a server. `Tls()` trusts the authorities that gRPC brings along.
+    """TLS options. `Tls()` trusts the authorities that gRPC ships.
 
     mien.Client("host:50051", tls=mien.Tls(ca="ca.pem"))
     """
 
     ca: str | Path | None = None
-    """PEM file of the authorities that may have signed the server's certificate; None for gRPC's own."""
+    """PEM file of the authorities that are trusted to sign the server's certificate; None for gRPC's own."""
     certificate: str | Path | None = None
-    """PEM file of the caller's certificate chain, for a server that requires one (mutual TLS); requires `key`."""
+    """PEM file of the client certificate chain, for a server that requires one (mutual TLS); requires `key`."""
     key: str | Path | None = None
     """PEM file of that certificate's private key, without a passphrase."""
     server_name: str = ""
@@ -31,7 +31,7 @@ class Tls:
 
         """
         if (self.certificate is None) != (self.key is None):
-            raise InvalidRequestError("a certificate and its key belong together; name both files", reason="TLS_FILES")
+            raise InvalidRequestError("a certificate and its key belong together; pass both files", reason="TLS_FILES")
         ca, key, certificate = (_content(path) for path in (self.ca, self.key, self.certificate))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
@@ -43,7 +43,8 @@ class Tls:
             files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path)
             said = (error.reason or str(error)).lower().replace("_", " ")
             raise InvalidRequestError(
-                f"TLS files {files}: {said}; they are PEM files, a key is its certificate's own", reason="TLS_FILES"
+                f"TLS files {files}: {said}; they must be PEM files, and the key must be that of the certificate",
+                reason="TLS_FILES",
             ) from error
         return ca, key, certificate
 
