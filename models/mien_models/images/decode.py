@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from mien_models.images.jpeg_scans import MAX_FULL_SCANS, MAX_SCANS, count_scans
+from mien_models.images.memory_budget import MemoryBudget
+
 try:
     import pillow_heif
 except ImportError:
@@ -35,9 +38,20 @@ _UNREAD = (
     (0, b"\xff\x0a", "JPEG XL"),
     (4, b"ftypavi", "AVIF"),
     (4, b"ftyphei", "HEIF"),
-    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftyphev", "HEIF"),
+    (4, b"ftypmif", "HEIF"),
+    (4, b"ftypmsf1", "HEIF"),
     (4, b"ftyp", "video"),
 )
+
+_MEMORY = MemoryBudget(512 * 1024 * 1024)
+"""Memory for the decoders of all threads; an image that needs more is decoded while no other one is."""
+
+_JPEG_BYTES, _OTHER_BYTES = 12, 20
+"""Bytes per pixel that decoding reserves: coefficients and two RGB copies; two RGBA and three RGB copies."""
+
+_STRIP = 1_000_000
+"""Pixels of a strip in which transparency is composited."""
 
 _ORIENTATION_TAG = 0x0112
 
@@ -129,29 +143,49 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None
 
 
 def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImage:
-    shrunk = 1
     with _open(data) as picture:
         width, height = picture.size
         if width * height > limits.max_pixels:
             raise _too_many_pixels(limits, width, height)
         # MPO is a JPEG with further pictures behind it, as some telephones write; the first one is read.
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
-        # OpenCV takes half of Pillow's time or less for a JPEG. On a PNG it gains a fifth, and would decode it a second
-        # time: the EXIF may lie behind the pixels, where Pillow finds it only by decoding.
-        if kind == "JPEG" and picture.mode in ("RGB", "L"):
-            shrunk = max(by for by in _REDUCED if by == 1 or (enough and max(width, height) >= by * enough))
-            orientation, pixels = _orientation(picture), _jpeg(data, -(-width // shrunk), -(-height // shrunk), shrunk)
-        elif kind == "TIFF":
-            # Pillow turns a TIFF upright while it loads it, and then forgets the tag.
-            orientation, pixels = _orientation(picture), _rgb(picture)
-            height, width = pixels.shape[:2]
-            return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
-        else:
-            pixels, orientation = _rgb(picture), _orientation(picture)
+        if kind == "JPEG":
+            _check_scans(data, width * height, limits)
+        with _MEMORY.reserve(width * height * (_JPEG_BYTES if kind == "JPEG" else _OTHER_BYTES)):
+            return _pixels(picture, kind, data, enough)
+
+
+def _pixels(picture: Image.Image, kind: str, data: bytes, enough: int | None) -> DecodedImage:
+    """Decode the pixels of a file whose header has been checked."""
+    shrunk = 1
+    width, height = picture.size
+    # OpenCV takes half of Pillow's time or less for a JPEG. On a PNG it gains a fifth, and would decode it a second
+    # time: the EXIF may lie behind the pixels, where Pillow finds it only by decoding.
+    if kind == "JPEG" and picture.mode in ("RGB", "L"):
+        shrunk = max(by for by in _REDUCED if by == 1 or (enough and max(width, height) >= by * enough))
+        orientation, pixels = _orientation(picture), _jpeg(data, -(-width // shrunk), -(-height // shrunk), shrunk)
+    elif kind == "TIFF":
+        # Pillow turns a TIFF upright while it loads it, and then forgets the tag.
+        orientation, pixels = _orientation(picture), _rgb(picture)
+        height, width = pixels.shape[:2]
+        return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
+    else:
+        pixels, orientation = _rgb(picture), _orientation(picture)
     if _UPRIGHT.get(orientation, (False, None))[0]:
         width, height = height, width
     pixels = _upright(pixels, orientation)
     return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1, shrunk=shrunk)
+
+
+def _check_scans(data: bytes, pixels: int, limits: ImageLimits) -> None:
+    """Refuse a JPEG whose scans would take far longer to decode than a photograph."""
+    scans = count_scans(data)
+    if scans > MAX_SCANS or (scans > 1 and scans * pixels > MAX_FULL_SCANS * limits.max_pixels):
+        raise ImageError(
+            "IMAGE_TOO_LARGE",
+            f"The JPEG has {scans if scans <= MAX_SCANS else f'more than {MAX_SCANS}'} scans, too many for its "
+            "size. Send it with fewer scans, as a baseline JPEG for example.",
+        )
 
 
 def _open(data: bytes) -> Image.Image:
@@ -182,10 +216,20 @@ def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.mode in ("I", "F", "LAB"):
         raise _unsupported(f"Pixels of the kind {picture.mode!r} are")
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(ground, picture)
+        return _over_white(picture)
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
+    """Composite a picture with transparency over white, in strips: whole, it would take four RGBA copies."""
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    step = max(1, _STRIP // width)
+    for top in range(0, height, step):
+        strip = picture.crop((0, top, width, min(height, top + step))).convert("RGBA")
+        ground = Image.new("RGBA", strip.size, "white")
+        pixels[top : top + step] = np.asarray(Image.alpha_composite(ground, strip).convert("RGB"))
+    return pixels
 
 
 def _orientation(picture: Image.Image) -> int:
