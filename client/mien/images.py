@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mien.errors import MACHINE_ERRORS, FileError, ImageError
 from mien.v1 import face_service_pb2 as pb
@@ -40,17 +40,21 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{100,}={0,2}\s*")
 
 
 def raw_image(image: ImageSource) -> pb.RawImage | None:
-    """Return an array as a message of raw pixels, which saves encoding and decoding it.
+    """Return an array or a PIL image as a message of raw pixels, which saves encoding and decoding it.
 
-    None for another source, and for an array of more than `RAW_BYTES`.
+    None for another source, for more than `RAW_BYTES`, and for a PIL image of more than pixels: with transparency, an
+    orientation or a colour profile.
 
     Raises:
-        ImageError: the array is not (H, W, 3) uint8 RGB or (H, W) uint8 grey.
+        ImageError: the array is not (H, W, 3) uint8 RGB or (H, W) uint8 grey, or the PIL image cannot be read.
 
     """
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, Image.Image):
+        pixels = _plain_pixels(image)
+    else:
+        pixels = _pixels(image) if isinstance(image, np.ndarray) else None
+    if pixels is None:
         return None
-    pixels = _pixels(image)
     if pixels.nbytes > RAW_BYTES:
         return None
     kind = pb.PIXEL_FORMAT_RGB if pixels.ndim == 3 else pb.PIXEL_FORMAT_GRAY
@@ -172,6 +176,19 @@ def _pixels(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
         )
     _within(array.nbytes, "the array")
     return np.ascontiguousarray(array)
+
+
+def _plain_pixels(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Return the pixels of a PIL image if they are all that there is to send, and not too many."""
+    if image.mode not in ("RGB", "L") or image.info.get("icc_profile") or "transparency" in image.info:
+        return None
+    if image.width * image.height * len(image.getbands()) > RAW_BYTES:
+        return None
+    try:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        return _pixels(np.asarray(image)) if upright else None
+    except (OSError, ValueError, SyntaxError) as error:  # of a file that PIL reads only now, and that is damaged
+        raise ImageError(f"the PIL image cannot be read: {error}", reason="IMAGE_UNREADABLE") from error
 
 
 def _picture(image: Image.Image) -> Image.Image:

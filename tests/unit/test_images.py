@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import mien
-from mien.images import MAX_BYTES, ImageSource, image_bytes
+from mien.images import MAX_BYTES, ImageSource, image_bytes, raw_image
 
 COLOURS = np.arange(60 * 80 * 3, dtype=np.uint8).reshape(60, 80, 3)
 GREY = COLOURS[:, :, 0]
@@ -56,6 +56,30 @@ def test_pil_images_of_other_modes_become_rgb() -> None:
         assert decoded(Image.new(mode, (8, 6))).shape == (6, 8, 3)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_plain_pil_images_are_sent_as_pixels(mode: str) -> None:
+    picture = Image.fromarray(COLOURS).convert(mode)
+    raw = raw_image(picture)
+    assert raw
+    assert (raw.width, raw.height, raw.data) == (80, 60, picture.tobytes())
+
+
+def test_pil_images_of_more_than_pixels_are_sent_as_files() -> None:
+    turned, profiled, clear = (Image.fromarray(COLOURS) for _ in range(3))
+    turned.getexif()[0x0112] = 6
+    profiled.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    clear.info["transparency"] = (0, 0, 0)
+    others = [Image.fromarray(COLOURS).convert(mode) for mode in ("P", "RGBA", "CMYK")]
+    for picture in (turned, profiled, clear, *others):
+        assert raw_image(picture) is None
+        assert image_bytes(picture)
+
+
+def test_an_empty_pil_image_is_refused_as_pixels_too() -> None:
+    with pytest.raises(mien.ImageError):
+        raw_image(Image.new("RGB", (0, 5)))
+
+
 def test_a_pil_image_keeps_its_orientation(tmp_path: Path) -> None:
     path = tmp_path / "turned.jpg"
     exif = Image.Exif()
@@ -75,8 +99,9 @@ def test_a_damaged_file_that_pil_reads_late_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     Image.fromarray(COLOURS).save(path)
     path.write_bytes(path.read_bytes()[:200])
-    with Image.open(path) as picture, pytest.raises(mien.ImageError, match="cannot be read"):
-        image_bytes(picture)
+    for read in (image_bytes, raw_image):
+        with Image.open(path) as picture, pytest.raises(mien.ImageError, match="cannot be read"):
+            read(picture)
 
 
 BASE64 = base64.b64encode(os.urandom(6_000)).decode()
