@@ -10,7 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from mien_models.images.jpeg_scans import MAX_FULL_SCANS, MAX_SCANS, count_scans
 from mien_models.images.memory_budget import MemoryBudget
@@ -53,6 +53,7 @@ _JPEG_BYTES, _OTHER_BYTES = 12, 20
 _STRIP = 1_000_000
 """Pixels of a strip in which transparency is composited."""
 
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 _ORIENTATION_TAG = 0x0112
 
 # EXIF orientation -> (transpose?, then cv2.flip code), which brings the stored picture upright (Exif 2.32, tag 274).
@@ -151,6 +152,8 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
         if kind == "JPEG":
             _check_scans(data, width * height, limits)
+        if isinstance(picture, TiffImagePlugin.TiffImageFile):
+            _check_tiles(picture, limits)
         with _MEMORY.reserve(width * height * (_JPEG_BYTES if kind == "JPEG" else _OTHER_BYTES)):
             return _pixels(picture, kind, data, enough)
 
@@ -175,6 +178,17 @@ def _pixels(picture: Image.Image, kind: str, data: bytes, enough: int | None) ->
         width, height = height, width
     pixels = _upright(pixels, orientation)
     return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1, shrunk=shrunk)
+
+
+def _check_tiles(picture: TiffImagePlugin.TiffImageFile, limits: ImageLimits) -> None:
+    """Refuse a TIFF with a tile larger than an image may be; a tile is decoded whole, however small the image is."""
+    width, height = picture.tag_v2.get(_TILE_WIDTH, 0), picture.tag_v2.get(_TILE_LENGTH, 0)
+    if width * height > limits.max_pixels:
+        raise ImageError(
+            "IMAGE_TOO_LARGE",
+            f"The TIFF has tiles of {width} x {height}, more than the {limits.max_pixels} pixels allowed. "
+            "Send it with smaller tiles.",
+        )
 
 
 def _check_scans(data: bytes, pixels: int, limits: ImageLimits) -> None:
