@@ -12,7 +12,8 @@ MAX_SCANS = 100
 MAX_FULL_SCANS = 16
 """Most scans of a JPEG with the largest number of pixels allowed; a smaller one may have up to `MAX_SCANS`."""
 
-_SOS = b"\xff\xda"
+_SOS = 0xDA
+_SEQUENTIAL = (0xC0, 0xC1)
 _EOI = 0xD9
 # The next marker that is followed by a length, or the end: not a stuffed byte, a fill byte, TEM or a restart marker.
 _MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd7])", re.DOTALL)
@@ -24,14 +25,16 @@ def count_scans(data: bytes, limit: int = MAX_SCANS) -> int:
     Payloads of segments, such as an EXIF thumbnail, and whatever follows the picture, such as the film of a motion
     photo, do not count. Markers are those of ITU-T T.81, table B.1.
     """
-    most = data.count(_SOS)
-    if most <= 1:
-        return most
-    scans, at = 0, 2
+    scans, at, components = 0, 2, 0
     while scans <= limit and (found := _MARKER.search(data, at)):
         marker, at = found[1][0], found.end()
         if marker == _EOI:
             break
-        scans += marker == _SOS[1]
+        if marker in _SEQUENTIAL and not components:
+            components = int.from_bytes(data[at + 7 : at + 8], "big")
+        if marker == _SOS:
+            if components and data[at + 2 : at + 3] == bytes([components]):
+                return 1  # libjpeg reads no further scan of a sequential JPEG whose first one has all components
+            scans += 1
         at += max(2, int.from_bytes(data[at : at + 2], "big"))
     return scans
