@@ -1,50 +1,52 @@
-"""The command `client`: photographs in, a table, JSON or annotated pictures out.
+"""The command `client`: photographs in; a table, JSON, CSV or annotated pictures out.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 all well, 1 some images failed,
-2 wrong usage, 3 server unreachable.
+Results go to standard output, everything else to standard error. Exit codes: see `mien.cli.exit_codes`.
 """
 
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 from google.rpc import code_pb2
-from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import track
 
 from mien.cli import tables
+from mien.cli.analysis import analyze_all
 from mien.cli.annotate import Annotator
 from mien.cli.bench.command import bench
-from mien.cli.exit_codes import FAILED, leave
-from mien.cli.options import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, connect
+from mien.cli.csv_rows import COLUMNS, print_row, rows_of
+from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
+from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import Source, find
-from mien.client import DEFAULT_TIMEOUT, Client
+from mien.client import Client
 from mien.errors import InvalidRequestError, MienError
+from mien.images import shown
 from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard
 from mien.version import __version__
 
+EXIT_CODES = (
+    "Exit codes: 0 all images were analyzed; 1 an image, task, picture or output failed; 2 wrong usage; "
+    "3 no server answers; 130 interrupted."
+)
+
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Say how old, which gender, which emotion and which mood the faces of photographs show.",
+    help="Estimate age, gender, emotion and mood of the faces in photographs.",
+    epilog=EXIT_CODES,
 )
 app.command()(bench)
 
-_AT_ONCE = 4
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"client {__version__}")
         raise typer.Exit
 
@@ -52,75 +54,103 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Say how old, which gender, which emotion and which mood the faces of photographs show."""
+    """Estimate age, gender, emotion and mood of the faces in photographs."""
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
+@with_connection
 def analyze(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or - for standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image, a line each.")] = False,
-    annotate: Annotated[Path | None, typer.Option(help="Draw the answers into this file or folder.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Some of the tasks, with commas: age,gender,emotion.")] = None,
-    max_faces: Annotated[int, typer.Option(min=0, help="Report the largest faces only; 0: all.")] = 0,
-    server: Server = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    token_file: TokenFile = None,
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders (recursively, without hidden files), patterns, or - for stdin.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image, one per line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one row per face.")] = False,
+    annotate: Annotated[Path | None, typer.Option(help="Write annotated pictures to this file or folder.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Tasks to run, separated by commas: age,gender,emotion.")] = None,
+    max_faces: Annotated[int, typer.Option(min=0, help="Report only this many largest faces; 0 for all.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of images to analyze at the same time.")] = 4,
+    *,
+    connection: ConnectionOptions,
 ) -> None:
     """Analyze photographs."""
+    if as_json and as_csv:
+        typer.echo("client: use --json or --csv, not both", err=True)
+        raise typer.Exit(USAGE)
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else None
-    failed = False
+    failed, done = False, 0
+    rows: list[tuple[str, Analysis]] = []
+    sources: list[Source] = []
+    interrupted = False
     try:
         sources = find(paths)
         annotator = Annotator(annotate, sources) if annotate else None
-        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
+        with connection.client() as client:
             _check_tasks(client, names)
-            rows: list[tuple[str, Analysis]] = []
-            for source, outcome in _analyze_all(client, sources, names, max_faces, annotator):
-                failed |= _report(source, outcome)
+            if as_csv:
+                print_row(COLUMNS)
+            for source, outcome, drawing in analyze_all(client, sources, names, max_faces, annotator, jobs):
+                done += 1
+                failed |= _report(source, outcome, drawing)
                 if as_json:
                     print(json.dumps(_json(source, outcome), ensure_ascii=False), flush=True)
+                elif isinstance(outcome, Analysis) and as_csv:
+                    for row in rows_of(source.name, outcome):
+                        print_row(row)
                 elif isinstance(outcome, Analysis):
                     rows.append((source.name, outcome))
     except MienError as error:
         raise leave(error) from error
+    except KeyboardInterrupt:
+        interrupted = True
     if rows:
         tables.console().print(tables.analyses(rows))
+    if interrupted:
+        typer.echo(f"client: interrupted; {done} of {len(sources)} images are done", err=True)
+        raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
+@with_connection
 def models(
-    name: Annotated[str | None, typer.Argument(help="A model, to show its card.", metavar="[NAME]")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[list | show NAME]", help="List the models, or show one's card.")
+    ] = None,
     as_json: AsJson = False,
-    server: Server = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    token_file: TokenFile = None,
+    *,
+    connection: ConnectionOptions,
 ) -> None:
-    """List the models, those in use first; with a NAME, show that model's card."""
+    """List the models, those in use first, or show the card of one."""
+    name = _model_of(words or [])
     try:
-        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
+        with connection.client() as client:
             if name is not None:
                 _show(client.model_card(name), as_json=as_json)
                 return
-            found = client.models()
+            found, detector = client.models(), client.server_info().detector
     except MienError as error:
         raise leave(error) from error
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
-        tables.console().print(tables.models(found))
+        tables.console().print(tables.models(found, detector))
+
+
+def _model_of(words: list[str]) -> str | None:
+    """Return the model whose card is wanted, or None for the list; `client models NAME` is short for `show NAME`."""
+    match words:
+        case [] | ["list"]:
+            return None
+        case ["show", name]:
+            return name
+        case [name] if name != "show":
+            return name
+    typer.echo("client: write `client models`, `client models list` or `client models show NAME`", err=True)
+    raise typer.Exit(USAGE)
 
 
 def _show(card: ModelCard, *, as_json: bool) -> None:
@@ -132,31 +162,24 @@ def _show(card: ModelCard, *, as_json: bool) -> None:
         print(card.markdown, end="")
 
 
-@app.command()
-def info(
-    as_json: AsJson = False,
-    server: Server = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    token_file: TokenFile = None,
-) -> None:
-    """Say what answers and what it takes."""
+@app.command(epilog=EXIT_CODES)
+@with_connection
+def info(as_json: AsJson = False, *, connection: ConnectionOptions) -> None:
+    """Show the server's version, tasks, models in use, formats and limits."""
     try:
-        with connect(server, timeout, tls, ca, cert, key, token_file) as client:
+        with connection.client() as client:
             found = client.server_info()
+            in_use = [model for model in client.models() if model.is_default]
     except MienError as error:
         raise leave(error) from error
     if as_json:
-        print(json.dumps(dataclasses.asdict(found)))
+        print(json.dumps(dataclasses.asdict(found) | {"models": [dataclasses.asdict(model) for model in in_use]}))
     else:
-        tables.console().print(tables.server_info(found))
+        tables.console().print(tables.server_info(found, in_use))
 
 
 def _check_tasks(client: Client, names: list[str] | None) -> None:
-    """Fail before the first image where the server cannot be reached or a task is none of its."""
+    """Fail before the first image if the server cannot be reached or does not have a task."""
     served = client.server_info().tasks
     unknown = [name for name in names or () if name not in served]
     if unknown or names == []:
@@ -164,38 +187,19 @@ def _check_tasks(client: Client, names: list[str] | None) -> None:
         raise InvalidRequestError(f"{wrong}; available: {', '.join(served)}", reason="TASK_UNKNOWN")
 
 
-def _analyze_all(
-    client: Client, sources: list[Source], tasks: list[str] | None, max_faces: int, annotator: Annotator | None
-) -> Iterator[tuple[Source, Analysis | MienError]]:
-    """Analyze several images at once, and yield the outcomes in the images' order."""
-
-    def one(source: Source) -> Analysis | MienError:
-        try:
-            image = source.read()
-            analysis = client.analyze(image, tasks=cast(Any, tasks), max_faces=max_faces or None)
-            if annotator:
-                annotator.write(source, image, analysis)
-        except MienError as error:
-            return error
-        return analysis
-
-    stderr = Console(stderr=True)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        outcomes = zip(sources, pool.map(one, sources), strict=True)
-        quiet = len(sources) == 1 or not stderr.is_terminal
-        yield from track(outcomes, "analyzing", len(sources), console=stderr, transient=True, disable=quiet)
-
-
-def _report(source: Source, outcome: Analysis | MienError) -> bool:
-    """Say on standard error what failed; return whether anything did."""
+def _report(source: Source, outcome: Analysis | MienError, drawing: MienError | None) -> bool:
+    """Print failures to standard error, one line each; return whether there were any."""
+    name = shown(source.name)
     if isinstance(outcome, MienError):
-        said = outcome.message if source.name in outcome.message else f"{source.name}: {outcome.message}"
-        typer.echo(f"client: {said}", err=True)
+        message = outcome.message if name in outcome.message else f"{name}: {outcome.message}"
+        typer.echo(f"client: {message}", err=True)
         return True
     failures = [task for task in outcome.tasks if not task.ok]
     for task in failures:
-        typer.echo(f"client: {source.name}: {task.task}: {task.code}: {task.message}", err=True)
-    return bool(failures)
+        typer.echo(f"client: {name}: {task.task}: {task.code}: {task.message}", err=True)
+    if drawing:
+        typer.echo(f"client: {name}: not annotated: {drawing.message}", err=True)
+    return bool(failures or drawing)
 
 
 def _json(source: Source, outcome: Analysis | MienError) -> dict[str, object]:

@@ -1,52 +1,76 @@
-"""Options of every command that asks a server."""
+"""The connection options, defined once for every command that calls a server."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mien.client import Client
+from mien.client import DEFAULT_TIMEOUT, Client
 from mien.errors import InvalidRequestError
 from mien.transport.tls import Tls
 
-Server = Annotated[
-    str | None,
-    typer.Option(envvar="MIEN_SERVER", help="host:port, several with commas; without it, this process analyzes."),
-]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that an answer may take.")]
-UseTls = Annotated[bool, typer.Option("--tls", help="Speak TLS; the options of its files imply it.")]
-Ca = Annotated[Path | None, typer.Option(help="PEM file of the authority that signed the server's certificate.")]
-Cert = Annotated[Path | None, typer.Option(help="PEM file of your own certificate, for mutual TLS.")]
-Key = Annotated[Path | None, typer.Option(help="PEM file of its key.")]
-TokenFile = Annotated[Path | None, typer.Option(help="File that holds your token; without it MIEN_TOKEN counts.")]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionOptions:
+    """Where and how to connect."""
+
+    server: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MIEN_SERVER", help="host:port; separate several by commas. Default: analyze in this process."
+        ),
+    ] = None
+    timeout: Annotated[float, typer.Option(min=0.001, help="Timeout of a call, in seconds.")] = DEFAULT_TIMEOUT
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS; implied by --ca, --cert and --key.")] = False
+    ca: Annotated[Path | None, typer.Option(help="PEM file of the certificate authority of the server.")] = None
+    cert: Annotated[Path | None, typer.Option(help="PEM file of the client certificate, for mutual TLS.")] = None
+    key: Annotated[Path | None, typer.Option(help="PEM file of the client certificate's private key.")] = None
+    token_file: Annotated[Path | None, typer.Option(help="File with the access token. Default: MIEN_TOKEN.")] = None
+
+    def tls_options(self) -> Tls | None:
+        """Return the TLS options, or None for a connection without TLS."""
+        chosen = self.tls or self.ca or self.cert or self.key
+        return Tls(ca=self.ca, certificate=self.cert, key=self.key) if chosen else None
+
+    def token(self) -> str | None:
+        """Return the token of the token file; raises `InvalidRequestError`."""
+        file = self.token_file
+        if file is None:
+            return None
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", "") or "not a text"
+            raise InvalidRequestError(f"token file {file}: {reason}") from error
+        if not token:
+            raise InvalidRequestError(f"token file {file} is empty; put the token into it")
+        return token
+
+    def client(self) -> Client:
+        """Return a client; raises `MienError`."""
+        return Client(self.server, timeout=self.timeout, tls=self.tls_options(), token=self.token())
 
 
-def tls_of(tls: bool, ca: Path | None, cert: Path | None, key: Path | None) -> Tls | None:
-    """Return what the options say of TLS."""
-    return Tls(ca=ca, certificate=cert, key=key) if tls or ca or cert or key else None
+def with_connection(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the connection options; it receives them as its keyword argument `connection`."""
+    options = inspect.signature(ConnectionOptions, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
 
+    @wraps(command)
+    def run(**values: Any) -> None:
+        chosen = {name: values.pop(name) for name in options}
+        command(**values, connection=ConnectionOptions(**chosen))
 
-def token_of(file: Path | None) -> str | None:
-    """Return the file's token; raises `InvalidRequestError`."""
-    if file is None:
-        return None
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"token file {file}: {getattr(error, 'strerror', '') or 'not a text'}") from error
-    if not token:
-        raise InvalidRequestError(f"token file {file} is empty; put the token into it")
-    return token
-
-
-def connect(
-    server: str | None,
-    timeout: float,
-    tls: bool,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
-    token_file: Path | None,
-) -> Client:
-    """Return the client of the options; raises `MienError`."""
-    return Client(server, timeout=timeout, tls=tls_of(tls, ca, cert, key), token=token_of(token_file))
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in {**own, **options}.items()
+        if name != "connection"
+    ]
+    run.__dict__.pop("__wrapped__")
+    run.__dict__["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

@@ -1,69 +1,101 @@
-"""From what a user names on the command line to the images that are meant."""
+"""From the arguments of a command line to the images to analyze."""
 
 import glob
+import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.errors import InvalidRequestError
+from mien.errors import ImageError, InvalidRequestError, MienError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif")
-"""Names that count as images inside a folder; a file named by itself is always tried."""
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"),
+    *(".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"),
+)
+"""File names that count as images inside a folder; a file that is named itself is always read."""
 
 STDIN = "-"
 
 ANNOTATED = ".annotated.jpg"
-"""How the names of annotated pictures end; inside a folder they are not taken for photographs."""
+"""Ending of the names of annotated pictures; inside a folder they are not analyzed."""
+
+_URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One image to analyze."""
+    """One image to analyze, or a path that cannot be listed."""
 
     name: str
-    """As it is told to the user, and as `source` in JSON."""
+    """As shown to the user, and as `source` in JSON."""
     path: Path | None
     """None for standard input."""
+    error: MienError | None = field(default=None, compare=False)
+    """Why there is nothing to read."""
 
-    def read(self) -> Path | bytes:
-        """Return what the SDK takes: the path, or the bytes of standard input."""
-        return self.path if self.path else sys.stdin.buffer.read()
+    def read(self) -> str | bytes:
+        """Return what the SDK takes: the path, or the bytes of standard input; raises `error`."""
+        if self.error:
+            raise self.error
+        return self.name if self.path else sys.stdin.buffer.read()
 
 
 def find(names: Sequence[str]) -> list[Source]:
-    """Return the images of files, folders (with what is below them), glob patterns and `-`, each once, in order.
+    """Return the images of files, folders (recursively), glob patterns and `-`, each once, in order.
 
-    A missing file stays in the list, so that the others are still analyzed. Raises `InvalidRequestError` where a folder
-    or a pattern holds no image.
+    Hidden files and folders (`.name`, and so macOS's `._name.jpg`) inside a folder are skipped. A path that is missing,
+    a folder that cannot be listed and a folder or pattern without images are in the list with their error.
+
+    Raises:
+        InvalidRequestError: none of the names leads to an image.
+
     """
-    sources = [
-        Source(STDIN, None) if path is None else Source(str(path), path) for name in names for path in _paths(name)
-    ]
-    return list(dict.fromkeys(sources))
+    sources = list(dict.fromkeys(source for name in names for source in _sources(name)))
+    errors = [source.error for source in sources if source.error]
+    if len(errors) == len(sources) and not any(isinstance(error, ImageError) for error in errors):
+        raise errors[0]
+    return sources
 
 
-def _paths(name: str) -> Iterator[Path | None]:
-    path = Path(name)
+def _sources(name: str) -> Iterator[Source]:
     if not name:
-        raise InvalidRequestError("an image's name is empty; is a variable unset?")
+        raise InvalidRequestError("the name of an image is empty; is a variable unset?")
     if name == STDIN:
-        yield None
-    elif path.is_dir():
-        yield from _images(path.rglob("*"), f"folder {name} holds no images ({', '.join(SUFFIXES)})")
-    elif not path.exists() and glob.has_magic(name):
-        found = (Path(match) for match in glob.glob(name, recursive=True))
-        yield from _images(found, f"no image matches {name}")
+        yield Source(STDIN, None)
+    elif _URL.match(name):
+        yield Source(name, Path(name))  # the SDK refuses it and states what it takes
+    elif os.path.isdir(name):
+        yield from _or_empty(_folder(name), name, f"folder {name} holds no images ({', '.join(SUFFIXES)})")
+    elif not os.path.lexists(name) and glob.has_magic(name):
+        matches = (Path(match) for match in sorted(glob.glob(name, recursive=True)))
+        images = (Source(str(path), path) for path in matches if _is_image(path))
+        yield from _or_empty(images, name, f"no image matches {name}")
     else:
-        yield path
+        yield Source(str(Path(name)), Path(name))
 
 
-def _images(paths: Iterator[Path], empty: str) -> list[Path]:
-    images = sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in SUFFIXES and not path.name.endswith(ANNOTATED) and path.is_file()
-    )
-    if not images:
-        raise InvalidRequestError(empty)
-    return images
+def _or_empty(sources: Iterable[Source], name: str, message: str) -> list[Source]:
+    return list(sources) or [Source(name, Path(name), InvalidRequestError(message))]
+
+
+def _folder(folder: str) -> Iterator[Source]:
+    """Yield a folder's images in the order of their paths, and the folders that cannot be listed."""
+    failed: list[OSError] = []
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=failed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(parent, name) for name in files if not name.startswith("."))
+        found += [Source(str(path), path) for path in paths if _is_image(path)]
+    for error in failed:
+        name = str(error.filename)
+        reason = f"cannot list the folder: {(error.strerror or str(error)).lower()}"
+        found.append(Source(name, Path(name), ImageError(reason, reason="IMAGE_UNREADABLE")))
+    yield from sorted(found, key=lambda source: source.path or Path())
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a path is an image by its name; one that has vanished counts, a pipe or a device does not."""
+    named = path.suffix.lower() in SUFFIXES and not path.name.endswith(ANNOTATED)
+    return named and (os.path.isfile(path) or not os.path.exists(path))

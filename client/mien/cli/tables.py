@@ -15,16 +15,17 @@ _PIPE_WIDTH = 160
 
 
 def console() -> Console:
-    """Return the console of standard output: the terminal's width, or a wide one where it is a pipe."""
+    """Return the console of standard output: as wide as the terminal, or 160 columns for a pipe."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
 def analyses(results: Sequence[tuple[str, Analysis]]) -> Table:
-    """Return one row a face."""
+    """Return one row per face; long file names are shortened in the middle."""
+    names = shortened([name for name, _ in results])
     table = Table()
     for heading in ("image", "face", "age", "gender", "emotion", "mood"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "face" else "left")
-    for name, analysis in results:
+    for name, (_, analysis) in zip(names, results, strict=True):
         if not analysis.faces:
             table.add_row(escape(name), "no face", "", "", "", "")
         for index, face in enumerate(analysis.faces):
@@ -44,28 +45,49 @@ def _cells(face: Face) -> tuple[str, str, str, str]:
     return age, gender, emotion or "-", mood
 
 
-def models(items: Sequence[ModelInfo]) -> Table:
-    """Return one row a model."""
+def shortened(names: Sequence[str], width: int = 36) -> list[str]:
+    """Return names of at most `width` characters, by an ellipsis in the middle; names that differ stay different."""
+    wanted = len(set(names))
+    while True:
+        short = [_middle(name, width) for name in names]
+        if len(set(short)) == wanted:
+            return short
+        width *= 2
+
+
+def _middle(name: str, width: int) -> str:
+    tail = width * 2 // 3
+    return name if len(name) <= width else f"{name[: width - tail - 1]}\N{HORIZONTAL ELLIPSIS}{name[-tail:]}"
+
+
+def models(items: Sequence[ModelInfo], detector: ModelInfo) -> Table:
+    """Return one row per model, with the tasks that it is in use for."""
     table = Table()
-    for heading in ("model", "version", "tasks", "default", "parameters", "summary"):
+    for heading in ("model", "version", "in use", "tasks", "parameters", "summary"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "parameters" else "left")
+    if detector.name not in {item.name for item in items}:
+        table.add_row(detector.name, detector.version, "detector", "detection", *_size(detector))
     for item in items:
-        default = "yes" if item.is_default else ""
-        table.add_row(
-            item.name, item.version, ", ".join(item.tasks), default, f"{item.parameters:,}", escape(item.summary)
-        )
+        in_use = "detector" if item.name == detector.name else ", ".join(item.tasks) if item.is_default else ""
+        table.add_row(item.name, item.version, in_use, ", ".join(item.tasks), *_size(item))
     return table
 
 
-def server_info(info: ServerInfo) -> Table:
-    """Return one row a fact."""
+def _size(item: ModelInfo) -> tuple[str, str]:
+    return f"{item.parameters:,}" if item.parameters else "-", escape(item.summary)
+
+
+def server_info(info: ServerInfo, in_use: Sequence[ModelInfo]) -> Table:
+    """Return one row per property."""
     table = Table(show_header=False)
     table.add_row("version", info.version)
     table.add_row("deployment mode", info.deployment_mode or "unknown")
     table.add_row("tasks", ", ".join(info.tasks))
     table.add_row("detector", f"{info.detector.name} {info.detector.version}")
+    for model in in_use:
+        table.add_row(f"model for {', '.join(model.tasks)}", f"{model.name} {model.version}")
     table.add_row("formats", ", ".join(info.formats))
     table.add_row("largest image", f"{info.max_image_bytes:,} bytes, {info.max_image_pixels:,} pixels")
     table.add_row("most faces", str(info.max_faces))
-    table.add_row("answers for faces from", f"{info.min_face:g} pixels, sharpness {info.min_sharpness:.3g}")
+    table.add_row("smallest face", f"{info.min_face:g} pixels high, sharpness {info.min_sharpness:.3g}")
     return table

@@ -11,9 +11,8 @@ from mien.cli import tables
 from mien.cli.bench.report import Report, report, table
 from mien.cli.bench.runner import Load, measure
 from mien.cli.exit_codes import FAILED, leave
-from mien.cli.options import Ca, Cert, Key, Server, Timeout, TokenFile, UseTls, tls_of, token_of
+from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import find
-from mien.client import DEFAULT_TIMEOUT
 from mien.errors import MienError
 from mien.request import analyze_request, call_metadata
 from mien.transport.connection import Connection
@@ -23,36 +22,36 @@ from mien.transport.methods import GET_SERVER_INFO
 from mien.v1 import face_service_pb2 as pb
 
 
+@with_connection
 def bench(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns; they are sent in turn.")],
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Closed loop: calls in flight.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Open loop: calls a second, at random moments.")] = None,
-    duration: Annotated[float, typer.Option(min=0.1, help="Seconds to measure.")] = 10.0,
-    warmup: Annotated[float, typer.Option(min=0, help="Seconds before, which do not count.")] = 2.0,
-    seed: Annotated[int, typer.Option(help="Of the random moments.")] = 0,
+    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns; sent in turn.")],
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Closed loop: number of calls in flight.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Open loop: calls per second, with Poisson arrivals.")
+    ] = None,
+    duration: Annotated[float, typer.Option(min=0.1, help="Duration of the measurement, in seconds.")] = 10.0,
+    warmup: Annotated[float, typer.Option(min=0, help="Duration of the warm-up before it, in seconds.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the arrivals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-    server: Server = None,
-    timeout: Timeout = DEFAULT_TIMEOUT,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    token_file: TokenFile = None,
+    *,
+    connection: ConnectionOptions,
 ) -> None:
-    """Measure how fast answers come; one call in flight unless --concurrency or --rate says otherwise."""
+    """Measure latency and throughput; by default with one call in flight."""
     if concurrency is None and rate is None:
         concurrency = 1
     try:
-        load = Load(concurrency=concurrency, rate=rate, duration=duration, warmup=warmup, timeout=timeout, seed=seed)
+        load = Load(
+            concurrency=concurrency, rate=rate, duration=duration, warmup=warmup, timeout=connection.timeout, seed=seed
+        )
         images = [source.read() for source in find(paths)]
         requests = [analyze_request(image, tasks=None, max_faces=None, all_or_nothing=False) for image in images]
-        connection = Connection.find(server, tls_of(tls, ca, cert, key), token_of(token_file))
+        target = Connection.find(connection.server, connection.tls_options(), connection.token())
         with Console(stderr=True).status(f"measuring for {warmup + duration:g} s"):
-            result = asyncio.run(_measure(connection, requests, load))
+            result = asyncio.run(_measure(target, requests, load))
     except MienError as error:
         raise leave(error) from error
     if as_json:
-        where = connection.name if connection else "this process"
+        where = target.name if target else "this process"
         print(json.dumps({"server": where, "images": len(images)} | result.to_dict()))
     else:
         tables.console().print(table(result))
