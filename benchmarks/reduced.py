@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien_models.images.decode import ImageLimits
+from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import Model, load
@@ -85,6 +86,7 @@ def _sight(settings: Settings, enough: int | None) -> FaceStage:
         max_faces=settings.max_faces,
         quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
         enough=enough,
+        budget=PixelBudget(2**30),
     )
 
 

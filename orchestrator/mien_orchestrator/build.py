@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mien.v1 import face_service_pb2 as pb
 from mien_models.detectors import Detector, create
 from mien_models.images.decode import ImageLimits
+from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
 from mien_models.runtimes import Model, load
@@ -69,6 +70,7 @@ def make_face_stage(settings: Settings) -> FaceStage:
         max_faces=settings.max_faces,
         quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
         enough=FINENESS * settings.detector_long_side if reduced else None,
+        budget=PixelBudget(settings.max_decoded_bytes),
     )
 
 

@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     """Seconds for which it is; then one request is let through, to see."""
     max_image_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31 - 2**20)
     max_image_pixels: int = Field(default=50_000_000, gt=0)
+    max_decoded_bytes: int = Field(default_factory=lambda: 2**20 * (256 + 96 * (os.cpu_count() or 1)), ge=1)
+    """Memory for the images that are decoded at the same time, in bytes: 256 MiB and 96 MiB per CPU. Others wait; an
+    image that alone needs more is decoded while no other is."""
     max_faces: int = Field(default=100, gt=0)
     min_face: float = Field(default=16, ge=0)
     """Faces whose box is lower than this many pixels of the photograph get no answers; 0 answers all."""

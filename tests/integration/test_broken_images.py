@@ -112,7 +112,7 @@ def broken() -> dict[str, tuple[bytes, str]]:
     return {
         "no bytes": (b"", "IMAGE_EMPTY"),
         "zeros": (bytes(5000), "IMAGE_UNDECODABLE"),
-        "half a JPEG": (jpeg[: len(jpeg) // 2], "IMAGE_UNDECODABLE"),
+        "a tenth of a JPEG": (jpeg[: len(jpeg) // 10], "IMAGE_UNDECODABLE"),
         "half a PNG": (png[: len(png) // 2], "IMAGE_UNDECODABLE"),
         "a JPEG without its head": (jpeg[300:], "IMAGE_UNDECODABLE"),
         "a PDF": (b"%PDF-1.7\n", "IMAGE_FORMAT_UNSUPPORTED"),

@@ -13,6 +13,7 @@ from mien_models.crops import cut
 from mien_models.detectors import DetectorInfo
 from mien_models.faces import Faces
 from mien_models.images.decode import ImageLimits
+from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import load
@@ -85,6 +86,7 @@ def test_a_small_face_in_a_large_photograph_is_cut_from_a_larger_picture(share: 
             max_faces=9,
             quality_limits=QualityLimits(min_face=0, min_sharpness=0),
             enough=enough,
+            budget=PixelBudget(2**30),
         )
         request = context()
         crops[enough] = stage.run(data, SPECS, None, request).crops

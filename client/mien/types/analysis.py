@@ -47,6 +47,8 @@ class ImageInfo:
     format: str
     exif_orientation: int
     orientation_applied: bool
+    data_missing: bool
+    """Whether the file ends too early; what is missing is grey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,14 @@ class Analysis:
         return cls(
             faces=tuple(read_face(face) for face in message.faces),
             faces_truncated=message.faces_truncated,
-            image=ImageInfo(image.width, image.height, image.format, image.exif_orientation, image.orientation_applied),
+            image=ImageInfo(
+                image.width,
+                image.height,
+                image.format,
+                image.exif_orientation,
+                image.orientation_applied,
+                image.data_missing,
+            ),
             tasks=tuple(_task_result(task) for task in message.tasks),
             detector=model_info(message.detector),
             timing=_span(message.timing.total),

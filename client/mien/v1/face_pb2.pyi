@@ -457,6 +457,7 @@ class ImageInfo(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     EXIF_ORIENTATION_FIELD_NUMBER: _builtins.int
     ORIENTATION_APPLIED_FIELD_NUMBER: _builtins.int
+    DATA_MISSING_FIELD_NUMBER: _builtins.int
     width: _builtins.int
     """Width of the upright image, in pixels."""
     height: _builtins.int
@@ -467,6 +468,8 @@ class ImageInfo(_message.Message):
     """Orientation as the file says it, 1 to 8; 1 where it says nothing."""
     orientation_applied: _builtins.bool
     """Whether the image was turned or mirrored by it."""
+    data_missing: _builtins.bool
+    """Whether the file ends too early; what is missing is grey."""
     def __init__(
         self,
         *,
@@ -475,10 +478,11 @@ class ImageInfo(_message.Message):
         format: _builtins.str = ...,
         exif_orientation: _builtins.int = ...,
         orientation_applied: _builtins.bool = ...,
+        data_missing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exif_orientation", b"exif_orientation", "format", b"format", "height", b"height", "orientation_applied", b"orientation_applied", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_missing", b"data_missing", "exif_orientation", b"exif_orientation", "format", b"format", "height", b"height", "orientation_applied", b"orientation_applied", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

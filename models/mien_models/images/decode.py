@@ -4,16 +4,19 @@ The header is read first, so that a file is refused for its size before a pixel 
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from mien_models.images import header
+from mien_models.images.color import to_srgb
 from mien_models.images.jpeg_scans import MAX_FULL_SCANS, MAX_SCANS, count_scans
-from mien_models.images.memory_budget import MemoryBudget
 
 try:
     import pillow_heif
@@ -26,7 +29,7 @@ else:
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *_HEIF)
 """The formats that are read, by Pillow's names; HEIF (HEIC) only where `pillow-heif` is installed."""
 
-Reason = Literal["IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_FORMAT_UNSUPPORTED"]
+Reason = Literal["IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_TOO_COMPLEX", "IMAGE_FORMAT_UNSUPPORTED"]
 
 # (offset, bytes, name) of well-known files that are not read, so that the refusal can name them.
 _UNREAD = (
@@ -38,23 +41,27 @@ _UNREAD = (
     (0, b"\xff\x0a", "JPEG XL"),
     (4, b"ftypavi", "AVIF"),
     (4, b"ftyphei", "HEIF"),
-    (4, b"ftyphev", "HEIF"),
     (4, b"ftypmif", "HEIF"),
     (4, b"ftypmsf1", "HEIF"),
+    (4, b"ftyphevc", "HEIF"),
     (4, b"ftyp", "video"),
 )
 
-_MEMORY = MemoryBudget(512 * 1024 * 1024)
-"""Memory for the decoders of all threads; an image that needs more is decoded while no other one is."""
-
-_JPEG_BYTES, _OTHER_BYTES = 12, 20
-"""Bytes per pixel that decoding reserves: coefficients and two RGB copies; two RGBA and three RGB copies."""
-
-_STRIP = 1_000_000
-"""Pixels of a strip in which transparency is composited."""
-
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
 _ORIENTATION_TAG = 0x0112
+_TILE_TAGS = (322, 323)  # TileWidth, TileLength (TIFF 6.0)
+
+_END_OF_IMAGE = b"\xff\xd9"
+
+_JPEG_BYTES, _OTHER_BYTES = 7, 11
+"""Bytes per pixel at the peak of decoding; a test measures them."""
+
+_PROGRESSIVE_BYTES = 6
+"""Bytes per pixel of the coefficients, which a progressive JPEG keeps until its last scan."""
+
+_STRIP_PIXELS = 1_000_000
+
+LEAST_DECODED = 0.25
+"""Share of the rows of a JPEG that must be there; a picture with less is refused."""
 
 # EXIF orientation -> (transpose?, then cv2.flip code), which brings the stored picture upright (Exif 2.32, tag 274).
 _UPRIGHT: dict[int, tuple[bool, int | None]] = {
@@ -105,6 +112,8 @@ class DecodedImage:
     """Whether the stored picture was turned or mirrored to be upright."""
     shrunk: int = 1
     """Pixels of the photograph for one of `pixels`, in each direction: 1, 2, 4 or 8."""
+    data_missing: bool = False
+    """Whether the file ends too early: the rest of the picture is grey."""
 
 
 class ImageError(ValueError):
@@ -121,20 +130,28 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None
     `enough` is a longer side, in pixels, that is all the caller needs: a JPEG that is at least twice as large comes out
     shrunk by 2, 4 or 8, never below it, in a fraction of the time.
     Transparent pixels are laid over white, 16-bit values are divided by 256, of an animation the first frame is taken,
-    colour profiles are ignored. Raises `ImageError`, and nothing else, whatever the bytes are.
+    pixels are converted to sRGB by the embedded colour profile. A JPEG that ends too early is decoded as far as it
+    goes, if at least `LEAST_DECODED` of its rows are there.
+
+    Raises:
+        ImageError: The image cannot be used. Nothing else is raised, whatever the bytes are.
+
     """
     limits = limits or ImageLimits()
-    if not data:
-        raise ImageError("IMAGE_EMPTY", "The image has no bytes. Send the bytes of an image file.")
-    if len(data) > limits.max_bytes:
-        raise ImageError(
-            "IMAGE_TOO_LARGE",
-            f"The image has {len(data)} bytes, more than the {limits.max_bytes} allowed. Send a smaller file.",
-        )
-    # The parsers are other people's and the bytes a stranger's. OSError, ValueError and SyntaxError came out of a few
-    # thousand mutated files; the next release's may be others, and the promise above must hold for them too.
-    try:
+    _check_file(data, limits)
+    with _image_errors(limits):
         return _decode(data, limits, enough)
+
+
+@contextmanager
+def _image_errors(limits: ImageLimits) -> Iterator[None]:
+    """Turn every exception into an `ImageError`.
+
+    The parsers are third-party code and their input is untrusted. OSError, ValueError and SyntaxError came out of a few
+    thousand mutated files; the next release's may be others.
+    """
+    try:
+        yield
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -144,51 +161,77 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None
 
 
 def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImage:
-    with _open(data) as picture:
+    shrunk = 1
+    data_missing = False
+    with _open(data, limits) as picture:
         width, height = picture.size
-        if width * height > limits.max_pixels:
-            raise _too_many_pixels(limits, width, height)
+        _check_size(width, height, limits)
         # MPO is a JPEG with further pictures behind it, as some telephones write; the first one is read.
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
+        profile = picture.info.get("icc_profile")
         if kind == "JPEG":
             _check_scans(data, width * height, limits)
-        if isinstance(picture, TiffImagePlugin.TiffImageFile):
-            _check_tiles(picture, limits)
-        with _MEMORY.reserve(width * height * (_JPEG_BYTES if kind == "JPEG" else _OTHER_BYTES)):
-            return _pixels(picture, kind, data, enough)
-
-
-def _pixels(picture: Image.Image, kind: str, data: bytes, enough: int | None) -> DecodedImage:
-    """Decode the pixels of a file whose header has been checked."""
-    shrunk = 1
-    width, height = picture.size
-    # OpenCV takes half of Pillow's time or less for a JPEG. On a PNG it gains a fifth, and would decode it a second
-    # time: the EXIF may lie behind the pixels, where Pillow finds it only by decoding.
-    if kind == "JPEG" and picture.mode in ("RGB", "L"):
-        shrunk = max(by for by in _REDUCED if by == 1 or (enough and max(width, height) >= by * enough))
-        orientation, pixels = _orientation(picture), _jpeg(data, -(-width // shrunk), -(-height // shrunk), shrunk)
-    elif kind == "TIFF":
-        # Pillow turns a TIFF upright while it loads it, and then forgets the tag.
-        orientation, pixels = _orientation(picture), _rgb(picture)
-        height, width = pixels.shape[:2]
-        return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
-    else:
-        pixels, orientation = _rgb(picture), _orientation(picture)
+        # OpenCV takes half of Pillow's time or less for a JPEG. On a PNG it gains a fifth, and would decode it a second
+        # time: the EXIF may lie behind the pixels, where Pillow finds it only by decoding.
+        if kind == "JPEG" and picture.mode in ("RGB", "L"):
+            shrunk = max(by for by in _REDUCED if by == 1 or (enough and max(width, height) >= by * enough))
+            orientation = _orientation(picture)
+            pixels, data_missing = _jpeg(data, -(-width // shrunk), -(-height // shrunk), shrunk)
+        elif kind == "TIFF":
+            _check_tiles(picture)
+            # Pillow turns a TIFF upright while it loads it, and then forgets the tag.
+            orientation, pixels = _orientation(picture), to_srgb(_rgb(picture), profile)
+            height, width = pixels.shape[:2]
+            return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
+        else:
+            pixels, orientation = _rgb(picture), _orientation(picture)
     if _UPRIGHT.get(orientation, (False, None))[0]:
         width, height = height, width
-    pixels = _upright(pixels, orientation)
-    return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1, shrunk=shrunk)
+    pixels = _upright(to_srgb(pixels, profile), orientation)
+    return DecodedImage(
+        pixels,
+        width,
+        height,
+        kind,
+        orientation,
+        orientation_applied=orientation != 1,
+        shrunk=shrunk,
+        data_missing=data_missing,
+    )
 
 
-def _check_tiles(picture: TiffImagePlugin.TiffImageFile, limits: ImageLimits) -> None:
-    """Refuse a TIFF with a tile larger than an image may be; a tile is decoded whole, however small the image is."""
-    width, height = picture.tag_v2.get(_TILE_WIDTH, 0), picture.tag_v2.get(_TILE_LENGTH, 0)
-    if width * height > limits.max_pixels:
+def peak_bytes(data: bytes, limits: ImageLimits) -> int:
+    """Return about how many bytes decoding the file at full size takes at its peak, from its header alone.
+
+    Decoders with an alpha channel or 32-bit rows hold 4 bytes per pixel beside the 3 of the result, and turning a
+    picture or converting its colours takes another 3.
+
+    Raises:
+        ImageError: The header is not one, or the image is too large.
+
+    """
+    _check_file(data, limits)
+    with _image_errors(limits), _open(data, limits) as picture:
+        width, height = picture.size
+        _check_size(width, height, limits)
+        jpeg = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L")
+        progressive = _PROGRESSIVE_BYTES if jpeg and "progression" in picture.info else 0
+        return width * height * (_JPEG_BYTES + progressive if jpeg else _OTHER_BYTES)
+
+
+def _check_file(data: bytes, limits: ImageLimits) -> None:
+    if not data:
+        raise ImageError("IMAGE_EMPTY", "The image has no bytes. Send the bytes of an image file.")
+    if len(data) > limits.max_bytes:
         raise ImageError(
             "IMAGE_TOO_LARGE",
-            f"The TIFF has tiles of {width} x {height}, more than the {limits.max_pixels} pixels allowed. "
-            "Send it with smaller tiles.",
+            f"The image has {len(data)} bytes, more than the {limits.max_bytes} allowed. Send a smaller file.",
         )
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if width * height > limits.max_pixels or max(width, height) > header.MAX_SIDE:
+        raise _too_many_pixels(limits, width, height)
 
 
 def _check_scans(data: bytes, pixels: int, limits: ImageLimits) -> None:
@@ -196,14 +239,26 @@ def _check_scans(data: bytes, pixels: int, limits: ImageLimits) -> None:
     scans = count_scans(data)
     if scans > MAX_SCANS or (scans > 1 and scans * pixels > MAX_FULL_SCANS * limits.max_pixels):
         raise ImageError(
-            "IMAGE_TOO_LARGE",
+            "IMAGE_TOO_COMPLEX",
             f"The JPEG has {scans if scans <= MAX_SCANS else f'more than {MAX_SCANS}'} scans, too many for its "
             "size. Send it with fewer scans, as a baseline JPEG for example.",
         )
 
 
-def _open(data: bytes) -> Image.Image:
+def _check_tiles(picture: Image.Image) -> None:
+    tags = picture.tag_v2  # type: ignore[attr-defined]  # of TIFF images
+    width, length = (int(tags.get(tag, 0)) for tag in _TILE_TAGS)
+    if width * length > max(header.MAX_TILE_PIXELS, 4 * picture.width * picture.height):
+        raise ImageError(
+            "IMAGE_TOO_COMPLEX", f"The TIFF has tiles of {width} x {length} pixels. Send it with smaller ones."
+        )
+
+
+def _open(data: bytes, limits: ImageLimits) -> Image.Image:
     """Read the header alone; decoding waits for the pixels to be asked for."""
+    size = header.webp_size(data)
+    if size:
+        _check_size(*size, limits)
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -213,13 +268,27 @@ def _open(data: bytes) -> Image.Image:
         raise _unsupported(f"{name} files are") from error
 
 
-def _jpeg(data: bytes, width: int, height: int, shrunk: int) -> NDArray[np.uint8]:
-    """Decode an 8-bit JPEG as it is stored, to this size; OpenCV (4.14) returns None for one that was cut short."""
+def _jpeg(data: bytes, width: int, height: int, shrunk: int) -> tuple[NDArray[np.uint8], bool]:
+    """Decode an 8-bit JPEG as it is stored, to this size; also return whether its end is missing.
+
+    OpenCV (4.14) returns None for a JPEG that was cut short. Closed with an end marker it is decoded as far as it goes.
+    """
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[shrunk]
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    missing = pixels is None
+    if missing:
+        pixels = cv2.imdecode(np.frombuffer(data + _END_OF_IMAGE, np.uint8), flags)
     if pixels is None or pixels.shape != (height, width, 3):
         raise _undecodable()
-    return np.asarray(pixels, np.uint8)
+    if missing and _decoded_share(pixels) < LEAST_DECODED:
+        raise _undecodable()
+    return np.asarray(pixels, np.uint8), missing
+
+
+def _decoded_share(pixels: NDArray[np.uint8]) -> float:
+    """Return the share of rows above the flat grey that libjpeg fills in for missing data."""
+    rows = np.flatnonzero((pixels != pixels[-1, -1]).any((1, 2)))
+    return float(rows[-1] + 1) / len(pixels) if len(rows) else 0.0
 
 
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
@@ -235,14 +304,14 @@ def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
-    """Composite a picture with transparency over white, in strips: whole, it would take four RGBA copies."""
+    """Lay a transparent picture over white, in strips, which bounds the copies."""
     width, height = picture.size
     pixels = np.empty((height, width, 3), np.uint8)
-    step = max(1, _STRIP // width)
-    for top in range(0, height, step):
-        strip = picture.crop((0, top, width, min(height, top + step))).convert("RGBA")
-        ground = Image.new("RGBA", strip.size, "white")
-        pixels[top : top + step] = np.asarray(Image.alpha_composite(ground, strip).convert("RGB"))
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        part = picture.crop((0, top, width, min(height, top + rows))).convert("RGBA")
+        ground = Image.new("RGBA", part.size, "white")
+        pixels[top : top + rows] = np.asarray(Image.alpha_composite(ground, part).convert("RGB"))
     return pixels
 
 

@@ -11,11 +11,15 @@ from mien.v1 import face_pb2
 from mien_models.crops import cut
 from mien_models.detectors import Detector
 from mien_models.faces import Faces
-from mien_models.images.decode import DecodedImage, ImageLimits, decode
+from mien_models.images.decode import DecodedImage, ImageLimits, decode, peak_bytes
+from mien_models.images.memory import PixelBudget
 from mien_models.images.raw import RawImage, convert
 from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.request_context import RequestContext
+
+_SHORT_MS = 1.0
+"""Waits for memory that are shorter, in milliseconds, are not worth a span."""
 
 FINENESS = 2
 """How much larger than the detector's own picture a reduced photograph stays, at least.
@@ -54,13 +58,25 @@ class FaceStage:
         max_faces: int,
         quality_limits: QualityLimits,
         enough: int | None,
+        budget: PixelBudget,
     ) -> None:
-        """Create the stage; `enough` is the long side that the detector needs, in pixels; None decodes at full size."""
+        """Create the stage.
+
+        Args:
+            detector: Finds the faces.
+            limits: Largest image.
+            max_faces: Most faces of one image.
+            quality_limits: Smallest and most blurred face that gets answers.
+            enough: Long side that the detector needs, in pixels; None decodes every image at full size.
+            budget: Memory for the images that are decoded at the same time.
+
+        """
         self.detector = detector
         self._limits = limits
         self._max_faces = max_faces
         self._quality_limits = quality_limits
         self._enough = enough
+        self._budget = budget
 
     def run(
         self, source: bytes | RawImage, specs: Collection[CropSpec], max_faces: int | None, context: RequestContext
@@ -78,6 +94,22 @@ class FaceStage:
             DeadlineExceededError: The request was cancelled.
 
         """
+        peak = 0 if isinstance(source, RawImage) else peak_bytes(source, self._limits)
+        waiting_ms = context.spans.now_ms()
+        with self._budget.reserve(peak, deadline=context.deadline, cancelled=context.cancelled.is_set) as reserved:
+            if not reserved:
+                raise DeadlineExceededError("no memory was free for the image before the deadline; try again later")
+            if context.spans.now_ms() - waiting_ms > _SHORT_MS:
+                context.spans.add_since("queue", waiting_ms)
+            return self._run(source, specs, max_faces, context)
+
+    def _run(
+        self,
+        source: bytes | RawImage,
+        specs: Collection[CropSpec],
+        max_faces: int | None,
+        context: RequestContext,
+    ) -> PreparedFaces:
         limit = self._max_faces if max_faces is None else min(max_faces, self._max_faces)
         spans = context.spans
         with spans.step("decode"):
@@ -122,4 +154,5 @@ def _image_info(image: DecodedImage) -> face_pb2.ImageInfo:
         format=image.format,
         exif_orientation=image.exif_orientation,
         orientation_applied=image.orientation_applied,
+        data_missing=image.data_missing,
     )

@@ -1,0 +1,134 @@
+"""Small files that would cost much time or memory are refused by their header, and the others stay within a budget."""
+
+import io
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien_models.images import header
+from mien_models.images.decode import ImageError, decode, peak_bytes
+from mien_models.images.decode import ImageLimits as Limits
+from mien_models.images.memory import PixelBudget
+from tests.photographs import EXAMPLE
+
+WEBP_BOMB = (
+    b"RIFF\x26\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x10\x00\x00\x00" + b"\xfe\x3f\x00" * 2 + b"VP8L\x02\x00\x00\x00/\x00"
+)
+
+
+def reason(data: bytes, limits: Limits | None = None) -> str:
+    with pytest.raises(ImageError) as refused:
+        decode(data, limits)
+    return refused.value.reason
+
+
+def png(width: int, height: int, *, alpha: bool = False) -> bytes:
+    """Return a PNG of zeros."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width * (4 if alpha else 3))
+    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 6 if alpha else 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def test_a_webp_is_refused_for_the_size_in_its_header() -> None:
+    assert header.webp_size(WEBP_BOMB) == (16_383, 16_383)
+    assert reason(WEBP_BOMB) == "IMAGE_TOO_LARGE"
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"quality": 80, "exif": b"Exif\0\0"}])
+def test_the_size_of_a_webp_is_read_from_its_header(options: dict[str, object]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (301, 77)).save(buffer, "WEBP", **options)
+    assert header.webp_size(buffer.getvalue()) == (301, 77)
+
+
+def test_a_side_is_bounded() -> None:
+    assert reason(png(1, 70_000)) == "IMAGE_TOO_LARGE"
+
+
+MEASURE = """
+import sys
+from mien_models.images.decode import decode, peak_bytes, ImageLimits
+
+def resident(field):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+data = sys.stdin.buffer.read()
+decode(open(sys.argv[1], "rb").read())
+before = resident("VmRSS")
+decode(data)
+print(resident("VmHWM") - before, peak_bytes(data, ImageLimits()))
+"""
+
+
+def jpeg(side: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "teal").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [png(5000, 4000), png(5000, 4000, alpha=True), jpeg(4500)], ids=["png", "transparent", "jpeg"]
+)
+def test_decoding_takes_no_more_memory_than_stated(data: bytes) -> None:
+    run = subprocess.run([sys.executable, "-c", MEASURE, str(EXAMPLE)], input=data, capture_output=True, check=True)
+    taken, stated = map(int, run.stdout.split())
+    assert 0.2 * stated < taken < stated
+
+
+def test_a_budget_is_shared_and_returned() -> None:
+    budget, order = PixelBudget(100), list[str]()
+    first_in, first_out = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with budget.reserve(80, deadline=time.monotonic() + 30) as reserved:
+            assert reserved
+            first_in.set()
+            first_out.wait(30)
+            order.append("first")
+
+    def second() -> None:
+        first_in.wait(30)
+        with budget.reserve(50, deadline=time.monotonic() + 30) as reserved:
+            assert reserved
+            order.append("second")
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    first_in.wait(30)
+    with budget.reserve(20, deadline=time.monotonic()) as fits:
+        assert fits
+    with budget.reserve(50, deadline=time.monotonic()) as late:
+        assert not late
+    with budget.reserve(50, deadline=time.monotonic() + 30, cancelled=lambda: True) as cancelled:
+        assert not cancelled
+    first_out.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["first", "second"]
+
+
+def test_an_image_larger_than_the_budget_is_decoded_alone() -> None:
+    with PixelBudget(10).reserve(1000, deadline=time.monotonic()) as reserved:
+        assert reserved
+
+
+def test_the_peak_is_known_from_the_header() -> None:
+    assert peak_bytes(EXAMPLE.read_bytes(), Limits()) == 512 * 512 * 7
+    with pytest.raises(ImageError):
+        peak_bytes(b"", Limits())
+    assert np.isfinite(peak_bytes(png(10, 10), Limits()))
