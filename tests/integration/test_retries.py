@@ -146,6 +146,13 @@ def test_a_server_that_keeps_failing_gets_no_retries_any_more() -> None:
         assert servicer.calls - before == 1
 
 
+def test_many_callers_of_a_busy_server_wait_as_it_advises() -> None:
+    servicer = Refusing(80, with_advice(0.01))
+    with serving(servicer) as address, mien.Client(address) as client, ThreadPoolExecutor(16) as pool:
+        assert len(list(pool.map(client.analyze, [b"x"] * 16))) == 16
+    assert servicer.calls == 96
+
+
 def test_the_first_call_after_a_restart_succeeds() -> None:
     with serving(Refusing(0, plainly(grpc.StatusCode.INTERNAL))) as address:
         client = mien.Client(address)

@@ -39,8 +39,9 @@ class _Remote:
         """Return the seconds until the next attempt; raises the `MienError` of an error that is final."""
         if self._closed:
             raise closed() from error
-        wait = retries.next_wait(advised_wait(error)) if is_retryable(error) else None
-        within_budget = self._budget.failed() if reached_server(error) else True
+        advised = advised_wait(error)
+        wait = retries.next_wait(advised) if is_retryable(error) else None
+        within_budget = advised is not None or not reached_server(error) or self._budget.failed()
         if wait is None or not within_budget:
             raise read_error(error, self._connection, metadata[REQUEST_ID]) from error
         return wait

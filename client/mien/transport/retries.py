@@ -30,7 +30,8 @@ class RetryBudget:
     """Bounds what a client adds to the load of a server that fails, as gRPC's retry throttling does (gRFC A6).
 
     A failed attempt that reached a server costs a token, a success earns a tenth; below half of the tokens, calls are
-    not sent again. Attempts without a connection cost nothing: no server has the load.
+    not sent again. Attempts without a connection cost nothing, since no server has the load, nor do those that a server
+    answered with `RetryInfo`, since it sets the pace itself.
     """
 
     def __init__(self, tokens: float = 100.0, earned: float = 0.1) -> None:
