@@ -51,9 +51,23 @@ def test_local_clients_that_are_dropped_free_their_threads_and_descriptors() -> 
     assert descriptors() <= before
 
 
-def test_remote_clients_that_are_dropped_free_their_threads_and_descriptors(single: str) -> None:
+def use_plain(server: str) -> None:
+    mien.Client(server).server_info()
+
+
+def use_async(server: str) -> None:
+    async def call() -> None:
+        await mien.AsyncClient(server).server_info()
+
+    asyncio.run(call())
+
+
+@pytest.mark.parametrize("use_once", [use_plain, use_async])
+def test_remote_clients_that_are_dropped_free_their_threads_and_descriptors(
+    single: str, use_once: Callable[[str], None]
+) -> None:
     def use() -> None:
-        mien.Client(single).server_info()
+        use_once(single)
 
     use()
     gc.collect()
