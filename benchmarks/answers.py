@@ -1,4 +1,4 @@
-"""Two replies in, their first difference out: before and after it is measured, every system must say the same."""
+"""Compare two responses: before and during a measurement, every system must return the models' predictions."""
 
 import math
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pipeline import Reply
 
 TOLERANCE = 2e-3
-"""Largest difference of two numbers, as a fraction of the larger one or, below one, as it is.
+"""Largest accepted difference of two numbers, relative to the larger one or, below one, absolute.
 
-ONNX Runtime adds up in another order in a stack of another size, and a reply holds 32-bit floats.
+ONNX Runtime sums in another order for another batch size, and a response holds 32-bit floats.
 """
 
 _COMPARED = (
@@ -24,12 +24,12 @@ _COMPARED = (
 
 
 class AnswerError(Exception):
-    """A system that says something else than the models do."""
+    """A system whose response differs from the models' predictions."""
 
 
-def difference(said: Reply, expected: Reply) -> str | None:
-    """Return where two replies differ, None where they say the same."""
-    faces, wanted = _list(said, "faces"), _list(expected, "faces")
+def difference(actual: Reply, expected: Reply) -> str | None:
+    """Return the first difference of two responses, or None if they are equal."""
+    faces, wanted = _list(actual, "faces"), _list(expected, "faces")
     if len(faces) != len(wanted):
         return f"{len(faces)} faces instead of {len(wanted)}"
     for index, (face, other) in enumerate(zip(faces, wanted, strict=True)):
@@ -42,26 +42,26 @@ def difference(said: Reply, expected: Reply) -> str | None:
 
 
 def face_count(reply: Reply) -> int:
-    """Return how many faces a reply has."""
+    """Return the number of faces in a response."""
     return len(_list(reply, "faces"))
 
 
 def _list(reply: Reply, name: str) -> list[Reply]:
-    value = reply.get(name, [])  # protobuf's JSON leaves an empty list out
+    value = reply.get(name, [])  # protobuf's JSON omits empty lists
     return value if isinstance(value, list) else []
 
 
 def _emotions(face: Reply) -> Reply:
-    """Return the probabilities by label: those that are all but equal may come in either order."""
+    """Return the probabilities by label, since nearly equal ones may come in either order."""
     return {str(item["label"]): item["probability"] for item in _list(face, "emotions")}
 
 
-def _first(said: object, expected: object, where: str) -> str | None:
-    if isinstance(said, Mapping) and isinstance(expected, Mapping):
-        pairs = ((f"{where}.{key}", said.get(key), expected.get(key)) for key in {**said, **expected})
+def _first(actual: object, expected: object, where: str) -> str | None:
+    if isinstance(actual, Mapping) and isinstance(expected, Mapping):
+        pairs = ((f"{where}.{key}", actual.get(key), expected.get(key)) for key in {**actual, **expected})
         return next((found for name, one, other in pairs if (found := _first(one, other, name))), None)
-    if isinstance(said, int | float) and isinstance(expected, int | float):
-        same = math.isclose(said, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    if isinstance(actual, int | float) and isinstance(expected, int | float):
+        same = math.isclose(actual, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     else:
-        same = said == expected
-    return None if same else f"{where} is {said!r} instead of {expected!r}"
+        same = actual == expected
+    return None if same else f"{where} is {actual!r} instead of {expected!r}"

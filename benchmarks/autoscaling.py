@@ -1,4 +1,4 @@
-"""Replicas and nodes while load comes and goes: the scenario of tests/clusters, kept as figures and as a picture.
+"""Record replicas and nodes under changing load, with the scenario of tests/clusters, as JSON and as a plot.
 
 python -m benchmarks.autoscaling
 """
@@ -21,20 +21,20 @@ _ROWS = {
     "age": ("age", "cpu nodes"),
     "gender": ("gender", "cpu nodes"),
 }
-"""A deployment and the group of nodes that it runs on."""
+"""A deployment and the node group that it runs on."""
 
 
 def main() -> None:
-    """Run the scenario; write its figures and its picture."""
+    """Run the scenario; write the result file and the plot."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = run("autoscaling", Path(folder), timeout=800)
-    _RESULTS.write_text(json.dumps({"command": "python -m benchmarks.autoscaling", **figures}, indent=1) + "\n")
-    draw(figures, _PICTURE)
+        result = run("autoscaling", Path(folder), timeout=800)
+    _RESULTS.write_text(json.dumps({"command": "python -m benchmarks.autoscaling", **result}, indent=1) + "\n")
+    draw(result, _PICTURE)
 
 
-def draw(figures: dict[str, Any], path: Path) -> None:
-    """Draw a row for each deployment: its replicas as an area, its group's nodes as a line, over seconds."""
-    samples = figures["samples"]
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Plot one row per deployment: replicas as an area, nodes of its group as a line, over seconds."""
+    samples = result["samples"]
     seconds = [sample["at"] for sample in samples]
     pyplot.rcParams["svg.hashsalt"] = "mien"
     figure, rows = pyplot.subplots(len(_ROWS), sharex=True, figsize=(9, 5.5), layout="constrained")
@@ -44,9 +44,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         row.set_ylabel(name)
         row.set_ylim(0, 2.4)
         row.set_yticks([0, 1, 2])
-        for at, _ in figures["marks"]:
+        for at, _ in result["marks"]:
             row.axvline(at, color="grey", linewidth=0.8, linestyle="dotted")
-    for at, what in figures["marks"]:
+    for at, what in result["marks"]:
         rows[0].annotate(what, (at, 2.4), rotation=20, fontsize=8, annotation_clip=False)
     rows[-1].set_xlabel("seconds")
     rows[0].legend(loc="upper right", fontsize=8)

@@ -1,9 +1,9 @@
-"""CPU time a crop by the number of crops in a call, and the batch that each model's specification should name.
+"""Measure CPU time per crop by batch size, and the best batch size for each model's specification.
 
 python benchmarks/batches.py --out benchmarks/results/batches.json
 
-A call's own cost (`--call-ms`: what a hop to a worker takes, whatever it carries) is shared by its crops. The best
-batch is the smallest whose cost a crop is within 5 % of the lowest: larger ones only make requests wait longer.
+The overhead of a call (`--call-ms`: the cost of a hop to a worker, independent of its content) is shared by its crops.
+The best batch is the smallest whose cost per crop is within 5 % of the lowest: larger ones only add latency.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+import weights
 from mien_models.registry import Entry, Registry
 from mien_models.runtimes import load
 
@@ -24,8 +25,8 @@ _NEAR = 1.05
 
 def main(
     out: Annotated[Path, typer.Option(help="Result file.")],
-    call_ms: Annotated[float, typer.Option(help="CPU milliseconds of a call, whatever it carries.")] = 3.0,
-    repeat: Annotated[int, typer.Option(help="Measurements of each batch; the fastest counts.")] = 8,
+    call_ms: Annotated[float, typer.Option(help="CPU milliseconds of overhead per call.")] = 3.0,
+    repeat: Annotated[int, typer.Option(help="Measurements per batch size; the fastest counts.")] = 8,
 ) -> None:
     """Measure every model of the package through ONNX Runtime, on one thread."""
     results = {}
@@ -38,12 +39,17 @@ def main(
             "best_batch": best,
         }
         print(f"{entry.spec.name}: best batch {best}, in the specification {entry.spec.best_batch}")
-    document = {"command": " ".join(["python", *sys.argv]), "call_ms": call_ms, "models": results}
+    document = {
+        "command": " ".join(["python", *sys.argv]),
+        "weights": weights.shipped(),
+        "call_ms": call_ms,
+        "models": results,
+    }
     out.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _milliseconds(entry: Entry, batch: int, repeat: int) -> float:
-    """Return the CPU time of one crop in a batch."""
+    """Return the CPU time per crop at a batch size."""
     size = entry.spec.crop.size
     crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
     model = load(entry, next(iter(entry.spec.heads)))

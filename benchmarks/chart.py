@@ -1,4 +1,4 @@
-"""Bars with whiskers as an SVG: one bar a system, its length the median, the whisker from the lowest to the highest."""
+"""Draw bars with whiskers as SVG: one bar per system, its length the median, the whisker from lowest to highest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A peer's file of pins in, its own virtual environment out, so that pins do not clash."""
+"""Install each peer into its own virtual environment, from its pinned requirements."""
 
 import shutil
 import subprocess
@@ -10,11 +10,11 @@ _REASON_LINES = 3
 
 
 class InstallError(Exception):
-    """A peer that cannot be installed here; the message is the installer's reason."""
+    """A peer that cannot be installed here; the message is the installer's error."""
 
 
 def install(system: System) -> None:
-    """Make the peer's environment, unless it is there and made from the same pins; raises `InstallError`."""
+    """Create the peer's environment, unless it exists with the same pins; raises `InstallError`."""
     wanted = system.pins.read_text(encoding="utf-8")
     stamp = system.environment / "pins.txt"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
@@ -22,7 +22,15 @@ def install(system: System) -> None:
     shutil.rmtree(system.environment, ignore_errors=True)
     python = str(system.environment / "bin" / "python")
     _run(sys.executable, "-m", "venv", str(system.environment))
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]  # the pins are all
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        "--no-deps",
+    ]  # all packages are pinned
     _run(*pip, "--requirement", str(system.pins))
     stamp.write_text(wanted, encoding="utf-8")
 

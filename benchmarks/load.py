@@ -1,4 +1,4 @@
-"""A caller and images in, figures out: closed loops (so many in flight) and open loops (Poisson arrivals)."""
+"""Generate load: closed loops (a fixed number of calls in flight) and open loops (Poisson arrivals)."""
 
 import asyncio
 import time
@@ -10,14 +10,14 @@ from itertools import chain
 import numpy as np
 
 from answers import AnswerError, difference, face_count
-from callers import Caller, CallError
+from clients import CallError, SystemClient
 from pipeline import Reply
 from processes import cpu_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """An image file and what the models say of it."""
+    """An image file and the models' predictions for it."""
 
     name: str
     data: bytes
@@ -25,27 +25,27 @@ class Photograph:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What one run measured."""
+class Metrics:
+    """Results of one run."""
 
     load: str
     """`closed` or `open`."""
     in_flight: int | None
-    """Calls at once, of a closed loop."""
+    """Concurrent calls of a closed loop."""
     share: float | None
-    """Rate of an open loop, as a share of the system's capacity."""
+    """Rate of an open loop, as a fraction of the system's capacity."""
     requests: int
     errors: dict[str, int]
     """Failed calls, by name."""
     requests_per_second: float
-    """Answered calls over the time from the first call to the last answer."""
+    """Successful calls per second, from the first call to the last response."""
     faces_per_second: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    """From the time at which a call was due, which in an open loop does not wait for the calls before."""
+    """From the time at which a call was due, which in an open loop does not depend on earlier calls."""
     cpu_ms_per_request: float
-    """CPU time of the system's whole process tree; the client's is in it only where the two share a process."""
+    """CPU time of the system's process tree; contains the client's only if they share a process."""
     client_cpu_ms_per_request: float
 
 
@@ -58,36 +58,36 @@ class _Call:
 
 
 class Load:
-    """Puts load on one system, whose process has the id `pid`."""
+    """Generates load on one system, whose process id is `pid`."""
 
-    def __init__(self, caller: Caller, pid: int, photographs: Sequence[Photograph]) -> None:
-        self._caller = caller
+    def __init__(self, client: SystemClient, pid: int, photographs: Sequence[Photograph]) -> None:
+        self._client = client
         self._pid = pid
-        self._prepared = [(photograph, caller.prepare(photograph.data)) for photograph in photographs]
+        self._prepared = [(photograph, client.prepare(photograph.data)) for photograph in photographs]
 
     async def check(self) -> None:
-        """Ask once for every photograph; raises `AnswerError` where the reply is not the expected one."""
+        """Request every photograph once; raises `AnswerError` for an unexpected response."""
         calls = [await self._call(index, time.perf_counter()) for index in range(len(self._prepared))]
         for call in calls:
             if call.error:
                 raise AnswerError(f"{call.photograph.name}: {call.error}")
             self._compare(call)
 
-    async def closed(self, in_flight: int, passes: int, seed: int) -> Figures:
-        """Run `passes` times over the photographs with `in_flight` calls at once."""
+    async def closed(self, in_flight: int, passes: int, seed: int) -> Metrics:
+        """Run `passes` times over the photographs with `in_flight` concurrent calls."""
         order = self._order(passes, seed)
         waiting = iter(order)
 
-        async def caller() -> list[_Call]:
+        async def run_calls() -> list[_Call]:
             return [await self._call(index, time.perf_counter()) for index in waiting]
 
         async def run() -> list[_Call]:
-            return list(chain.from_iterable(await asyncio.gather(*(caller() for _ in range(in_flight)))))
+            return list(chain.from_iterable(await asyncio.gather(*(run_calls() for _ in range(in_flight)))))
 
         return await self._measure(run, load="closed", in_flight=in_flight)
 
-    async def open(self, share: float, rate: float, passes: int, seed: int) -> Figures:
-        """Run `passes` times over the photographs with Poisson arrivals, `rate` a second on average."""
+    async def open(self, share: float, rate: float, passes: int, seed: int) -> Metrics:
+        """Run `passes` times over the photographs with Poisson arrivals, on average `rate` per second."""
         order = self._order(passes, seed)
         due = np.random.default_rng(seed).exponential(1 / rate, len(order)).cumsum().tolist()
 
@@ -109,7 +109,7 @@ class Load:
         photograph, request = self._prepared[index]
         answer, error = None, None
         try:
-            answer = await self._caller.call(request)
+            answer = await self._client.call(request)
         except CallError as failed:
             error = str(failed)
         return _Call(photograph, time.perf_counter() - due, answer, error)
@@ -121,7 +121,7 @@ class Load:
         load: str,
         in_flight: int | None = None,
         share: float | None = None,
-    ) -> Figures:
+    ) -> Metrics:
         cpu, own, started = cpu_seconds(self._pid), time.process_time(), time.perf_counter()
         calls = await run()
         elapsed, own, cpu = time.perf_counter() - started, time.process_time() - own, cpu_seconds(self._pid) - cpu
@@ -130,7 +130,7 @@ class Load:
             self._compare(call)
         latencies = np.array([call.seconds for call in calls]) * 1e3
         p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))
-        return Figures(
+        return Metrics(
             load=load,
             in_flight=in_flight,
             share=share,
@@ -147,7 +147,7 @@ class Load:
 
     def _compare(self, call: _Call) -> None:
         try:
-            found = difference(self._caller.read(call.answer), call.photograph.expected)
+            found = difference(self._client.read(call.answer), call.photograph.expected)
         except CallError as error:
             found = str(error)
         if found:

@@ -1,10 +1,10 @@
-"""The result file of the serving benchmark: what was measured, on what, with what."""
+"""The result file of the serving benchmark, with its machine and inputs."""
 
 import importlib.metadata
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ _PACKAGES = ("grpcio", "numpy", "onnxruntime", "opencv-python-headless", "ray")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine that measured."""
+    """The machine of a measurement."""
 
     processor: str
     cores: int
@@ -28,7 +28,7 @@ class Machine:
     python: str
     packages: dict[str, str]
     load_average: float
-    """Of the minute before the first run; it ought to be near 0."""
+    """One-minute average before the first run; should be near 0."""
 
     @classmethod
     def here(cls) -> "Machine":
@@ -46,12 +46,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A photograph that was asked for."""
+    """A photograph used in the measurement."""
 
     name: str
     bytes: int
     faces: int
-    """As found."""
+    """Number of faces detected."""
 
     @classmethod
     def of(cls, photograph: Photograph) -> "Picture":
@@ -61,7 +61,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One system in one round."""
+    """One session of one system."""
 
     round: int
     system: str
@@ -70,7 +70,7 @@ class Round:
 
 @dataclass(slots=True)
 class Results:
-    """All of it."""
+    """The whole result file."""
 
     command: str
     quick: bool
@@ -79,19 +79,21 @@ class Results:
     machine: Machine
     photographs: list[Picture]
     groups: list[Picture]
-    """The composed pictures that show what more faces cost."""
+    """Composed images that show the cost of more faces."""
     left_out: dict[str, str]
     """Systems that could not be measured here, with the reason."""
     rounds: list[Round]
+    weights: dict[str, str] = field(default_factory=dict)
+    """Digests of the models and the detector; empty in files written before they were recorded."""
 
     def write(self, path: Path) -> None:
-        """Write them as JSON."""
+        """Write the results as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_ADAPTER.dump_json(self, indent=1) + b"\n")
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """Read them again; raises `pydantic.ValidationError` where the file is of another kind."""
+        """Read a result file; raises `pydantic.ValidationError` if it has another format."""
         return _ADAPTER.validate_json(path.read_bytes())
 
     def sessions(self, system: str) -> dict[int, Session]:
@@ -103,12 +105,12 @@ _ADAPTER = TypeAdapter(Results)
 
 
 def command() -> str:
-    """Return the command line, with paths as they were given."""
+    """Return the command line, with paths as given."""
     return " ".join(["python", *sys.argv])
 
 
 def _processor() -> str:
-    """Return the processor's name, from Linux's own list where there is one."""
+    """Return the processor's name, from /proc/cpuinfo on Linux."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,9 +1,9 @@
-"""Where Mien is wrong on known photographs: every portrait whose sex was told wrong, or whose face was not found.
+"""List Mien's errors on known photographs: portraits with a wrong gender or an undetected face.
 
 python benchmarks/mistakes.py --photographs ../shared/photos --out benchmarks/results/mistakes.json
 
-Only the sex of the portrayed is known; of ages and emotions nothing is told that could be held against them, so both
-are listed beside each mistake for people to judge.
+Only the sex of the people is known; their ages and emotions are not, so the predictions of both are listed beside each
+error for manual review.
 """
 
 import json
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
+import weights
 from mien.request import analyze_request, call_metadata
 from mien.transport.local import LocalEngine
 from mien.transport.methods import ANALYZE
@@ -32,17 +33,22 @@ def main(
     photographs: Annotated[Path, typer.Option(help="Folder with nasa, azure, public_domain.")],
     out: Annotated[Path | None, typer.Option(help="Result file.")] = None,
 ) -> None:
-    """Collect the mistakes with every detector."""
-    detectors = {name: _judged(photographs, name) for name in DETECTORS}
-    document = {"command": " ".join(["python", *sys.argv]), "portraits": len(SEXES), "detectors": detectors}
+    """Collect the errors with every detector."""
+    detectors = {name: _errors(photographs, name) for name in DETECTORS}
+    document = {
+        "command": " ".join(["python", *sys.argv]),
+        "weights": weights.defaults(*DETECTORS),
+        "portraits": len(SEXES),
+        "detectors": detectors,
+    }
     if out:
         out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    for name, judged in detectors.items():
-        Console(width=130).print(_table(f"{name}: {len(judged['mistakes'])} of {len(SEXES)} portraits", judged))
+    for name, errors in detectors.items():
+        Console(width=130).print(_table(f"{name}: {len(errors['mistakes'])} of {len(SEXES)} portraits", errors))
 
 
-def _judged(folder: Path, detector: str) -> dict[str, dict[str, str] | list[Mistake]]:
-    """Return the models and, for each wrong portrait, what was said of its largest face."""
+def _errors(folder: Path, detector: str) -> dict[str, dict[str, str] | list[Mistake]]:
+    """Return the models and, for each error, the predictions for the largest face."""
     engine = LocalEngine(Settings.load(detector=detector))
     try:
         models: dict[str, str] = {}
@@ -53,20 +59,20 @@ def _judged(folder: Path, detector: str) -> dict[str, dict[str, str] | list[Mist
             models |= {task.task: f"{task.model.name} {task.model.digest}" for task in analysis.tasks if task.model}
             face = analysis.faces[0] if analysis.faces else None
             if face is None or face.gender is None or face.gender.value != sex:
-                mistakes.append({"photograph": name, "sex": sex, **_told(face)})
+                mistakes.append({"photograph": name, "sex": sex, **_prediction(face)})
     finally:
         engine.close()
     return {"models": models, "mistakes": mistakes}
 
 
-def _told(face: mien.Face | None) -> Mistake:
+def _prediction(face: mien.Face | None) -> Mistake:
     if face is None:
         return {"mistake": "no face found"}
     if face.gender is None or face.age is None or face.emotion is None:
         return {"mistake": face.abstention}
     return {
-        "mistake": "other sex told",
-        "told": face.gender.value,
+        "mistake": "wrong gender",
+        "predicted": face.gender.value,
         "probability": round(face.gender.probability, 3),
         "face_height": round(face.box.height),
         "years": round(face.age.years, 1),
@@ -75,12 +81,12 @@ def _told(face: mien.Face | None) -> Mistake:
     }
 
 
-def _table(title: str, judged: dict[str, dict[str, str] | list[Mistake]]) -> Table:
+def _table(title: str, errors: dict[str, dict[str, str] | list[Mistake]]) -> Table:
     table = Table(title=title)
-    headings = ("photograph", "sex", "mistake", "told", "probability", "face_height", "years", "range", "emotion")
+    headings = ("photograph", "sex", "mistake", "predicted", "probability", "face_height", "years", "range", "emotion")
     for heading in headings:
         table.add_column(heading)
-    for mistake in judged["mistakes"]:
+    for mistake in errors["mistakes"]:
         assert isinstance(mistake, dict)
         table.add_row(*(str(mistake.get(heading) or "") for heading in headings))
     return table

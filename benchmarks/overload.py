@@ -1,11 +1,11 @@
-"""What a server does when asked for more than it can: answers in time a second, at its capacity and at multiples of it.
+"""Measure goodput under overload: responses within the deadline per second, at capacity and at multiples of it.
 
 python benchmarks/overload.py --photographs ../shared/photos --detector mien --out benchmarks/results/overload.json
 
-The single server is first driven in a closed loop, which tells about what it can do (on a busy machine, less). Then
-callers come at random (a Poisson process), whether it keeps up or not, each with a deadline; an answer with all its
-tasks within it counts. Every round measures each load, so that a busy machine is busy for all of them, and its ratios
-are taken within the round: to its best goodput, which is its capacity for answers in time.
+The single server is first driven in a closed loop to estimate its capacity (lower on a busy machine). Then calls arrive
+at random (a Poisson process), independent of responses, each with a deadline; a response with all tasks within the
+deadline counts. Every round measures each load, so that background load affects all of them, and its ratios are taken
+within the round: to its best goodput, the capacity for responses within the deadline.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from typing import Annotated
 import typer
 
 import mien
+import weights
 
 _SUFFIXES = {".jpg", ".jpeg"}
 _ADDRESS = "127.0.0.1:50151"
@@ -34,10 +35,12 @@ def main(
     photographs: Annotated[Path, typer.Option(help="Folder of photographs.")],
     out: Annotated[Path, typer.Option(help="Result file.")],
     detector: Annotated[str, typer.Option(help="Detector.")] = "yunet",
-    loads: Annotated[str, typer.Option(help="Loads, as multiples of the peak, growing, with commas.")] = "1,2,3,4,8",
+    loads: Annotated[
+        str, typer.Option(help="Loads as multiples of the peak, ascending, comma-separated.")
+    ] = "1,2,3,4,8",
     seconds: Annotated[float, typer.Option(help="Length of each open-loop run.")] = 10,
-    deadline: Annotated[float, typer.Option(help="Seconds that a caller waits.")] = 2,
-    rounds: Annotated[int, typer.Option(help="Runs of each load, taken in turn.")] = 3,
+    deadline: Annotated[float, typer.Option(help="Deadline of a call, in seconds.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Runs of each load, interleaved.")] = 3,
 ) -> None:
     """Measure the goodput of the single server under growing load."""
     paths = sorted(path for path in photographs.rglob("*") if path.suffix.lower() in _SUFFIXES)
@@ -59,6 +62,7 @@ def main(
     }
     document = {
         "command": " ".join(["python", *sys.argv]),
+        "weights": weights.defaults(detector),
         "cores": os.cpu_count(),
         "deadline_s": deadline,
         "rounds": measured,
@@ -77,7 +81,7 @@ def main(
 
 @contextmanager
 def serve(detector: str) -> Iterator[None]:
-    """Start the single server, wait until it is ready, and end it."""
+    """Start the single server, wait until it is ready, and stop it."""
     port = _ADDRESS.rpartition(":")[2]
     command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", port, "--detector", detector]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -92,21 +96,21 @@ def serve(detector: str) -> Iterator[None]:
 
 
 async def closed_loop(images: list[bytes], requests: int, in_flight: int) -> float:
-    """Send so many requests with so many callers at once; return the answers a second."""
+    """Send `requests` requests with `in_flight` concurrent calls; return the responses per second."""
     waiting = iter(images[index % len(images)] for index in range(requests))
 
-    async def caller(client: mien.AsyncClient) -> None:
+    async def run_calls(client: mien.AsyncClient) -> None:
         for image in waiting:
             await client.analyze(image)
 
     async with mien.AsyncClient(_ADDRESS, timeout=60) as client:
         started = time.perf_counter()
-        await asyncio.gather(*(caller(client) for _ in range(in_flight)))
+        await asyncio.gather(*(run_calls(client) for _ in range(in_flight)))
         return requests / (time.perf_counter() - started)
 
 
 async def open_loop(images: list[bytes], rate: float, seconds: float, deadline: float) -> dict[str, object]:
-    """Send `rate` requests a second, come what may; return the answers in time a second and the others by code."""
+    """Send `rate` requests per second; return the responses per second within the deadline, and the others by code."""
     generator = random.Random(0)
     codes: Counter[str] = Counter()
     refused_ms: list[float] = []

@@ -1,4 +1,4 @@
-"""Known photographs through the whole path: faces found beside faces counted, sexes told beside sexes known.
+"""Compare predictions on known photographs with hand-counted faces and known sexes.
 
 python benchmarks/photographs.py --photographs ../shared/photos --out benchmarks/results/photographs.json
 """
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
+import weights
 from mien.request import analyze_request, call_metadata
 from mien.transport.local import LocalEngine
 from mien.transport.methods import ANALYZE
@@ -21,7 +22,7 @@ from mien_models.detectors import DETECTORS
 from mien_orchestrator.settings import Settings
 
 KNOWN = Path(__file__).parent / "known_photographs.csv"
-"""File, faces counted by eye, and, of portraits of one person, the sex, from the photograph's name."""
+"""File, number of faces counted by hand and, for portraits of one person, the sex."""
 
 
 def main(
@@ -30,15 +31,19 @@ def main(
 ) -> None:
     """Run every detector over the photographs."""
     detectors = {name: _measure(photographs, name) for name in DETECTORS}
-    document = {"command": " ".join(["python", *sys.argv]), "detectors": detectors}
+    document = {
+        "command": " ".join(["python", *sys.argv]),
+        "weights": weights.defaults(*DETECTORS),
+        "detectors": detectors,
+    }
     if out:
         out.write_text(json.dumps(document, indent=2) + "\n")
-    for name, figures in detectors.items():
-        Console(width=130).print(_table(name, figures))
+    for name, metrics in detectors.items():
+        Console(width=130).print(_table(name, metrics))
 
 
 def read_known() -> list[tuple[str, int, str | None]]:
-    """Return file, number of faces and sex (None but for portraits) of each photograph in `KNOWN`."""
+    """Return file, number of faces and sex (None except for portraits) of each photograph in `KNOWN`."""
     with KNOWN.open(encoding="utf-8", newline="") as handle:
         return [(row["file"], int(row["faces"]), row["sex"] or None) for row in csv.DictReader(handle)]
 
@@ -57,7 +62,7 @@ def _measure(folder: Path, detector: str) -> dict[str, object]:
                 "faces": count,
                 "found": len(analysis.faces),
                 "sex": sex,
-                "told": face.gender.value if face and face.gender else None,
+                "predicted": face.gender.value if face and face.gender else None,
                 "probability": round(face.gender.probability, 3) if face and face.gender else None,
                 "years": round(face.age.years, 1) if face and face.age else None,
                 "emotion": face.emotion.label if face and face.emotion else None,
@@ -71,20 +76,20 @@ def _measure(folder: Path, detector: str) -> dict[str, object]:
         "surplus": sum(max(0, int(row["found"] or 0) - int(row["faces"] or 0)) for row in rows),
         "no_face_boxes": sum(int(row["found"] or 0) for row in rows if str(row["photograph"]).startswith("no_face")),
         "portraits": len(portraits),
-        "sex_right": sum(row["sex"] == row["told"] for row in portraits),
+        "sex_correct": sum(row["sex"] == row["predicted"] for row in portraits),
         "rows": rows,
     }
 
 
-def _table(detector: str, figures: dict[str, object]) -> Table:
+def _table(detector: str, metrics: dict[str, object]) -> Table:
     title = (
-        f"{detector}: {figures['found']} of {figures['faces']} faces, {figures['surplus']} boxes too many, "
-        f"sex right in {figures['sex_right']} of {figures['portraits']} portraits"
+        f"{detector}: {metrics['found']} of {metrics['faces']} faces, {metrics['surplus']} surplus boxes, "
+        f"sex correct in {metrics['sex_correct']} of {metrics['portraits']} portraits"
     )
     table = Table(title=title)
-    for heading in ("photograph", "faces", "found", "sex", "told", "probability", "years", "emotion"):
+    for heading in ("photograph", "faces", "found", "sex", "predicted", "probability", "years", "emotion"):
         table.add_column(heading)
-    for row in figures["rows"]:  # type: ignore[attr-defined]
+    for row in metrics["rows"]:  # type: ignore[attr-defined]
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     return table
 

@@ -1,4 +1,4 @@
-"""Photographs to ask for: chosen from a folder, or composed from the example portrait where there is none."""
+"""Select photographs from a folder, or compose them from the example portrait."""
 
 import io
 import math
@@ -15,21 +15,21 @@ from pipeline import Pipeline
 
 PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
 GROUPS = (1, 3, 10, 30)
-"""People in the pictures that show what more faces cost."""
+"""Numbers of people in the images that show the cost of more faces."""
 
 _MOST_FACES = 10
 _SIDE = 1024
-"""Pixels of a composed picture's sides, whatever the number of people."""
+"""Width and height of a composed image in pixels, for any number of people."""
 _HEAD = (104, 0, 344, 240)
 """Head and shoulders in the portrait: left, top, right, bottom, in pixels."""
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def choose(folder: Path, count: int, seed: int) -> list[Photograph]:
-    """Return `count` photographs of a folder in which 1 to 10 faces are found, as evenly over these as there are."""
+    """Return `count` photographs of a folder with 1 to 10 detected faces, evenly distributed over these numbers."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     by_faces: dict[int, list[Photograph]] = defaultdict(list)
-    for photograph in ask([(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]):
+    for photograph in predict([(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]):
         faces = face_count(photograph.expected)
         if 1 <= faces <= _MOST_FACES:
             by_faces[faces].append(photograph)
@@ -39,24 +39,24 @@ def choose(folder: Path, count: int, seed: int) -> list[Photograph]:
 
 
 def _in_turn(lists: Sequence[list[Photograph]]) -> Iterator[Photograph]:
-    """Yield the first of each list, then the second of each that has one, and so on."""
+    """Yield one item of each list in turn until all are exhausted."""
     for index in range(max(map(len, lists), default=0)):
         yield from (items[index] for items in lists if index < len(items))
 
 
 def compose(people: Sequence[int], seed: int) -> list[Photograph]:
-    """Return one group picture for each number of people, all of the same size."""
-    return ask([(f"composed, {count} people", _group(count, seed)) for count in people])
+    """Return one group image for each number of people, all of the same size."""
+    return predict([(f"composed, {count} people", _group(count, seed)) for count in people])
 
 
-def ask(images: Sequence[tuple[str, bytes]]) -> list[Photograph]:
-    """Return photographs with what the models say of them."""
+def predict(images: Sequence[tuple[str, bytes]]) -> list[Photograph]:
+    """Return photographs with the models' predictions."""
     pipeline = Pipeline()
     return [Photograph(name, data, pipeline.analyze(data)) for name, data in images]
 
 
 def _group(people: int, seed: int) -> bytes:
-    """Return a JPEG of so many copies of the portrait, each of another brightness, every other one mirrored."""
+    """Return a JPEG of that many copies of the portrait, with varying brightness, every other one mirrored."""
     random = np.random.default_rng(seed)
     columns = math.ceil(math.sqrt(people))
     tile = _SIDE // columns

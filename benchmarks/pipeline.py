@@ -1,8 +1,8 @@
-"""Bytes of a photograph in, a reply out: the work that every system does, by the public functions of `mien_models`.
+"""The pipeline that every system runs, built from the public functions of `mien_models`: image bytes in, response out.
 
-The floor runs it as it is, the peers serve it; Mien's own servers do the same work in their own way. A reply is shaped
-as the JSON of `mien.v1.AnalyzeResponse`. The environment says which detector, by the names that Mien's servers
-read too: `MIEN_DETECTOR`, `MIEN_DETECTOR_LONG_SIDE`, and `MIEN_DETECTOR_PATH`.
+The baseline runs it directly, the peers serve it; Mien's servers implement the same pipeline themselves. A response has
+the form of `mien.v1.AnalyzeResponse` as JSON. The environment selects the detector, with the variables that Mien's
+servers read: `MIEN_DETECTOR`, `MIEN_DETECTOR_LONG_SIDE` and `MIEN_DETECTOR_PATH`.
 """
 
 import os
@@ -33,22 +33,22 @@ _EVERY_FACE = QualityLimits(min_face=0, min_sharpness=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A photograph whose faces are found and cut out, N of them."""
+class FoundFaces:
+    """A photograph with its N faces detected and cropped."""
 
     width: int
     height: int
     faces: Faces
     quality: Quality
     crops: Mapping[Task, NDArray[np.uint8]]
-    """(N, S, S, 3) uint8 RGB, as each task's model wants them."""
+    """(N, S, S, 3) uint8 RGB per task, in the form its model takes."""
 
 
-class Eyes:
-    """Decodes, detects and cuts; safe to use from several threads."""
+class FaceFinder:
+    """Decodes, detects and crops; safe to use from several threads."""
 
     def __init__(self) -> None:
-        cv2.setNumThreads(1)  # requests run beside each other
+        cv2.setNumThreads(1)  # requests run in parallel
         path = os.environ.get("MIEN_DETECTOR_PATH")
         self._detector = create(
             os.environ["MIEN_DETECTOR"],
@@ -58,22 +58,22 @@ class Eyes:
         registry = Registry()
         self._specs: dict[Task, CropSpec] = {task: registry.for_task(task).spec.crop for task in TASKS}
 
-    def see(self, data: bytes) -> Seen:
-        """Find the faces of an image file, largest first."""
+    def find(self, data: bytes) -> FoundFaces:
+        """Detect and crop the faces of an image file, largest first."""
         pixels = decode(data).pixels
         found = self._detector.detect(pixels)
         faces = found.largest_first(len(found))
         quality = judge(pixels, faces, _EVERY_FACE)
         crops = {spec: cut(pixels, faces, spec) for spec in set(self._specs.values())}
         height, width = pixels.shape[:2]
-        return Seen(width, height, faces, quality, {task: crops[spec] for task, spec in self._specs.items()})
+        return FoundFaces(width, height, faces, quality, {task: crops[spec] for task, spec in self._specs.items()})
 
 
 class Pipeline:
-    """Eyes and the three models in this process; safe to use from several threads."""
+    """Face finder and the three models in one process; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._eyes = Eyes()
+        self._finder = FaceFinder()
         registry = Registry()
         tasks: dict[str, list[Task]] = {}
         for task in TASKS:
@@ -81,52 +81,52 @@ class Pipeline:
         self._models = [(load_model(shared[0]), shared) for shared in tasks.values()]
 
     def analyze(self, data: bytes) -> Reply:
-        """Say what the faces of an image file look like; tasks of one model are answered by one call."""
-        seen = self._eyes.see(data)
+        """Analyze an image file; tasks that share a model take one call."""
+        found = self._finder.find(data)
         answers: dict[Task, Answers] = {}
         for model, tasks in self._models:
-            if len(seen.faces):
-                answers |= dict.fromkeys(tasks, model.predict(seen.crops[tasks[0]], tasks))
-        return merge(seen, answers)
+            if len(found.faces):
+                answers |= dict.fromkeys(tasks, model.predict(found.crops[tasks[0]], tasks))
+        return merge(found, answers)
 
 
 def load_model(task: Task) -> Model:
-    """Return the task's default model, run once."""
+    """Return the task's default model after one warm-up run."""
     return load(Registry().for_task(task), task)
 
 
-def merge(seen: Seen, answers: Mapping[Task, Answers]) -> Reply:
-    """Build the reply from what was seen and each task's answers, first axis N."""
+def merge(found: FoundFaces, answers: Mapping[Task, Answers]) -> Reply:
+    """Build the response from the faces and each task's predictions, first axis N."""
     return {
-        "image": {"width": seen.width, "height": seen.height},
+        "image": {"width": found.width, "height": found.height},
         "faces": [
-            _place(seen, index)
+            _place(found, index)
             | (_age(answers["age"], index) | _gender(answers["gender"], index))
             | _emotion(answers["emotion"], index)
-            for index in range(len(seen.faces))
+            for index in range(len(found.faces))
         ],
     }
 
 
-def _place(seen: Seen, index: int) -> Reply:
-    x, y, w, h = seen.faces.boxes[index].tolist()
+def _place(found: FoundFaces, index: int) -> Reply:
+    x, y, w, h = found.faces.boxes[index].tolist()
     place: Reply = {
         "box": {"x": x, "y": y, "width": w, "height": h},
         "ratio_box": {
-            "x": x / seen.width,
-            "y": y / seen.height,
-            "width": w / seen.width,
-            "height": h / seen.height,
+            "x": x / found.width,
+            "y": y / found.height,
+            "width": w / found.width,
+            "height": h / found.height,
         },
     }
-    if seen.faces.points is not None:
-        points = seen.faces.points[index].tolist()
+    if found.faces.points is not None:
+        points = found.faces.points[index].tolist()
         place["landmarks"] = {name: {"x": px, "y": py} for name, (px, py) in zip(_POINTS, points, strict=True)}
-    if seen.faces.scores is not None:
-        place["detection_score"] = float(seen.faces.scores[index])
+    if found.faces.scores is not None:
+        place["detection_score"] = float(found.faces.scores[index])
     place["quality"] = {
-        "size_px": float(seen.quality.size_px[index]),
-        "sharpness": float(seen.quality.sharpness[index]),
+        "size_px": float(found.quality.size_px[index]),
+        "sharpness": float(found.quality.sharpness[index]),
         "abstained_reasons": [],
     }
     return place

@@ -1,4 +1,4 @@
-"""A process id in, the CPU time and the memory of that process and of all below it out."""
+"""Measure CPU time and memory of a process and its descendants."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,7 +8,7 @@ import psutil
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time, user and system, that a process tree has used, ended processes included."""
+    """Return the user and system CPU time of a process tree, including ended processes."""
     total = 0.0
     for process in _tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -18,7 +18,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory_mib(pid: int) -> float:
-    """Return the resident memory of a process tree, in MiB, pages that processes share counted once (PSS)."""
+    """Return the memory of a process tree in MiB, with shared pages counted once (PSS)."""
     total = 0
     for process in _tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -27,7 +27,7 @@ def memory_mib(pid: int) -> float:
 
 
 def resident_mib(pid: int) -> dict[str, float]:
-    """Return the resident memory (RSS) of each process of a tree, in MiB, by what it runs and its id."""
+    """Return the resident memory (RSS) of each process of a tree in MiB, by title and id."""
     found = {}
     for process in _tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -36,10 +36,10 @@ def resident_mib(pid: int) -> dict[str, float]:
 
 
 def _title(process: psutil.Process) -> str:
-    """Name a process: Ray's by their own titles, Python's by their scripts, others by their programs."""
+    """Return a process's title: Ray's own titles, Python's script, otherwise the program."""
     words = process.cmdline()
     if not words or words[0].startswith("ray::"):
-        # The actor, without the method that it runs just now.
+        # The actor, without its current method.
         return words[0].partition(".")[0] if words else process.name()
     if "python" not in Path(words[0]).name:
         return process.name()

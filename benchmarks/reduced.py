@@ -1,10 +1,10 @@
-"""What decoding large JPEGs at a fraction of their size saves, and which answers it changes.
+"""Measure the savings of decoding large JPEGs at reduced size, and its effect on predictions.
 
 python benchmarks/reduced.py --photographs ../shared/photos --detector yunet --out benchmarks/results/reduced.json
 
-Every photograph is seen and answered whole and reduced; and, to tell what a change means, whole after it was saved
-again one pixel narrower and lower. `--long-side` enlarges smaller photographs first, for want of large ones with faces:
-the scene is a telephone's, the fine detail is not.
+Every photograph is analyzed in full and reduced and, as a reference for the changes, in full after it was saved again
+one pixel narrower and lower. `--long-side` first enlarges smaller photographs, for lack of large ones with faces:
+their scenes are typical of phones, their fine detail is not.
 """
 
 import io
@@ -21,6 +21,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
+import weights
 from mien_models.images.decode import ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
@@ -33,42 +34,46 @@ from mien_orchestrator.settings import Settings
 
 _SUFFIXES = {".jpg", ".jpeg"}
 _SAME_FACE = 0.5
-"""Intersection over union from which two boxes are one face."""
+"""IoU from which two boxes are the same face."""
 _SAME_YEARS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was said of one photograph."""
+    """Predictions for one photograph."""
 
-    seen: PreparedFaces
+    prepared: PreparedFaces
     answers: dict[str, NDArray[np.float32]]
     cpu_ms: float
-    """CPU time of decode, detect and cut."""
+    """CPU time of decoding, detection and cropping."""
 
 
 def main(
     photographs: Annotated[Path, typer.Option(help="Folder of photographs.")],
     out: Annotated[Path, typer.Option(help="Result file.")],
     detector: Annotated[str, typer.Option(help="Detector.")] = "yunet",
-    long_side: Annotated[int, typer.Option(help="Smaller photographs are enlarged to it; 0 leaves them.")] = 0,
+    long_side: Annotated[int, typer.Option(help="Enlarge smaller photographs to this size; 0 to disable.")] = 0,
 ) -> None:
-    """Compare the whole with the reduced way, photograph by photograph."""
+    """Compare full and reduced decoding, photograph by photograph."""
     settings = Settings.load(detector=detector)
-    sights = {"whole": _sight(settings, None), "reduced": _sight(settings, FINENESS * settings.detector_long_side)}
+    stages = {
+        "whole": _face_stage(settings, None),
+        "reduced": _face_stage(settings, FINENESS * settings.detector_long_side),
+    }
     models = [load(Registry().for_task(task), task) for task in TASKS]
-    cpu = dict.fromkeys(sights, 0.0)
+    cpu = dict.fromkeys(stages, 0.0)
     found: dict[str, Counter[str]] = {"reduced": Counter(), "saved again": Counter()}
     paths = sorted(path for path in photographs.rglob("*") if path.suffix.lower() in _SUFFIXES)
     for path in paths:
         data = _enlarged(path.read_bytes(), long_side)
-        views = {name: _view(sight, models, data) for name, sight in sights.items()}
+        views = {name: _view(stage, models, data) for name, stage in stages.items()}
         for name, view in views.items():
             cpu[name] += view.cpu_ms
         found["reduced"].update(_differences(views["whole"], views["reduced"]))
-        found["saved again"].update(_differences(views["whole"], _view(sights["whole"], models, _saved_again(data))))
+        found["saved again"].update(_differences(views["whole"], _view(stages["whole"], models, _saved_again(data))))
     document = {
         "command": " ".join(["python", *sys.argv]),
+        "weights": weights.defaults(detector),
         "photographs": len(paths),
         "long_side": long_side,
         "cpu_ms_a_photograph": {name: round(total / len(paths), 2) for name, total in cpu.items()},
@@ -79,7 +84,7 @@ def main(
     print(json.dumps(document, indent=2))
 
 
-def _sight(settings: Settings, enough: int | None) -> FaceStage:
+def _face_stage(settings: Settings, enough: int | None) -> FaceStage:
     return FaceStage(
         detector=make_detector(settings),
         limits=ImageLimits(),
@@ -111,21 +116,21 @@ def _saved_again(data: bytes) -> bytes:
 def _view(stage: FaceStage, models: list[Model], data: bytes) -> View:
     specs = {model.entry.spec.crop for model in models}
     started = time.thread_time()
-    seen = stage.run(data, specs, None, RequestContext("/benchmark", "benchmark"))
+    prepared = stage.run(data, specs, None, RequestContext("/benchmark", "benchmark"))
     cpu_ms = (time.thread_time() - started) * 1e3
     answers: dict[str, NDArray[np.float32]] = {}
-    if len(seen.quality.answerable):
+    if len(prepared.quality.answerable):
         for model in models:
-            answers |= model.predict(seen.crops[model.entry.spec.crop])
-    return View(seen, answers, cpu_ms)
+            answers |= model.predict(prepared.crops[model.entry.spec.crop])
+    return View(prepared, answers, cpu_ms)
 
 
 def _differences(whole: View, reduced: View) -> Counter[str]:
-    """Count the faces of both ways that are one, and how their answers differ."""
-    counts: Counter[str] = Counter({"in whole": len(whole.seen.faces), "in this": len(reduced.seen.faces)})
-    rows = {name: view.seen.quality.answerable.tolist() for name, view in (("whole", whole), ("reduced", reduced))}
-    for place, box in enumerate(whole.seen.faces.boxes):
-        overlaps = [_overlap(box, other) for other in reduced.seen.faces.boxes]
+    """Count the faces that both have in common, and how their predictions differ."""
+    counts: Counter[str] = Counter({"in whole": len(whole.prepared.faces), "in this": len(reduced.prepared.faces)})
+    rows = {name: view.prepared.quality.answerable.tolist() for name, view in (("whole", whole), ("reduced", reduced))}
+    for place, box in enumerate(whole.prepared.faces.boxes):
+        overlaps = [_overlap(box, other) for other in reduced.prepared.faces.boxes]
         if not overlaps or max(overlaps) < _SAME_FACE:
             counts["not found in this"] += 1
             continue
@@ -145,7 +150,7 @@ def _differences(whole: View, reduced: View) -> Counter[str]:
 
 
 def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return the intersection over union of two boxes x, y, width, height."""
+    """Return the IoU of two boxes x, y, width, height."""
     low, high = np.maximum(one[:2], other[:2]), np.minimum(one[:2] + one[2:], other[:2] + other[2:])
     both = float(np.prod(np.clip(high - low, 0, None)))
     return both / (float(np.prod(one[2:])) + float(np.prod(other[2:])) - both)

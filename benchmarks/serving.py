@@ -1,4 +1,4 @@
-"""Every way to serve the models, side by side: the same photographs, detector and models, so only the serving differs.
+"""Compare serving systems with the same photographs, detector and models.
 
 python benchmarks/serving.py --photographs ../shared/photos
 """
@@ -15,6 +15,7 @@ import numpy as np
 import typer
 
 import pictures
+import weights
 from answers import AnswerError
 from environments import InstallError, install
 from load import Photograph
@@ -38,17 +39,17 @@ T = TypeVar("T")
 
 
 def main(
-    photographs: Annotated[Path | None, typer.Option(help="Folder; without it, composed group pictures.")] = None,
+    photographs: Annotated[Path | None, typer.Option(help="Folder; default: composed group images.")] = None,
     detector: Annotated[str, typer.Option(help="Detector of every system.")] = _DEFAULTS["detector"].default,
     systems: Annotated[str, typer.Option(help="Names, with commas.")] = _NAMES,
-    rounds: Annotated[int, typer.Option(help="Sessions of each system, taken in turn.", min=1)] = _ROUNDS,
-    quick: Annotated[bool, typer.Option("--quick", help="One round of few requests, to see that it works.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results and the table.")] = None,
+    rounds: Annotated[int, typer.Option(help="Sessions of each system, interleaved.", min=1)] = _ROUNDS,
+    quick: Annotated[bool, typer.Option("--quick", help="One round of few requests, as a smoke test.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results and the report.")] = None,
 ) -> None:
-    """Measure every system in interleaved rounds and write the results, the summary, the table and the plot."""
+    """Measure every system in interleaved rounds and write the results, summary, tables and plot."""
     names = systems.split(",")
     if unknown := set(names) - {system.name for system in SYSTEMS}:
-        raise typer.BadParameter(f"there is no system {', '.join(sorted(unknown))}; available: {_NAMES}")
+        raise typer.BadParameter(f"unknown system {', '.join(sorted(unknown))}; available: {_NAMES}")
     plan = QUICK if quick else FULL
     environment = _environment(detector)
     asked, groups = _apart(environment, _pictures, photographs, plan, quick)
@@ -62,6 +63,7 @@ def main(
         groups=[Picture.of(group) for group in groups],
         left_out={},
         rounds=[],
+        weights=weights.defaults(detector),
     )
     installed = [system for system in SYSTEMS if system.name in names and _installed(system, results)]
     logs = HERE.parent / "out" / "logs"
@@ -77,7 +79,9 @@ def main(
             except StartError as error:
                 results.left_out[system.name] = str(error)
             except AnswerError as error:
-                typer.echo(f"{system.title} answers otherwise than the models: {error}; nothing was written", err=True)
+                typer.echo(
+                    f"{system.title} returned other predictions than the models: {error}; nothing was written", err=True
+                )
                 raise typer.Exit(1) from error
             else:
                 results.rounds.append(Round(number, system.name, session))
@@ -91,9 +95,9 @@ def _environment(detector: str) -> dict[str, str]:
     environment |= {
         "MIEN_DETECTOR": detector,
         "MIEN_DETECTOR_LONG_SIDE": str(_DEFAULTS["detector_long_side"].default),
-        "MIEN_MIN_FACE": "0",  # every face gets its answers, from every system
+        "MIEN_MIN_FACE": "0",  # every face gets predictions, from every system
         "MIEN_MIN_SHARPNESS": "0",
-        "MIEN_REDUCED_DECODING": "false",  # the peers decode whole photographs
+        "MIEN_REDUCED_DECODING": "false",  # the peers decode at full size
         "MIEN_MODEL_STORE": str(HERE / ".venvs" / "no-store"),
         "PYTHONPATH": os.pathsep.join([str(HERE), *paths]),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -108,7 +112,7 @@ def _pictures(folder: Path | None, plan: Plan, quick: bool) -> tuple[list[Photog
     count = _QUICK_PHOTOGRAPHS if quick else _PHOTOGRAPHS
     asked = pictures.choose(folder, count, plan.seed) if folder else pictures.compose(range(1, 11), plan.seed)
     if not asked:
-        raise typer.BadParameter(f"{folder} holds no photograph with 1 to 10 faces")
+        raise typer.BadParameter(f"{folder} contains no photograph with 1 to 10 faces")
     return asked[:count], pictures.compose(pictures.GROUPS, plan.seed)
 
 
@@ -133,7 +137,7 @@ def _installed(system: System, results: Results) -> bool:
 
 
 def _apart(environment: dict[str, str], function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Call a function in a fresh process: every session starts from the same state, and its memory is its own."""
+    """Call a function in a new process, so that every session starts from the same state and has its own memory."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, initializer=_become, initargs=(environment,)) as pool:
         return pool.submit(function, *arguments, **named).result()

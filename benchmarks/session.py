@@ -1,4 +1,4 @@
-"""One system started, asked, loaded and ended: its first answer, its figures under each load, its memory."""
+"""Measure one system in one session: start, first response, load, memory."""
 
 import asyncio
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from callers import CALLERS, Caller, CallError
-from load import Figures, Load, Photograph
+from clients import CLIENTS, CallError, SystemClient
+from load import Load, Metrics, Photograph
 from processes import memory_mib
 from systems import HERE, System
 
@@ -24,35 +24,35 @@ _ASK_AGAIN_SECONDS = 0.05
 
 
 class StartError(Exception):
-    """A server that does not start; the message says where its log is."""
+    """A server that does not start; the message names its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a session measures."""
+    """The measurements of a session."""
 
     in_flight: tuple[int, ...]
-    """Calls at once of the closed loops."""
+    """Concurrent calls of the closed loops."""
     shares: tuple[float, ...]
-    """Rates of the open loops, as shares of the best closed loop's throughput in the same session."""
+    """Rates of the open loops, as fractions of the best closed-loop throughput of the same session."""
     passes: int
-    """How often each loop goes over the photographs."""
+    """Passes of each loop over the photographs."""
     growth_passes: int
-    """How often the loop over the pictures of growing groups goes over one picture, with one call at once."""
+    """Passes over each group image, with one call at a time."""
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a session measured."""
+    """Results of a session."""
 
     first_answer_s: float
-    """From the start of the system's process to its first answer."""
-    runs: tuple[Figures, ...]
-    growth: tuple[Figures, ...]
-    """One for each picture of a growing group, in their order."""
+    """From process start to the first response."""
+    runs: tuple[Metrics, ...]
+    growth: tuple[Metrics, ...]
+    """One for each group image, in order."""
     memory_mib: float
-    """Resident memory of the process tree after all that, shared pages counted once."""
+    """Memory of the process tree after all loops, shared pages counted once."""
 
 
 async def measure(
@@ -62,38 +62,38 @@ async def measure(
     plan: Plan,
     log: Path,
 ) -> Session:
-    """Measure a system once; raises `StartError`, and `AnswerError` where an answer is not that of the models."""
-    async with _started(system, log) as (caller, pid):
-        await _first_answer(caller, photographs[0], pid, log)
+    """Measure a system once; raises `StartError`, and `AnswerError` for unexpected predictions."""
+    async with _started(system, log) as (client, pid):
+        await _first_answer(client, photographs[0], pid, log)
         first = time.time() - psutil.Process(pid).create_time()
-        load = Load(caller, pid, photographs)
+        load = Load(client, pid, photographs)
         await load.check()
-        await load.closed(max(plan.in_flight), 1, plan.seed)  # warms up every worker
+        await load.closed(max(plan.in_flight), 1, plan.seed)  # warm-up of every worker
         runs = [await load.closed(in_flight, plan.passes, plan.seed) for in_flight in plan.in_flight]
         capacity = max(run.requests_per_second for run in runs)
         runs += [await load.open(share, share * capacity, plan.passes, plan.seed) for share in plan.shares]
         growth = []
         for group in groups:
-            load = Load(caller, pid, [group])
+            load = Load(client, pid, [group])
             await load.check()
             growth.append(await load.closed(1, plan.growth_passes, plan.seed))
         return Session(first, tuple(runs), tuple(growth), memory_mib(pid))
 
 
 @asynccontextmanager
-async def _started(system: System, log: Path) -> AsyncIterator[tuple[Caller, int]]:
-    """Start a system; yields its caller and the id of the process that it runs in."""
+async def _started(system: System, log: Path) -> AsyncIterator[tuple[SystemClient, int]]:
+    """Start a system; yield its client and process id."""
     with _process(system, log) as (pid, address):
-        caller = CALLERS[system.protocol](address)
+        client = CLIENTS[system.protocol](address)
         try:
-            yield caller, pid
+            yield client, pid
         finally:
-            await caller.close()
+            await client.close()
 
 
 @contextmanager
 def _process(system: System, log: Path) -> Iterator[tuple[int, str]]:
-    """Start a system's server; yields its process id and address. A system without one runs in this process."""
+    """Start a system's server; yield its process id and address. In-process systems use this process."""
     if not system.words:
         yield os.getpid(), ""
         return
@@ -109,28 +109,28 @@ def _process(system: System, log: Path) -> Iterator[tuple[int, str]]:
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
-    """Ask a server to end, and end what is left of its processes by force."""
+    """Terminate a server, and kill those of its processes that remain."""
     processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
     server.send_signal(signal.SIGTERM)
     for process in psutil.wait_procs(processes, timeout=_STOP_SECONDS)[1]:
         process.kill()
     with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGKILL)  # those whose parent had ended before
+        os.killpg(server.pid, signal.SIGKILL)  # processes whose parent has ended
     server.wait()
 
 
-async def _first_answer(caller: Caller, photograph: Photograph, pid: int, log: Path) -> None:
-    """Ask until there is an answer."""
-    request = caller.prepare(photograph.data)
+async def _first_answer(client: SystemClient, photograph: Photograph, pid: int, log: Path) -> None:
+    """Retry until the first response."""
+    request = client.prepare(photograph.data)
     until = time.monotonic() + _START_SECONDS
     while True:
         try:
-            caller.read(await caller.call(request))
+            client.read(await client.call(request))
             return
         except CallError as error:
             ended = not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
             if ended or time.monotonic() > until:
-                raise StartError(f"no answer ({error}); {log.name} says why") from error
+                raise StartError(f"no response ({error}); see {log.name}") from error
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 

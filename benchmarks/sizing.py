@@ -1,4 +1,4 @@
-"""Cores for a rate of requests, from measured CPU milliseconds; writes the table of docs/deploy.md.
+"""Compute cores for a request rate from measured CPU time; writes the table of docs/deploy.md.
 
 python benchmarks/sizing.py
 """
@@ -17,13 +17,15 @@ _SHAPES = ("single", "cluster")
 _IN_FLIGHT = (1, 16)
 _RATES = (1, 10, 50, 200)
 _UTILISATION = 0.7
-"""Share of a core that is planned to be busy; the rest is for bursts."""
+"""Planned utilisation of a core; the rest is for bursts."""
 
 
 def table(results: Results) -> str:
-    """Return the table, in Markdown."""
+    """Return the table as Markdown."""
     lines = [
-        "| shape | calls in flight | CPU ms a request | " + " | ".join(f"{rate} requests/s" for rate in _RATES) + " |",
+        "| deployment mode | calls in flight | CPU ms per request | "
+        + " | ".join(f"{rate} requests/s" for rate in _RATES)
+        + " |",
         "| --- " * (3 + len(_RATES)) + "|",
     ]
     for in_flight in _IN_FLIGHT:
@@ -37,12 +39,12 @@ def table(results: Results) -> str:
 def _cpu_ms(results: Results, shape: str, in_flight: int) -> Spread:
     found = spread(results, shape, lambda session: closed(session, in_flight).cpu_ms_per_request)
     if found is None:
-        raise SystemExit(f"{_RESULTS.name} does not hold {shape}: run benchmarks/serving.py with it")
+        raise SystemExit(f"{_RESULTS.name} does not contain {shape}: run benchmarks/serving.py with it")
     return found
 
 
 def main() -> None:
-    """Put the table between its marks."""
+    """Update the table between its marks."""
     before, _, rest = _GUIDE.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
     _GUIDE.write_text(before + _BEGIN + table(Results.read(_RESULTS)) + _END + after, encoding="utf-8")

@@ -1,11 +1,11 @@
-"""Many requests, and the resident memory of every process while they are answered: does it stay what it was?
+"""Soak test: compare the memory of every process at the start and end of many requests.
 
 python benchmarks/soak.py --out benchmarks/results/soak.json
 
-The single server, then the cluster, is asked for small photographs of all kinds; one in fifty is broken, and one in
-fifty has a caller who leaves before the answer. After the warm-up, each process's memory in the last quarter of the
-samples is compared with that in the first. The warm-up is long because Ray's workers give back some 20 MiB, left over
-from their start, only after a minute. Shapes that are not asked keep what the result file has of them.
+The single server, then the cluster, gets small photographs of all kinds; one in fifty is corrupt, and one in fifty
+calls is cancelled before the response. After the warm-up, each process's memory in the last quarter of the samples is
+compared with that in the first. The warm-up is long because Ray's workers release some 20 MiB of their start-up only
+after a minute. Deployment modes that are not run keep their previous results in the file.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from measurements import Machine, command
 from processes import resident_mib
 
 FLAT = 0.05
-"""By how much a process's memory may change, as a share of what it was."""
+"""Largest accepted relative change of a process's memory."""
 
 SHAPES = {"single": ("--inline",), "cluster": ()}
 """Options of `mien serve`."""
@@ -44,18 +44,18 @@ _SIDES = (96, 104, 112, 128, 144, 160, 200)
 _FORMATS = ("JPEG", "JPEG", "PNG", "WEBP")
 _PHOTOGRAPHS = 98
 _LEAVES_AFTER = 0.005
-"""Seconds after which a caller who leaves has left: most often before the answer."""
+"""Seconds after which a call is cancelled: usually before the response."""
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Result file.")],
-    requests: Annotated[int, typer.Option(help="Requests to each shape, warm-up included.")] = 20_000,
-    warm_up: Annotated[int, typer.Option(help="Requests before memory counts.")] = 10_000,
+    requests: Annotated[int, typer.Option(help="Requests to each deployment mode, warm-up included.")] = 20_000,
+    warm_up: Annotated[int, typer.Option(help="Requests before the first sample.")] = 10_000,
     in_flight: Annotated[int, typer.Option(help="Callers at once.")] = 32,
-    samples: Annotated[int, typer.Option(help="Times that memory is looked at.")] = 200,
-    shape: Annotated[list[str] | None, typer.Option(help="Shapes to ask; all by default.")] = None,
+    samples: Annotated[int, typer.Option(help="Number of memory samples.")] = 200,
+    shape: Annotated[list[str] | None, typer.Option("--mode", help="Deployment modes to test; default: all.")] = None,
 ) -> None:
-    """Ask each shape so often and write how its memory went."""
+    """Test each deployment mode and write the change of its memory."""
     document = json.loads(out.read_text()) if out.exists() else {}
     for name in shape or SHAPES:
         with serving(*SHAPES[name]) as (pid, address):
@@ -73,7 +73,7 @@ def main(
 
 @contextmanager
 def serving(*options: str) -> Iterator[tuple[int, str]]:
-    """Start a server, wait until it is ready, and end it; yields its process id and address."""
+    """Start a server, wait until it is ready, and stop it; yields its process id and address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     command = [Path(sys.executable).parent / "mien", "serve", "--port", port, *options]
@@ -89,10 +89,10 @@ def serving(*options: str) -> Iterator[tuple[int, str]]:
 
 
 async def soak(pid: int, address: str, requests: int, warm_up: int, in_flight: int, every: int) -> dict[str, object]:
-    """Ask so often; return the outcomes by name and the memory of each process, looked at each `every` requests."""
+    """Send the requests; return the outcomes by name and each process's memory, sampled every `every` requests."""
     images = [*photographs(), b"no image", b""]
     outcomes: Counter[str] = Counter()
-    looks: list[tuple[int, dict[str, float]]] = []
+    samples_mib: list[tuple[int, dict[str, float]]] = []
     numbers = iter(range(requests))
 
     async def ask(client: mien.AsyncClient, number: int) -> str:
@@ -108,29 +108,29 @@ async def soak(pid: int, address: str, requests: int, warm_up: int, in_flight: i
             return error.reason or type(error).__name__
         return "whole" if all(task.ok for task in analysis.tasks) else "partial"
 
-    async def caller(client: mien.AsyncClient) -> None:
+    async def run_calls(client: mien.AsyncClient) -> None:
         for number in numbers:
             outcomes[await ask(client, number)] += 1
             if sum(outcomes.values()) % every == 0:
-                looks.append((sum(outcomes.values()), resident_mib(pid)))
+                samples_mib.append((sum(outcomes.values()), resident_mib(pid)))
 
     started = time.perf_counter()
     async with mien.AsyncClient(address, timeout=120) as client:
-        await asyncio.gather(*(caller(client) for _ in range(in_flight)))
+        await asyncio.gather(*(run_calls(client) for _ in range(in_flight)))
     seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 1), "outcomes": dict(outcomes), "processes": growth(looks, warm_up)}
+    return {"seconds": round(seconds, 1), "outcomes": dict(outcomes), "processes": growth(samples_mib, warm_up)}
 
 
-def growth(looks: list[tuple[int, dict[str, float]]], warm_up: int) -> dict[str, dict[str, object]]:
-    """Return, of each process that lived through all looks after the warm-up, how its memory went, in MiB."""
-    counted = [memory for answered, memory in looks if answered > warm_up]
+def growth(samples_mib: list[tuple[int, dict[str, float]]], warm_up: int) -> dict[str, dict[str, object]]:
+    """Return the change of memory, in MiB, of each process that is in all samples after the warm-up."""
+    counted = [memory for answered, memory in samples_mib if answered > warm_up]
     quarter = max(1, len(counted) // 4)
     lived = [name for name in counted[0] if all(name in memory for memory in counted)]
     processes: dict[str, dict[str, object]] = {}
     for name in lived:
         first, last = (mean(memory[name] for memory in part) for part in (counted[:quarter], counted[-quarter:]))
         change = last / first - 1
-        series = [round(memory.get(name, 0), 1) for _, memory in looks]
+        series = [round(memory.get(name, 0), 1) for _, memory in samples_mib]
         processes[name] = {
             "first_mib": round(first, 1),
             "last_mib": round(last, 1),
@@ -142,7 +142,7 @@ def growth(looks: list[tuple[int, dict[str, float]]], warm_up: int) -> dict[str,
 
 
 def photographs() -> list[bytes]:
-    """Return image files of one or two faces each, of several sizes and formats."""
+    """Return image files of one or two faces each, in several sizes and formats."""
     random = np.random.default_rng(0)
     with Image.open(_PORTRAIT) as file:
         head = file.convert("RGB").crop(_HEAD)

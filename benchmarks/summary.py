@@ -1,28 +1,28 @@
-"""Results in, the figures that matter out: ratios between systems, taken round by round, with median and spread."""
+"""Summarise results: ratios between systems, taken within each round, with median and spread."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import median
 
-from load import Figures
+from load import Metrics
 from measurements import Results
 from session import Session
 from systems import SYSTEMS
 
 IN_FLIGHT = 16
-"""Calls at once at which systems are compared."""
+"""Concurrent calls at which systems are compared."""
 
 SHARE = 0.8
-"""Load, as a share of the capacity, at which the tail is judged."""
+"""Load, as a fraction of the capacity, at which tail latency is compared."""
 
 PAPER_MS = {"age": 547.0, "gender": 378.0, "emotion": 464.0}
-"""Mean times for one image, on an Intel Core i5-4570, that the paper's tables give."""
+"""Mean times for one image on an Intel Core i5-4570, from the paper's tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over the rounds."""
+    """A metric over the rounds."""
 
     median: float
     low: float
@@ -30,24 +30,24 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread | None":
-        """Return the spread of at least one value, None of none."""
+        """Return the spread of the values, or None if there are none."""
         listed = [round(value, 3) for value in values]
         return cls(median(listed), min(listed), max(listed)) if listed else None
 
 
-def closed(session: Session, in_flight: int = IN_FLIGHT) -> Figures:
+def closed(session: Session, in_flight: int = IN_FLIGHT) -> Metrics:
     """Return a session's closed loop."""
     return next(run for run in session.runs if run.in_flight == in_flight)
 
 
-def opened(session: Session, share: float = SHARE) -> Figures:
+def opened(session: Session, share: float = SHARE) -> Metrics:
     """Return a session's open loop."""
     return next(run for run in session.runs if run.share == share)
 
 
-def spread(results: Results, system: str, figure: Callable[[Session], float]) -> Spread | None:
-    """Return a figure of one system over the rounds."""
-    return Spread.of(figure(session) for session in results.sessions(system).values())
+def spread(results: Results, system: str, metric: Callable[[Session], float]) -> Spread | None:
+    """Return a metric of one system over the rounds."""
+    return Spread.of(metric(session) for session in results.sessions(system).values())
 
 
 def compared(
@@ -63,10 +63,10 @@ def compared(
 
 
 def summarize(results: Results) -> dict[str, object]:
-    """Return the summary; figures of systems that were not measured are left out."""
+    """Return the summary; systems that were not measured are omitted."""
     peers = [system.name for system in SYSTEMS if system.kind == "peer"]
-    figures = {
-        "single_over_floor": compared(results, "single", ["floor"], _throughput),
+    metrics = {
+        "single_over_baseline": compared(results, "single", ["baseline"], _throughput),
         "cluster_over_single": compared(results, "cluster", ["single"], _throughput),
         "cluster_cpu_over_single": compared(results, "cluster", ["single"], _cpu),
         "cluster_p50_minus_single_ms": compared(results, "cluster", ["single"], _p50_minus),
@@ -76,7 +76,7 @@ def summarize(results: Results) -> dict[str, object]:
     }
     return {
         "quick": results.quick,
-        **{name: asdict(figure) for name, figure in figures.items() if figure},
+        **{name: asdict(metric) for name, metric in metrics.items() if metric},
         "cpu_ms_per_face": {
             system.name: growth for system in SYSTEMS if (growth := _growth(results, system.name)) is not None
         },
@@ -91,12 +91,12 @@ def tail(session: Session) -> float:
 
 
 def cpu_ms_per_face(results: Results, system: str) -> dict[int, Spread]:
-    """Return CPU milliseconds a face by the faces in the picture."""
-    figures = {
+    """Return CPU milliseconds per face by the faces in the image."""
+    metrics = {
         picture.faces: spread(results, system, _per_face(index, picture.faces))
         for index, picture in enumerate(results.groups)
     }
-    return {faces: figure for faces, figure in figures.items() if figure}
+    return {faces: metric for faces, metric in metrics.items() if metric}
 
 
 def _per_face(group: int, faces: int) -> Callable[[Session], float]:
@@ -116,9 +116,9 @@ def _p50_minus(session: Session, others: Sequence[Session]) -> float:
 
 
 def _worse_tail(results: Results) -> Spread | None:
-    """Return the tail of single or of cluster, whichever has the higher median."""
-    tails = [figure for name in ("single", "cluster") if (figure := spread(results, name, tail))]
-    return max(tails, key=lambda figure: figure.median, default=None)
+    """Return the tail latency of single or cluster, whichever has the higher median."""
+    tails = [metric for name in ("single", "cluster") if (metric := spread(results, name, tail))]
+    return max(tails, key=lambda metric: metric.median, default=None)
 
 
 def _growth(results: Results, system: str) -> Mapping[str, object] | None:
@@ -127,11 +127,11 @@ def _growth(results: Results, system: str) -> Mapping[str, object] | None:
     if not medians:
         return None
     falling = all(more < fewer for fewer, more in pairwise(medians))
-    return {**{str(faces): asdict(figure) for faces, figure in by_faces.items()}, "falling": falling}
+    return {**{str(faces): asdict(metric) for faces, metric in by_faces.items()}, "falling": falling}
 
 
 def _paper(results: Results) -> dict[str, object]:
-    """Return the paper's time for a face, and ours: single, one face in the picture, one call at once."""
+    """Return the paper's time per face and ours: single, one face in the image, one call at a time."""
     ours = spread(results, "single", lambda session: session.growth[0].p50_ms)
     paper: dict[str, object] = {"ms_per_face": sum(PAPER_MS.values()), **PAPER_MS, "machine": "Intel Core i5-4570"}
     if ours:

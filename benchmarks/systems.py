@@ -1,4 +1,4 @@
-"""What is measured: each system's name, how it is started and how it is called."""
+"""The measured systems: name, start command and client."""
 
 import os
 import sys
@@ -18,22 +18,22 @@ class System:
     title: str
     kind: Literal["in-process", "ours", "peer"]
     protocol: str
-    """A key of `callers.CALLERS`."""
+    """A key of `clients.CLIENTS`."""
     words: tuple[str, ...] = ()
-    """Program and arguments, with `{port}` and `{cores}`; empty for a system of the client's own process."""
+    """Program and arguments, with `{port}` and `{cores}`; empty for in-process systems."""
 
     @property
     def environment(self) -> Path:
-        """The folder of a peer's own virtual environment."""
+        """The folder of a peer's virtual environment."""
         return VENVS / self.name
 
     @property
     def pins(self) -> Path:
-        """The file of exact versions that a peer's environment is made from."""
+        """The file of a peer's pinned requirements."""
         return HERE / "peers" / f"{self.name}.txt"
 
     def command(self, port: int) -> list[str]:
-        """Return the command that starts the server; programs are those of its own environment."""
+        """Return the command that starts the server, with programs from its own environment."""
         program, *arguments = (word.format(port=port, cores=os.cpu_count()) for word in self.words)
         folder = self.environment / "bin" if self.kind == "peer" else Path(sys.executable).parent
         return [str(folder / program), *arguments]
@@ -43,7 +43,7 @@ _UVICORN = "uvicorn peers.fast_api:app --host 127.0.0.1 --port {port} --workers 
 _BENTO = "bentoml serve peers.bento:Faces --host 127.0.0.1 --port {port} --quiet"
 
 SYSTEMS = (
-    System("floor", "floor: a loop over the models", "in-process", "floor"),
+    System("baseline", "baseline: a loop over the models", "in-process", "baseline"),
     System("embedded", "Mien, embedded", "in-process", "embedded"),
     System("single", "Mien, single", "ours", "grpc", ("mien", "serve", "--inline", "--port", "{port}")),
     System("cluster", "Mien, cluster", "ours", "grpc", ("mien", "serve", "--port", "{port}")),
@@ -53,4 +53,4 @@ SYSTEMS = (
     System("triton", "Triton (PyTriton)", "peer", "triton", ("python", "-m", "peers.triton", "{port}")),
     System("plain_ray", "Ray Serve, plain", "peer", "http", ("python", "-m", "peers.plain_ray", "{port}")),
 )
-"""In the order in which tables list them."""
+"""In the order of the tables."""

@@ -1,6 +1,6 @@
-"""BentoML, one worker process a core: bentoml serve peers.bento:Faces. Images are form files, handed over as paths.
+"""BentoML, one worker process per core: bentoml serve peers.bento:Faces. Images are form files, passed as paths.
 
-A body that is no form is read as JSON or text, so a form is its way for an image's bytes.
+BentoML parses bodies other than forms as JSON or text, so image bytes are sent as a form.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from pipeline import Pipeline, Reply
 
 @bentoml.service(workers="cpu_count", traffic={"timeout": 120}, logging={"access": {"enabled": False}})
 class Faces:
-    """The pipeline as BentoML wants it."""
+    """The pipeline as a BentoML service."""
 
     def __init__(self) -> None:
         self._pipeline = Pipeline()

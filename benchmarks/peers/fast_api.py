@@ -1,4 +1,4 @@
-"""FastAPI under uvicorn, one worker process a core: uvicorn peers.fast_api:app --workers CORES."""
+"""FastAPI under uvicorn, one worker process per core: uvicorn peers.fast_api:app --workers CORES."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ pipelines: list[Pipeline] = []
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the models, once a worker."""
+    """Load the models, once per worker."""
     pipelines.append(Pipeline())
     yield
     pipelines.clear()
@@ -24,5 +24,5 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/analyze")
 def analyze(image: Annotated[bytes, Body(media_type="application/octet-stream")]) -> Reply:
-    """Analyze one image; a plain `def`, which FastAPI runs on a thread beside its event loop."""
+    """Analyze one image; a plain `def`, which FastAPI runs on a thread."""
     return pipelines[0].analyze(image)

@@ -1,6 +1,6 @@
-"""LitServe: one worker process a core, as its documentation says for the CPU; images as form files.
+"""LitServe: one worker process per core, as documented for CPUs; images as form files.
 
-LitServe parses bodies that are no form as JSON, so a form is its way for an image's bytes.
+LitServe parses bodies other than forms as JSON, so image bytes are sent as a form.
 """
 
 import os
@@ -13,10 +13,10 @@ from pipeline import Pipeline, Reply
 
 
 class FaceAPI(litserve.LitAPI):
-    """The pipeline as LitServe wants it."""
+    """The pipeline as a LitServe API."""
 
     def setup(self, device: str) -> None:
-        """Load the models, once a worker."""
+        """Load the models, once per worker."""
         self._pipeline = Pipeline()
 
     def decode_request(self, request: UploadFile) -> bytes:
@@ -28,7 +28,7 @@ class FaceAPI(litserve.LitAPI):
         return self._pipeline.analyze(image)
 
     def encode_response(self, output: Reply) -> Reply:
-        """Return the reply, which LitServe sends as JSON."""
+        """Return the response, which LitServe sends as JSON."""
         return output
 
 

@@ -1,4 +1,4 @@
-"""Ray Serve as its tutorials write an application: one deployment a model, one call a face and task, default switches.
+"""Ray Serve as in its tutorials: one deployment per model, one call per face and task, default options.
 
 python -m peers.plain_ray PORT
 """
@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from mien_models.registry import ANSWERS, TASKS
 from mien_models.spec import Task
-from pipeline import Answers, Eyes, Reply, load_model, merge
+from pipeline import Answers, FaceFinder, Reply, load_model, merge
 
 
 @serve.deployment
@@ -29,25 +29,25 @@ class FaceModel:
         self._model = load_model(task)
 
     def __call__(self, crop: NDArray[np.uint8]) -> Answers:
-        """Answer one face, (S, S, 3)."""
+        """Predict one face, (S, S, 3)."""
         return self._model.predict(crop[None])
 
 
 @serve.deployment
 class Ingress:
-    """Finds the faces and asks the models."""
+    """Detects the faces and calls the models."""
 
     def __init__(self, models: dict[Task, DeploymentHandle]) -> None:
         self._models = models
-        self._eyes = Eyes()
+        self._finder = FaceFinder()
 
     async def __call__(self, request: Request) -> Reply:
         """Analyze the image in a request's body."""
-        seen = self._eyes.see(await request.body())
-        calls = [self._models[task].remote(crop) for task in TASKS for crop in seen.crops[task]]
-        said = iter(await asyncio.gather(*calls))
-        answers = {task: _join(task, [next(said) for _ in range(len(seen.faces))]) for task in TASKS if calls}
-        return merge(seen, answers)
+        found = self._finder.find(await request.body())
+        calls = [self._models[task].remote(crop) for task in TASKS for crop in found.crops[task]]
+        predicted = iter(await asyncio.gather(*calls))
+        answers = {task: _join(task, [next(predicted) for _ in range(len(found.faces))]) for task in TASKS if calls}
+        return merge(found, answers)
 
 
 def _join(task: Task, rows: list[Answers]) -> Answers:
@@ -56,7 +56,7 @@ def _join(task: Task, rows: list[Answers]) -> Answers:
 
 if __name__ == "__main__":
     stop = threading.Event()
-    # A replica reserves a CPU of its own by default, and there are four.
+    # A replica reserves one CPU by default, and there are four replicas.
     ray.init(num_cpus=max(os.cpu_count() or 1, len(TASKS) + 1), include_dashboard=False, _node_ip_address="127.0.0.1")
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(Ingress.bind({task: FaceModel.options(name=task).bind(task) for task in TASKS}), route_prefix="/analyze")

@@ -1,6 +1,6 @@
-"""Triton through PyTriton: as many instances of the pipeline as cores, one image a call.
+"""Triton through PyTriton: one instance of the pipeline per core, one image per call.
 
-A request is a stack of faces already; a batch of images would only keep one instance waiting for the other.
+A request is already a batch of faces; a batch of images would only make instances wait for each other.
 
 python -m peers.triton PORT
 """
@@ -32,9 +32,9 @@ class Instance:
 
 
 if __name__ == "__main__":
-    # As PyTriton's installation guide says: its server loads libpython, which must be that of this interpreter.
+    # As in PyTriton's installation guide: its server loads libpython, which must be this interpreter's.
     os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
-    # One instance after the other: the second looks for the first's socket, for one second.
+    # Start instances one by one: the second waits one second for the first's socket.
     os.environ["TRITON_PARALLEL_INSTANCE_LOADING"] = "0"
     address = {"http_address": "127.0.0.1", "http_port": int(sys.argv[1])}
     config = TritonConfig(**address, allow_grpc=False, allow_metrics=False)

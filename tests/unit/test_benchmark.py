@@ -7,14 +7,14 @@ import pytest
 
 from answers import difference
 from chart import Bar, draw
-from load import Figures
+from load import Metrics
 from measurements import Machine, Picture, Results, Round
 from report import write_report
 from session import Session
 from summary import Spread, summarize
 from systems import SYSTEMS
 
-RUN = Figures("closed", 16, None, 100, {}, 40.0, 120.0, 20.0, 40.0, 60.0, 45.0, 0.3)
+RUN = Metrics("closed", 16, None, 100, {}, 40.0, 120.0, 20.0, 40.0, 60.0, 45.0, 0.3)
 MACHINE = Machine("a processor", 2, 8.0, "Linux 6", "3.11", {"numpy": "2"}, 0.0)
 REPLY = {
     "faces": [
@@ -53,7 +53,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert summary["cluster_over_single"] == {"median": 0.9, "low": 0.8, "high": 1.0}
     assert summary["cluster_cpu_over_single"] == {"median": 1.25, "low": 1.0, "high": 1.5}
     assert summary["cluster_p50_minus_single_ms"] == {"median": 6.0, "low": 3.0, "high": 8.0}
-    assert "single_over_floor" not in summary
+    assert "single_over_baseline" not in summary
 
 
 def test_the_best_peer_is_that_of_the_round() -> None:
@@ -93,7 +93,7 @@ def test_a_report_names_what_could_not_be_measured(tmp_path: Path) -> None:
     text = (tmp_path / "benchmarks.md").read_text()
     assert "**BentoML**: not measured: no wheel" in text
     assert "| Mien, single | 40.0 |" in text
-    assert "1389 ms a face" in text
+    assert "1389 ms per face" in text
 
 
 def test_the_same_answers_may_differ_in_the_last_digits_and_in_the_order_of_emotions() -> None:

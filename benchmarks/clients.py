@@ -1,7 +1,7 @@
-"""Image bytes in, a reply out, over each system's own protocol: what the load generator calls.
+"""Clients for the load generator: image bytes in, a response out, over each system's own protocol.
 
-A caller prepares requests before the clock starts and reads replies after it has stopped, so that what is measured is
-the system and as little of the client as can be.
+Requests are prepared before the clock starts and responses are parsed after it has stopped, so that the measurement
+contains as little of the client as possible.
 """
 
 import asyncio
@@ -28,53 +28,53 @@ from mien_orchestrator.settings import Settings
 from pipeline import Pipeline, Reply
 
 TIMEOUT = 120.0
-"""Seconds that a call may take."""
+"""Timeout of a call, in seconds."""
 
 MOST_IN_FLIGHT = 256
-"""Calls that an engine of this process is given at once; more wait, their time running."""
+"""Concurrent calls of an in-process engine; others queue, with their time running."""
 
-_BOUNDARY = b"photograph-4f0c2d7b"  # 19 bytes that no image file is likely to hold
+_BOUNDARY = b"photograph-4f0c2d7b"  # 19 bytes that image files are unlikely to contain
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 class CallError(Exception):
-    """A call without an answer; the message is the error's name."""
+    """A failed call; the message is the error's name."""
 
 
-class Caller(Protocol):
-    """Calls one system; used on one event loop."""
+class SystemClient(Protocol):
+    """Calls one system, on one event loop."""
 
     def prepare(self, image: bytes) -> object:
         """Return the request for an image file."""
 
     async def call(self, request: object) -> object:
-        """Send a prepared request and return what came back; raises `CallError`."""
+        """Send a prepared request and return the raw response; raises `CallError`."""
 
     def read(self, answer: object) -> Reply:
-        """Return the reply in what came back; raises `CallError` where a task failed."""
+        """Parse a raw response; raises `CallError` if a task failed."""
 
     async def close(self) -> None:
-        """Free what the caller holds."""
+        """Release resources."""
 
 
-class FloorCaller:
-    """The bare models in this process, on as many threads as there are cores."""
+class BaselineClient:
+    """The models in this process without a server, on one thread per core."""
 
     def __init__(self, address: str) -> None:
         self._pool = ThreadPoolExecutor(os.cpu_count())
         self._pipeline = Pipeline()
 
     def prepare(self, image: bytes) -> object:
-        """Return the bytes as they are."""
+        """Return the bytes unchanged."""
         return image
 
     async def call(self, request: object) -> object:
-        """Analyze on one of the threads."""
+        """Analyze on a thread of the pool."""
         assert isinstance(request, bytes)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._pipeline.analyze, request)
 
     def read(self, answer: object) -> Reply:
-        """Return the reply as it is."""
+        """Return the response unchanged."""
         assert isinstance(answer, dict)
         return answer
 
@@ -83,11 +83,11 @@ class FloorCaller:
         self._pool.shutdown()
 
 
-class EmbeddedCaller:
-    """Mien's engine of this process."""
+class EmbeddedClient:
+    """Mien in local mode, in this process."""
 
     def __init__(self, address: str) -> None:
-        # As the servers do: requests run beside each other, and Haar's boxes depend on the number of OpenCV's threads.
+        # As in the servers: requests run in parallel, and Haar's boxes depend on the number of OpenCV threads.
         cv2.setNumThreads(1)
         self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT)
         self._engine = LocalEngine(Settings.load())
@@ -97,7 +97,7 @@ class EmbeddedCaller:
         return pb.AnalyzeRequest(image=image)
 
     async def call(self, request: object) -> object:
-        """Analyze, with a thread that waits."""
+        """Analyze on a thread of the pool."""
         assert isinstance(request, pb.AnalyzeRequest)
         try:
             reply = await asyncio.get_running_loop().run_in_executor(
@@ -117,7 +117,7 @@ class EmbeddedCaller:
         self._pool.shutdown()
 
 
-class GrpcCaller:
+class GrpcClient:
     """Mien's servers."""
 
     def __init__(self, address: str) -> None:
@@ -145,8 +145,8 @@ class GrpcCaller:
         await self._channel.close()
 
 
-class HttpCaller:
-    """Servers that take an image file as the body of a POST and answer with JSON."""
+class HttpClient:
+    """Servers that take an image file as the body of a POST request and return JSON."""
 
     path = "/analyze"
 
@@ -160,7 +160,7 @@ class HttpCaller:
         return image, {"Content-Type": "application/octet-stream"}
 
     async def call(self, request: object) -> object:
-        """Post the body; return the answer's body and headers."""
+        """Post the body; return the response's body and headers."""
         assert isinstance(request, tuple)
         body, headers = request
         try:
@@ -182,7 +182,7 @@ class HttpCaller:
         await self._session.close()
 
 
-class FormCaller(HttpCaller):
+class FormClient(HttpClient):
     """Servers that take an image file as the field `request` of a form."""
 
     def prepare(self, image: bytes) -> object:
@@ -192,7 +192,7 @@ class FormCaller(HttpCaller):
         return body, {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY.decode()}"}
 
 
-class TritonCaller(HttpCaller):
+class TritonClient(HttpClient):
     """Triton's protocol with its binary data extension: a JSON header, then the tensor's bytes.
 
     docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/protocol/extension_binary_data.html
@@ -201,7 +201,7 @@ class TritonCaller(HttpCaller):
     path = "/v2/models/mien/infer"
 
     def prepare(self, image: bytes) -> object:
-        """Return body and headers: one string, its length before it."""
+        """Return body and headers: one string, preceded by its length."""
         size = {"binary_data_size": len(image) + 4}
         header = {
             "inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "parameters": size}],
@@ -212,7 +212,7 @@ class TritonCaller(HttpCaller):
         return text + struct.pack("<I", len(image)) + image, headers
 
     def read(self, answer: object) -> Reply:
-        """Return the JSON that is the one string of the output, after Triton's own header."""
+        """Parse the JSON in the one string of the output, after Triton's header."""
         assert isinstance(answer, tuple)
         body, headers = answer
         return _json(body[int(headers[_HEADER_LENGTH]) + 4 :])
@@ -232,12 +232,12 @@ def _read(answer: object) -> Reply:
     return MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-CALLERS: dict[str, Callable[[str], Caller]] = {
-    "floor": FloorCaller,
-    "embedded": EmbeddedCaller,
-    "grpc": GrpcCaller,
-    "http": HttpCaller,
-    "form": FormCaller,
-    "triton": TritonCaller,
+CLIENTS: dict[str, Callable[[str], SystemClient]] = {
+    "baseline": BaselineClient,
+    "embedded": EmbeddedClient,
+    "grpc": GrpcClient,
+    "http": HttpClient,
+    "form": FormClient,
+    "triton": TritonClient,
 }
-"""By the name of the protocol; made with the server's `host:port`, which those of this process do without."""
+"""By protocol name; created with the server's `host:port`, which in-process clients ignore."""
