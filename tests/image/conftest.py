@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from mien_orchestrator.commands.health import check
+
+from mien_orchestrator.edge.health_probe import check
 
 ROOT = Path(__file__).parents[2]
 PIP_CONFIG = Path("/etc/pip.conf")
