@@ -28,7 +28,7 @@ _INK = (20, 20, 20)
 LEGEND_FROM = 10
 """From this many faces on, an annotated picture has numbers at the faces and a legend below."""
 
-SMALLEST_SIDE, LARGEST_SIDE = 480, 4096
+SMALLEST_SIDE, LARGEST_SIDE = 480, 3000
 """Pixels of the longer side of an annotated picture; smaller photographs are enlarged, larger ones reduced."""
 
 _MARKS_FROM = 24
@@ -113,7 +113,9 @@ def _picture(data: bytes, largest: int | None) -> tuple[Image.Image, float]:
         with Image.open(io.BytesIO(data)) as opened:
             longest = max(opened.size)
             if largest and longest > largest:
-                opened.thumbnail((largest, largest))
+                wanted = (opened.width * largest // longest, opened.height * largest // longest)
+                opened.draft(None, wanted)  # a JPEG is decoded at half its size if that is enough
+                opened.thumbnail((largest, largest), reducing_gap=None)
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith("I;16"):
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))

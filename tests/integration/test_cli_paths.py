@@ -166,3 +166,10 @@ def test_long_names_are_short_and_still_different() -> None:
     assert short[2] == "short.jpg"
     single, _ = shortened([names[0], "short.jpg"])
     assert len(single) == 36
+
+
+def test_a_model_of_the_settings_is_shown_as_in_use() -> None:
+    environment = {**os.environ, "MIEN_TASKS__AGE__MODEL": "ssrnet-age", "MIEN_TASKS__GENDER__MODEL": "ssrnet-gender"}
+    said = json.loads(client("info", "--json", env=environment).stdout)
+    names = {task: model["name"] for task, model in said["models"].items()}
+    assert names == {"age": "ssrnet-age", "gender": "ssrnet-gender", "emotion": "mien-emotion"}

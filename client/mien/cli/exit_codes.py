@@ -6,6 +6,7 @@
 
 import os
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -29,6 +30,7 @@ class CommandGroup(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command, then flush standard output while its errors can still be reported."""
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damaged files; the command reports them itself
         for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are not UTF-8
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")

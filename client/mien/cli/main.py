@@ -19,6 +19,7 @@ from mien.cli.annotate import Annotator
 from mien.cli.bench.command import bench
 from mien.cli.csv_rows import COLUMNS, print_row, rows_of
 from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
+from mien.cli.in_use import models_in_use
 from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import Source, find
 from mien.client import Client
@@ -131,13 +132,13 @@ def models(
             if name is not None:
                 _show(client.model_card(name), as_json=as_json)
                 return
-            found, detector = client.models(), client.server_info().detector
+            found, server = client.models(), client.server_info()
     except MienError as error:
         raise leave(error) from error
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
-        tables.console().print(tables.models(found, detector))
+        tables.console().print(tables.models(found, models_in_use(found, server.tasks), server.detector))
 
 
 def _model_of(words: list[str]) -> str | None:
@@ -169,11 +170,16 @@ def info(as_json: AsJson = False, *, connection: ConnectionOptions) -> None:
     try:
         with connection.client() as client:
             found = client.server_info()
-            in_use = [model for model in client.models() if model.is_default]
+            in_use = models_in_use(client.models(), found.tasks)
     except MienError as error:
         raise leave(error) from error
     if as_json:
-        print(json.dumps(dataclasses.asdict(found) | {"models": [dataclasses.asdict(model) for model in in_use]}))
+        print(
+            json.dumps(
+                dataclasses.asdict(found)
+                | {"models": {task: dataclasses.asdict(model) for task, model in in_use.items()}}
+            )
+        )
     else:
         tables.console().print(tables.server_info(found, in_use))
 

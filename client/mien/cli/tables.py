@@ -1,7 +1,7 @@
 """Results as tables for people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -60,7 +60,7 @@ def _middle(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - tail - 1]}\N{HORIZONTAL ELLIPSIS}{name[-tail:]}"
 
 
-def models(items: Sequence[ModelInfo], detector: ModelInfo) -> Table:
+def models(items: Sequence[ModelInfo], in_use: Mapping[str, ModelInfo], detector: ModelInfo) -> Table:
     """Return one row per model, with the tasks that it is in use for."""
     table = Table()
     for heading in ("model", "version", "in use", "tasks", "parameters", "summary"):
@@ -68,8 +68,10 @@ def models(items: Sequence[ModelInfo], detector: ModelInfo) -> Table:
     if detector.name not in {item.name for item in items}:
         table.add_row(detector.name, detector.version, "detector", "detection", *_size(detector))
     for item in items:
-        in_use = "detector" if item.name == detector.name else ", ".join(item.tasks) if item.is_default else ""
-        table.add_row(item.name, item.version, in_use, ", ".join(item.tasks), *_size(item))
+        used = (
+            "detector" if item.name == detector.name else ", ".join(t for t, model in in_use.items() if model == item)
+        )
+        table.add_row(item.name, item.version, used, ", ".join(item.tasks), *_size(item))
     return table
 
 
@@ -77,15 +79,15 @@ def _size(item: ModelInfo) -> tuple[str, str]:
     return f"{item.parameters:,}" if item.parameters else "-", escape(item.summary)
 
 
-def server_info(info: ServerInfo, in_use: Sequence[ModelInfo]) -> Table:
+def server_info(info: ServerInfo, in_use: Mapping[str, ModelInfo]) -> Table:
     """Return one row per property."""
     table = Table(show_header=False)
     table.add_row("version", info.version)
     table.add_row("deployment mode", info.deployment_mode or "unknown")
     table.add_row("tasks", ", ".join(info.tasks))
     table.add_row("detector", f"{info.detector.name} {info.detector.version}")
-    for model in in_use:
-        table.add_row(f"model for {', '.join(model.tasks)}", f"{model.name} {model.version}")
+    for task, model in in_use.items():
+        table.add_row(f"model for {task}", f"{model.name} {model.version}")
     table.add_row("formats", ", ".join(info.formats))
     table.add_row("largest image", f"{info.max_image_bytes:,} bytes, {info.max_image_pixels:,} pixels")
     table.add_row("most faces", str(info.max_faces))
