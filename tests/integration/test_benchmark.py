@@ -36,8 +36,8 @@ def test_a_quick_run_measures_and_reports(tmp_path: Path) -> None:
     assert (tmp_path / "benchmarks.svg").read_text().startswith("<svg")
 
 
-def test_an_unknown_system_is_told() -> None:
+def test_an_unknown_system_is_refused() -> None:
     command = [sys.executable, "benchmarks/serving.py", "--systems", "nose"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "there is no system nose" in done.stderr
+    assert "unknown system nose" in done.stderr

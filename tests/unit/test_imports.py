@@ -1,22 +1,11 @@
-"""Import directions between and inside the packages, import circles, and what a light import leaves out."""
+"""Tests of import directions between and inside the packages, of import circles, and of light imports."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SOURCES = [
-    ROOT / "client" / "mien",
-    ROOT / "models" / "mien_models",
-    ROOT / "models" / "mien_training",
-    ROOT / "orchestrator" / "mien_orchestrator",
-    ROOT / "workers" / "mien_workers",
-]
+from tests.import_graph import circles, imports, module_graph, modules
 
 ALLOWED = {
     "mien": {"mien_models.errors"},
@@ -27,7 +16,7 @@ ALLOWED = {
     "mien_orchestrator": {"mien", "mien_models", "mien_workers"},
     "mien_orchestrator.commands": {"mien", "mien_models", "mien_training", "mien_workers"},
 }
-"""What each package may import of the others; a module's longest matching name counts."""
+"""The other packages that each package may import; the longest matching name applies."""
 
 LAYERS = [
     ["commands"],
@@ -40,44 +29,17 @@ LAYERS = [
 ]
 """The orchestrator's packages, from top to bottom: an import goes down or stays inside its package."""
 
-SEEN_FROM_BELOW = {"mien_orchestrator.settings": {"mien_orchestrator.cluster.serve_config"}}
-"""Imports that go up: the settings file may be a Serve config."""
-
-
-def modules() -> dict[str, Path]:
-    """Return every module of ours by its dotted name; a package is its `__init__`."""
-    found = {}
-    for source in SOURCES:
-        for path in sorted(source.rglob("*.py")):
-            parts = path.relative_to(source.parent).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+UPWARD = {"mien_orchestrator.settings": {"mien_orchestrator.cluster.serve_config"}}
+"""Exceptions: the settings file may be a Serve config."""
 
 
 MODULES = modules()
-
-
-def imports(name: str) -> Iterator[tuple[str, bool]]:
-    """Yield the modules that a module imports, at its top or inside a function, and whether only type checkers do."""
-    tree = ast.parse(MODULES[name].read_text())
-    typing_only = {
-        child
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node in typing_only) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield (whole if whole in MODULES else node.module), node in typing_only
+GRAPH = module_graph(MODULES)
 
 
 def ours(name: str) -> set[str]:
-    """Return the modules of ours that a module imports when it runs."""
-    return {target for target, typing_only in imports(name) if target in MODULES and not typing_only} - {name}
+    """Return the modules of ours that a module imports at run time."""
+    return GRAPH[name]
 
 
 def below(name: str, allowed: set[str]) -> bool:
@@ -85,18 +47,14 @@ def below(name: str, allowed: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_package_imports_only_the_packages_that_it_may(name: str) -> None:
+def test_a_package_imports_only_allowed_packages(name: str) -> None:
     rule = max((key for key in ALLOWED if below(name, {key})), key=len)
     own = name.partition(".")[0]
     assert [target for target in ours(name) if not below(target, ALLOWED[rule] | {own})] == []
 
 
 def test_no_import_circle_exists() -> None:
-    graph = {name: ours(name) for name in MODULES}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+    assert circles(GRAPH) == []
 
 
 def test_the_orchestrators_packages_import_downwards() -> None:
@@ -109,7 +67,7 @@ def test_the_orchestrators_packages_import_downwards() -> None:
         if target.startswith("mien_orchestrator.")
         and layer[name.split(".")[1]] >= layer[target.split(".")[1]]
         and name.split(".")[1] != target.split(".")[1]
-        and target not in SEEN_FROM_BELOW.get(name, set())
+        and target not in UPWARD.get(name, set())
     ]
     assert upward == []
 
@@ -119,17 +77,26 @@ def test_every_package_of_the_orchestrator_has_a_layer() -> None:
     assert packages == {package for row in LAYERS for package in row}
 
 
-def test_the_pipeline_knows_no_transport() -> None:
+def test_the_pipeline_and_the_models_import_no_transport() -> None:
     for name in MODULES:
         if below(name, {"mien_orchestrator.pipeline", "mien_models", "mien_training"}):
-            packages = {target.partition(".")[0] for target, typing_only in imports(name) if not typing_only}
+            packages = {
+                target.partition(".")[0]
+                for target, typing_only in imports(MODULES[name], MODULES.keys())
+                if not typing_only
+            }
             assert not packages & {"grpc", "ray", "fastapi", "starlette", "uvicorn"}, name
 
 
 def test_only_the_cluster_and_the_workers_deployment_import_ray() -> None:
-    knowing = {name for name in MODULES for target, _ in imports(name) if target.partition(".")[0] == "ray"}
-    assert all(below(name, {"mien_orchestrator.cluster", "mien_workers.deployment"}) for name in knowing)
-    assert knowing
+    importing = {
+        name
+        for name in MODULES
+        for target, _ in imports(MODULES[name], MODULES.keys())
+        if target.partition(".")[0] == "ray"
+    }
+    assert all(below(name, {"mien_orchestrator.cluster", "mien_workers.deployment"}) for name in importing)
+    assert importing
 
 
 def test_a_package_holds_about_a_dozen_modules() -> None:
@@ -152,5 +119,5 @@ def test_a_package_holds_about_a_dozen_modules() -> None:
 )
 def test_imports_stay_light(module: str, absent: tuple[str, ...]) -> None:
     code = f"import {module}, sys; print([name for name in {absent!r} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -112,7 +112,7 @@ class Server:
         self._service = service
         self._health = health.aio.HealthServicer()
         self._in_flight = InFlight()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._updates: set[asyncio.Task[None]] = set()
         self.address = ""
         """`host:port`, once started."""
 
@@ -165,12 +165,12 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         for task in self._service.tasks:
             await self._health.set(task, _STATUS[self._service.health.serves(task)])
-        self._service.health.listen(self._tell)
+        self._service.health.listen(self._set_health)
 
-    def _tell(self, task: Task, serves: bool) -> None:
-        telling = asyncio.get_running_loop().create_task(self._health.set(task, _STATUS[serves]))
-        self._telling.add(telling)  # the loop itself does not keep it
-        telling.add_done_callback(self._telling.discard)
+    def _set_health(self, task: Task, serves: bool) -> None:
+        update = asyncio.get_running_loop().create_task(self._health.set(task, _STATUS[serves]))
+        self._updates.add(update)  # the loop itself does not keep it
+        update.add_done_callback(self._updates.discard)
 
     async def stop(self) -> None:
         """Report NOT_SERVING, serve until no call is in flight or the drain time ends, then stop."""
