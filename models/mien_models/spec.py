@@ -45,6 +45,9 @@ class InputSpec(_Frozen):
         return 1 if self.colour == "grey" else 3
 
 
+LabelStyle = Literal["fer2013", "ferplus"]
+
+
 class _Columns(_Frozen):
     first: int = 0
     """First of the network's output columns that belong to this head."""
@@ -53,12 +56,13 @@ class _Columns(_Frozen):
 
 
 class EmotionHead(_Columns):
-    """Softmax over `labels`; of several label styles (FER2013's, FER+'s) the mean."""
+    """Softmax over `labels`."""
 
     kind: Literal["emotion"] = "emotion"
+    count: int = len(EMOTIONS)
     labels: tuple[str, ...] = EMOTIONS
-    mix: tuple[float, ...] = (1.0,)
-    """Weight of each label style; columns come style by style. Sums to 1."""
+    style: LabelStyle = "fer2013"
+    """Whose answers it gives: those of FER2013's labels, or of the majority of FER+'s ten annotators."""
     temperature: float = 1.0
 
 
@@ -121,6 +125,9 @@ class ModelSpec(_Frozen):
     """Whether the file holds the kernels as 16-bit floats, half as large; they are widened when it is loaded."""
     heads: dict[Task, Head]
     """The tasks that the model answers."""
+    outputs: dict[str, str] = {}
+    """The graph's outputs, by the answer that each gives, where they have other names than the answers: several models
+    may share one file."""
     best_batch: int = Field(default=16, ge=1)
     """Crops that one call best carries: with more of them a crop costs hardly less (`benchmarks/batches.py`)."""
     weights: Weights | None = None

@@ -29,7 +29,7 @@ GENDER_LAST = GenderHead(first=101, count=1)
 CASES: dict[str, tuple[dict[str, object], int, str, dict[Task, Head]]] = {
     "emotion_dcnn": ({"outputs": 7}, 48, "grey", {"emotion": EmotionHead(count=7)}),
     "mini_xception": ({"outputs": 2}, 64, "grey", {"gender": GENDER}),
-    "residual": (SMALL, 32, "rgb", {"emotion": EmotionHead(count=14, mix=(0.5, 0.5))}),
+    "residual": (SMALL, 32, "rgb", {"emotion": EmotionHead(first=7)}),
     "simple_cnn": ({"outputs": 2}, 48, "rgb", {"gender": GENDER}),
     "ssrnet": ({"span": 101.0}, 64, "bgr", {"age": AgeValueHead()}),
     "vgg16": ({"outputs": 102}, 32, "rgb", {"age": AgeDistributionHead(), "gender": GENDER_LAST}),

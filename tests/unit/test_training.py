@@ -11,7 +11,7 @@ from mien_models.networks import ServedModel, build
 from mien_models.registry import ANSWERS, Entry, Registry
 from mien_models.spec import AgeDistributionHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec
 from mien_training.faces import job
-from mien_training.faces.recipes import RECIPES, Augmentation, Recipe
+from mien_training.faces.recipes import RECIPES, Augmentation, OtherModel, Recipe
 from mien_training.faces.run import Run
 
 from .conftest import ZipMaker
@@ -29,11 +29,12 @@ TINY = Recipe(
         heads={
             "age": AgeDistributionHead(),
             "gender": GenderHead(first=101, count=1),
-            "emotion": EmotionHead(first=102, count=14, mix=(0.5, 0.5)),
+            "emotion": EmotionHead(first=109, style="ferplus"),
         },
     ),
     ("utkface", "fairface", "fer2013"),
     epochs=1,
+    others=(OtherModel(name="tiny-other", summary="The same, other head.", heads={"emotion": EmotionHead(first=102)}),),
     batch=8,
     augmentation=Augmentation(),
     source_size=20,
@@ -65,9 +66,19 @@ def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
     run = _train(folder, 1)
     (folder / "weights").mkdir()
     job.export(run, folder, folder / "weights")
-    entry = Registry((folder / "weights",)).get("tiny")
+    registry = Registry((folder / "weights",))
+    entry, other = registry.get("tiny"), registry.get("tiny-other")
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
 
+    assert other.path == entry.path
+    assert other.digest == entry.digest
+    _assert_alike(run, entry, crops)
+    _assert_alike(run, other, crops)
+    of_entry, of_other = (runtimes.load(each, "emotion").predict(crops)["probabilities"] for each in (entry, other))
+    assert np.abs(of_entry - of_other).max() > 1e-3
+
+
+def _assert_alike(run: Run, entry: Entry, crops: np.ndarray) -> None:
     assert entry.spec.parameters == sum(p.numel() for p in _trained(run, entry).net.parameters())
     with torch.inference_mode():
         trained = _trained(run, entry)(torch.from_numpy(crops))
@@ -100,6 +111,7 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
 def test_every_recipe_is_of_a_net_that_fills_its_heads() -> None:
     for name, recipe in RECIPES.items():
         spec, size = recipe.spec, recipe.spec.crop.size
+        heads = [head for made in recipe.specs for head in made.heads.values()]
         served = ServedModel(spec, build(spec)).eval()
         with torch.inference_mode():
             crops = torch.zeros(2, size, size, 3, dtype=torch.uint8)
@@ -107,5 +119,5 @@ def test_every_recipe_is_of_a_net_that_fills_its_heads() -> None:
             answers = served(crops)
 
         assert name == spec.name
-        assert max(head.first + head.count for head in spec.heads.values()) == columns
+        assert max(head.first + head.count for head in heads) == columns
         assert set(answers) == {answer for task in spec.heads for answer in ANSWERS[task]}

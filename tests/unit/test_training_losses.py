@@ -37,9 +37,9 @@ VOTES = [[0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 1.0]]
 CASES: dict[str, tuple[Head, dict[str, list[object]], list[torch.Tensor]]] = {
     "emotion": (EmotionHead(count=7), {"emotion": [4]}, [_classes(4, h, 7) for h in (-2, 0, 2)]),
     "emotion votes": (
-        EmotionHead(count=14, mix=(0.5, 0.5)),
+        EmotionHead(style="ferplus"),
         {"votes": VOTES},
-        [_classes(11, h, 14) for h in (-2, 0, 1)],
+        [_classes(4, h, 7) for h in (-2, 0, 1)],
     ),
     "gender logit": (GenderHead(count=1), {"male": [0]}, [torch.tensor([[v]]) for v in (2.0, 0.0, -2.0)]),
     "gender classes": (GenderHead(count=2, source="classes"), {"male": [1]}, [_classes(1, h, 2) for h in (-2, 0, 2)]),

@@ -1,7 +1,8 @@
-"""Export a network to the files that serving reads: `NAME.onnx` and `NAME.json`."""
+"""Export a network to the files that serving reads: `NAME.onnx`, and `NAME.json` for each of its models."""
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,40 +12,49 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from mien_models.networks import ServedModel
+from mien_models.networks.served import answers_of
 from mien_models.registry import ANSWERS
 from mien_models.spec import ModelSpec, Weights
 
 _OPSET = 17
 
 
-def write(spec: ModelSpec, net: nn.Module, folder: Path) -> ModelSpec:
+def write(spec: ModelSpec, net: nn.Module, folder: Path, others: Sequence[ModelSpec] = ()) -> ModelSpec:
     """Write `NAME.onnx`, whose weights keep PyTorch's names, and `NAME.json` into an existing folder.
 
-    Returns the specification as written: with parameter count, and the file's name, digest and size.
+    `others` are models of the same network with other heads; they share the file, and each gets its own `NAME.json`.
+    Returns the first specification as written: with parameter count, and the file's name, digest and size.
     """
     path = folder / f"{spec.name}.onnx"
-    _export(spec, net, path)
+    others = [other.model_copy(update={"outputs": _outputs(other)}) for other in others]
+    _export([spec, *others], net, path)
     if spec.half:
         _halve(path)
     content = path.read_bytes()
-    written = spec.model_copy(
-        update={
-            "parameters": sum(parameter.numel() for parameter in net.parameters()),
-            "weights": Weights(file=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
-        }
-    )
-    written.write(path.with_suffix(".json"))
-    return written
+    facts = {
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "weights": Weights(file=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
+    }
+    written = [each.model_copy(update=facts) for each in (spec, *others)]
+    for each in written:
+        each.write(folder / f"{each.name}.json")
+    return written[0]
 
 
-def _export(spec: ModelSpec, net: nn.Module, path: Path) -> None:
-    names = [name for task in spec.heads for name in ANSWERS[task]]
-    size = spec.crop.size
+def _outputs(spec: ModelSpec) -> dict[str, str]:
+    """Return names for a model's answers in a file that answers other models too."""
+    return {name: f"{spec.name}.{name}" for task in spec.heads for name in ANSWERS[task]}
+
+
+def _export(specs: Sequence[ModelSpec], net: nn.Module, path: Path) -> None:
+    answers = [[name for task in spec.heads for name in ANSWERS[task]] for spec in specs]
+    names = [spec.outputs.get(name, name) for spec, told in zip(specs, answers, strict=True) for name in told]
+    size = specs[0].crop.size
     with warnings.catch_warnings():
         # Warnings about constants that are intended, and about a newer exporter, which renames the weights.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Ordered(ServedModel(spec, net).eval(), names),
+            _Ordered(net, specs, answers),
             (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
             path,
             input_names=["crops"],
@@ -78,13 +88,16 @@ def _halve(path: Path) -> None:
 
 
 class _Ordered(nn.Module):
-    """Returns the answers as a tuple, since an ONNX graph's outputs are ordered."""
+    """Returns the answers of all models as a tuple, since an ONNX graph's outputs are ordered."""
 
-    def __init__(self, served: ServedModel, names: list[str]) -> None:
+    def __init__(self, net: nn.Module, specs: Sequence[ModelSpec], names: Sequence[Sequence[str]]) -> None:
         super().__init__()
-        self.served = served
+        # In evaluation mode, but not this module: the exporter would fold the normalisations in.
+        self.served = ServedModel(specs[0], net).eval()
+        self._specs = specs
         self._names = names
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        answers = self.served(crops)
-        return tuple(answers[name] for name in self._names)
+        scores = self.served.scores(crops)
+        told = [answers_of(spec, scores) for spec in self._specs]
+        return tuple(told[place][name] for place, names in enumerate(self._names) for name in names)

@@ -59,18 +59,22 @@ class ServedModel(nn.Module):
         return scores
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        scores = self.scores(crops)
-        answers: dict[str, Tensor] = {}
-        for head in self.spec.heads.values():
-            answers |= answer(head, scores[:, head.first : head.first + head.count])
-        return answers
+        return answers_of(self.spec, self.scores(crops))
+
+
+def answers_of(spec: ModelSpec, scores: Tensor) -> dict[str, Tensor]:
+    """Turn a network's scores (N, outputs) into all answers of a model."""
+    answers: dict[str, Tensor] = {}
+    for head in spec.heads.values():
+        answers |= answer(head, scores[:, head.first : head.first + head.count])
+    return answers
 
 
 def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
     """Convert one head's score columns to its named answers."""
     match head:
         case EmotionHead():
-            return {"probabilities": _emotion(head, scores)}
+            return {"probabilities": F.softmax(scores / head.temperature, 1)}
         case GenderHead():
             logit = _gender_logit(head, scores)
             return {"p_male": torch.sigmoid((logit if head.high == "male" else -logit) / head.temperature)}
@@ -80,12 +84,6 @@ def answer(head: Head, scores: Tensor) -> dict[str, Tensor]:
             years = scores[:, 0].clamp(min=0.0)
             reach = head.margin + head.slope * years
             return {"years": years, "low": (years - reach).clamp(min=0.0), "high": years + reach}
-
-
-def _emotion(head: EmotionHead, scores: Tensor) -> Tensor:
-    styles = F.softmax(scores.view(-1, len(head.mix), len(head.labels)), 2)
-    mix = torch.tensor(head.mix, device=scores.device).view(1, -1, 1)
-    return F.softmax((styles * mix).sum(1).clamp(min=1e-9).log() / head.temperature, 1)
 
 
 def _gender_logit(head: GenderHead, scores: Tensor) -> Tensor:

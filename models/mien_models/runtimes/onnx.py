@@ -28,4 +28,5 @@ class OnnxModel:
         """Run (N, S, S, 3) uint8 RGB crops; see `Model`."""
         check(crops, self.entry.spec)
         names = names_of(tasks or (self.task,))
-        return dict(zip(names, self._session.run(names, {"crops": crops}), strict=True))
+        outputs = [self.entry.spec.outputs.get(name, name) for name in names]
+        return dict(zip(names, self._session.run(outputs, {"crops": crops}), strict=True))

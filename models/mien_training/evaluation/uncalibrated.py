@@ -25,15 +25,15 @@ def compared(
 
 def _beside(values: metrics.Metrics, before: metrics.Metrics) -> metrics.Metrics:
     changed = {name: before[name] for name in METRICS if name in values}
-    parts = {name: _beside(part, before[name]) for name, part in values.items() if name in ("fer", "exact")}  # type: ignore[arg-type]
+    parts = {name: _beside(part, before[name]) for name, part in values.items() if name in ("fer", "ferplus", "exact")}  # type: ignore[arg-type]
     return values | parts | ({"uncalibrated": changed} if changed else {})
 
 
 def answers(entry: Entry, tasks: Sequence[Task], values: Answers, crops: NDArray[np.uint8]) -> dict[Task, Answers]:
     """Return each calibrated task's answers at temperature 1; tasks without a temperature are omitted.
 
-    Probabilities are rescaled exactly: softmax(s / T) ** T, normalised to sum to 1, is softmax(s); the mix of label
-    styles stays. Age ranges are recomputed with PyTorch from the same weights.
+    Probabilities are rescaled exactly: softmax(s / T) ** T, normalised to sum to 1, is softmax(s). Age ranges are
+    recomputed with PyTorch from the same weights.
     """
     plain: dict[Task, Answers] = {}
     for task in tasks:

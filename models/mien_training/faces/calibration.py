@@ -24,12 +24,14 @@ _Tempered = TypeVar("_Tempered", EmotionHead, GenderHead, AgeDistributionHead)
 def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
     """Return the head, calibrated on a validation set's raw scores (N, head.count).
 
-    Every face must carry the head's label: an emotion, a gender or an exact age.
+    Every face must carry the head's label: an emotion, a gender or an exact age. For answers in the style of FER+
+    those count on whose emotion most annotators agree.
     """
     match head:
         case EmotionHead():
-            emotion = torch.from_numpy(faces.emotion)
-            return _best_temperature(head, lambda h: _emotion_loss(h, scores, emotion))
+            labels = torch.from_numpy(faces.majority if head.style == "ferplus" else faces.emotion)
+            told, emotion = scores[labels >= 0], labels[labels >= 0]
+            return _best_temperature(head, lambda h: _emotion_loss(h, told, emotion))
         case GenderHead():
             male = torch.from_numpy(faces.male)
             return _best_temperature(head, lambda h: _gender_loss(h, scores, male))

@@ -59,16 +59,22 @@ def train(
 def export(run: Run, data: Path, folder: Path) -> ModelSpec:
     """Calibrate a run's weights on `val` and write `NAME.onnx` and `NAME.json` into an existing folder.
 
+    Each further model of the run gets its own specification, and outputs in the same file.
+
     Each task is calibrated on its best-labelled data set: age on UTKFace, gender on FairFace, emotion on FER2013.
     """
-    spec = run.recipe.spec
+    own, *others = (_calibrated(spec, run, data) for spec in run.recipe.specs)
+    return write(own, run.net, folder, others)
+
+
+def _calibrated(spec: ModelSpec, run: Run, data: Path) -> ModelSpec:
     served = ServedModel(spec, run.net).eval()
     heads = {}
     for task, head in spec.heads.items():
         faces = load(data / f"{_CALIBRATED_ON[task]}.zip", split="val", size=spec.crop.size)
         scores = raw_scores(served, faces)[:, head.first : head.first + head.count]
         heads[task] = calibrate(head, scores, faces)
-    return write(spec.model_copy(update={"heads": heads}), run.net, folder)
+    return spec.model_copy(update={"heads": heads})
 
 
 def raw_scores(served: ServedModel, faces: FaceData) -> torch.Tensor:

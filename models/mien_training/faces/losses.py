@@ -19,7 +19,7 @@ def loss(head: Head, scores: Tensor, labels: dict[str, Tensor]) -> Tensor:
     """
     match head:
         case EmotionHead():
-            return _emotion(scores, labels)
+            return _votes(scores, labels["votes"]) if head.style == "ferplus" else _emotion(scores, labels["emotion"])
         case GenderHead():
             return _gender(head, scores, labels["male"])
         case AgeDistributionHead():
@@ -32,17 +32,15 @@ def _mean(values: Tensor, known: Tensor) -> Tensor:
     return (values * known).sum() / known.sum().clamp(min=1)
 
 
-def _emotion(scores: Tensor, labels: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy: FER2013's label on the first seven columns, FER+'s vote shares, if any, on the next seven."""
-    target = labels["emotion"]
-    hard = F.cross_entropy(scores[:, :7], target.clamp(min=0), reduction="none", label_smoothing=_SMOOTHING)
-    total = _mean(hard, target >= 0)
-    if scores.shape[1] > 7:
-        votes = labels["votes"]
-        shares = votes / votes.sum(1, keepdim=True).clamp(min=1)
-        soft = -(shares * F.log_softmax(scores[:, 7:14], 1)).sum(1)
-        total = total + _mean(soft, votes.sum(1) > 0)
-    return total
+def _emotion(scores: Tensor, target: Tensor) -> Tensor:
+    hard = F.cross_entropy(scores, target.clamp(min=0), reduction="none", label_smoothing=_SMOOTHING)
+    return _mean(hard, target >= 0)
+
+
+def _votes(scores: Tensor, votes: Tensor) -> Tensor:
+    """Learn the shares of FER+'s votes, where there are any."""
+    shares = votes / votes.sum(1, keepdim=True).clamp(min=1)
+    return _mean(-(shares * F.log_softmax(scores, 1)).sum(1), votes.sum(1) > 0)
 
 
 def _gender(head: GenderHead, scores: Tensor, male: Tensor) -> Tensor:

@@ -33,17 +33,16 @@ _Measure = Callable[[_Bools], dict[str, float]]
 def emotion(probabilities: _Floats, faces: FaceData) -> Metrics:
     """Compare (N, 7) probabilities with FER2013's labels (`fer`) and with the FER+ majority (`ferplus`)."""
     metrics: Metrics = {}
-    known = faces.emotion >= 0
-    if known.any():
-        predicted, truth = probabilities[known], faces.emotion[known]
+    for name, labels in (("fer", faces.emotion), ("ferplus", faces.majority)):
+        known = labels >= 0
+        if not known.any():
+            continue
+        predicted, truth = probabilities[known], labels[known]
         likelihood = predicted[np.arange(len(predicted)), truth].clip(min=1e-9)
-        metrics["fer"] = classification(predicted, truth) | {
+        metrics[name] = classification(predicted, truth) | {
             "nll": _short(-np.log(likelihood).mean()),
             "ece": calibration_error(predicted.max(1), predicted.argmax(1) == truth),
         }
-    known = faces.majority >= 0
-    if known.any():
-        metrics["ferplus"] = classification(probabilities[known], faces.majority[known])
     return metrics
 
 

@@ -11,8 +11,10 @@ from mien_models.spec import (
     CropSpec,
     EmotionHead,
     GenderHead,
+    Head,
     InputSpec,
     ModelSpec,
+    Task,
 )
 
 FACE = 1.05
@@ -42,6 +44,15 @@ class Augmentation:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherModel:
+    """A further model that the same run makes: the same network and the same file, other heads."""
+
+    name: str
+    summary: str
+    heads: dict[Task, Head]
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One training run."""
 
@@ -49,6 +60,7 @@ class Recipe:
     data: tuple[str, ...]
     """Names of the zips, without `.zip`; their `train` parts are concatenated."""
     epochs: int
+    others: tuple[OtherModel, ...] = ()
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     batch: int = 128
@@ -59,6 +71,15 @@ class Recipe:
     """Crop sides of equal parts of the run, small ones first to save time (Tan & Le, arXiv 2104.00298)."""
     reduced: bool = True
     """Train in bfloat16 if the processor supports it efficiently."""
+
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """The specifications of all models that the run makes, the recipe's own first."""
+        others = (
+            self.spec.model_copy(update={"name": other.name, "summary": other.summary, "heads": other.heads})
+            for other in self.others
+        )
+        return (self.spec, *others)
 
 
 _AGED = ("fairface", "utkface")
@@ -96,8 +117,8 @@ _SPECS = (
     Recipe(
         ModelSpec(
             name="mien-emotion",
-            version="2.0.0",
-            summary="Mien's residual net for emotion, trained on FER2013 with its own and the FER+ labels.",
+            version="2.1.0",
+            summary="Mien's residual net for emotion: answers as most of FER+'s ten annotators would.",
             architecture="residual",
             options={
                 "channels": 1,
@@ -110,9 +131,16 @@ _SPECS = (
             crop=_FER_CROP,
             input=_GREY,
             half=True,
-            heads={"emotion": EmotionHead(count=14, mix=(0.5, 0.5))},
+            heads={"emotion": EmotionHead(first=7, style="ferplus")},
         ),
         ("fer2013",),
+        others=(
+            OtherModel(
+                name="mien-emotion-fer2013",
+                summary="The network of mien-emotion with its other head: answers in the style of FER2013's labels.",
+                heads={"emotion": EmotionHead()},
+            ),
+        ),
         epochs=39,
         source_size=48,
         sizes=(32, 40, 48),

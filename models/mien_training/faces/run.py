@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mien_models.networks import ServedModel, build
 from mien_models.networks.served import prepare
+from mien_models.spec import ModelSpec
 from mien_training import checkpoint
 from mien_training.faces.augmentation import augment
 from mien_training.faces.dataset import FaceData
@@ -53,7 +54,7 @@ class Run:
         labels = {name: torch.from_numpy(np.asarray(getattr(faces, name)[rows])) for name in _LABELS}
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
             scores = self.net(inputs).float()
-        heads = spec.heads.values()
+        heads = [head for made in self.recipe.specs for head in made.heads.values()]
         value = torch.stack(
             [loss(head, scores[:, head.first : head.first + head.count], labels) for head in heads]
         ).sum()
@@ -77,8 +78,18 @@ class Run:
             group["lr"] = self.recipe.learning_rate * share
 
     def validate(self, faces: FaceData) -> dict[str, float]:
-        """Evaluate the current weights on a split whose images have the model's crop size."""
-        served = ServedModel(self.recipe.spec, self.net).eval()
+        """Evaluate the current weights on a split whose images have the model's crop size.
+
+        The metrics of a run's further models are prefixed with their names.
+        """
+        own, *others = self.recipe.specs
+        metrics = self._metrics(own, faces)
+        for spec in others:
+            metrics |= {f"{spec.name}_{key}": value for key, value in self._metrics(spec, faces).items()}
+        return metrics
+
+    def _metrics(self, spec: ModelSpec, faces: FaceData) -> dict[str, float]:
+        served = ServedModel(spec, self.net).eval()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
             parts = [served(torch.from_numpy(part)) for part in np.array_split(faces.images, 1 + len(faces) // 256)]
         answers = {key: torch.cat([part[key] for part in parts]).float().numpy() for key in parts[0]}

@@ -135,7 +135,8 @@ def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[
     rows = []
     for data, result in found.items():
         for task, metrics in result["metrics"].items():
-            part = metrics.get("fer", metrics.get("exact", metrics))
+            style = getattr(entry.spec.heads[task], "style", "fer2013")
+            part = metrics.get("ferplus" if style == "ferplus" else "fer", metrics.get("exact", metrics))
             before = part.get("uncalibrated", {})
             rows += [
                 (f"{task}, {data}", title, f"{before[key]:.3f}" if key in before else "-", f"{part[key]:.3f}")
@@ -160,7 +161,7 @@ _CALIBRATED = {
 
 
 def _fitted(head: Any) -> str:
-    names = ("temperature", "mix", "lower", "upper", "margin", "slope")
+    names = ("temperature", "style", "lower", "upper", "margin", "slope")
     return " ".join(f"{name} {getattr(head, name)}" for name in names if hasattr(head, name))
 
 
