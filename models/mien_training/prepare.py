@@ -19,7 +19,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from mien_models.detectors import create
 from mien_models.spec import EMOTIONS
+from mien_training.faces.dataset import held_out, load
+from mien_training.sources.duplicates import Known
+from mien_training.sources.errors import PrepareError
+from mien_training.sources.expressions import effectnet_rows, facial_expressions_rows
+from mien_training.sources.profiles import profile_rows
 
 CHIP = 80
 """Side of the colour chips, in pixels."""
@@ -34,10 +40,6 @@ Row = dict[str, str | int]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Out = Annotated[Path, typer.Option(help="Zip to write.")]
-
-
-class PrepareError(ValueError):
-    """A published file that is missing or malformed; the message names it."""
 
 
 @app.command()
@@ -66,6 +68,47 @@ def utkface(
 ) -> None:
     """Pack UTKFace; a tenth of the files, chosen by a hash of their names, becomes `val`."""
     _finish(out, lambda: write(out, utkface_rows(folder)))
+
+
+@app.command()
+def cfp(
+    folder: Annotated[Path, typer.Argument(help="Data/Images of CFP.")],
+    yunet: Annotated[Path, typer.Option(help="YuNet's ONNX file, which draws the boxes.")],
+    out: Out = Path("cfp.zip"),
+) -> None:
+    """Pack the people 1 to 400 of CFP, from the front and from the side, for the detector."""
+    teacher = create("yunet", model_path=yunet, long_side=640)
+    _finish(out, lambda: write(out, profile_rows(folder, teacher)))
+
+
+@app.command()
+def effectnet(
+    folder: Annotated[Path, typer.Argument(help="The folder train of quanbk2512/effectnet.")],
+    yunet: Annotated[Path, typer.Option(help="YuNet's ONNX file, which finds the faces.")],
+    known: Annotated[list[Path], typer.Option(help="Labelled zip whose val and test faces are left out.")],
+    out: Out = Path("effectnet.zip"),
+) -> None:
+    """Pack web faces in seven classes, cut as FER2013's are."""
+    teacher = create("yunet", model_path=yunet, long_side=640)
+    _finish(out, lambda: write(out, effectnet_rows(folder, teacher, _known(known))))
+
+
+@app.command()
+def facial_expressions(
+    folder: Annotated[Path, typer.Argument(help="muxspace/facial_expressions: images and data/legend.csv.")],
+    yunet: Annotated[Path, typer.Option(help="YuNet's ONNX file, which finds the faces.")],
+    known: Annotated[list[Path], typer.Option(help="Labelled zip whose val and test faces are left out.")],
+    out: Out = Path("facial_expressions.zip"),
+) -> None:
+    """Pack muxspace's faces in seven classes, cut as FER2013's are."""
+    teacher = create("yunet", model_path=yunet, long_side=640)
+    _finish(out, lambda: write(out, facial_expressions_rows(folder, teacher, _known(known))))
+
+
+def _known(zips: Sequence[Path]) -> Known:
+    return Known(
+        image for path in zips for split in held_out(path) for image in load(path, split=split, size=48).images
+    )
 
 
 def fer2013_rows(labels: Path, votes: Path | None) -> Iterator[tuple[Row, bytes]]:

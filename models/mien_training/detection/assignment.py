@@ -76,19 +76,18 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, points: 
 
 @torch.no_grad()
 def taught(predictions: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor) -> Assignment:
-    """Assign faces to a teacher's confident cells, with its scores, and its landmarks where the labels have none.
+    """Assign faces to a teacher's confident cells, with its scores.
 
     `predictions` (B, P, 15) are the teacher's, with scores in [0, 1] instead of logits; the other arguments as for
-    `assign`. Teacher detections without a true face are ignored.
+    `assign`. Teacher detections without a true face are ignored, and so are its landmarks: they underestimate tilt.
     """
-    boxes, marks = decode(predictions, cells)
+    boxes, _ = decode(predictions, cells)
     rows, columns = (predictions[..., 0] > _TAUGHT_SCORE).nonzero(as_tuple=True)
     shared = overlap(boxes[rows, columns][:, None], truth) * (picture == rows[:, None])
     best, faces = torch.nn.functional.pad(shared, (0, 1)).max(1)  # one more column: a batch may have no face
     sure = best > _TAUGHT_OVERLAP
     rows, columns, faces = rows[sure], columns[sure], faces[sure]
-    known = torch.where(points[faces].isnan(), marks[rows, columns], points[faces])
-    return Assignment(faces, columns, predictions[rows, columns, 0], known)
+    return Assignment(faces, columns, predictions[rows, columns, 0], points[faces])
 
 
 def _cheapest(cost: Tensor, shared: Tensor) -> Tensor:

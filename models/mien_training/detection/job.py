@@ -11,12 +11,15 @@ from mien_models.detectors.dense import DenseDetector
 from mien_models.detectors.spec import DetectorSpec
 from mien_models.export.detector import write_detector
 from mien_training.detection.chips import load_chips
+from mien_training.detection.levelled import level
 from mien_training.detection.photographs import load_photographs
 from mien_training.detection.recipes import DetectionRecipe
 from mien_training.detection.run import DetectionRun
 from mien_training.detection.scenes import Composer
+from mien_training.detection.warm_start import warm_start
 
 _VALIDATE_EVERY = 5  # epochs
+_SHOWN = 64  # photographs that tell a network that starts from a file what its layers give
 
 
 def train_detector(
@@ -43,10 +46,16 @@ def train_detector(
     if run.epoch >= run.epochs:
         return run
     archive = data / f"{recipe.photographs}.zip"
-    photographs, val = (load_photographs(archive, split=split) for split in ("train", "val"))
+    val = load_photographs(archive, split="val")
+    photographs = load_photographs(archive, split="train")
+    if run.epoch == 0 and recipe.start:
+        warm_start(run.net, recipe.start, [item.image for item in photographs[:: 1 + len(photographs) // _SHOWN]])
+    others = [path for path in (data / f"{part}.zip" for part in recipe.further) if path.is_file()]
+    further = [level(item, teacher) for path in others for item in load_photographs(path, split="train")]
+    photographs = [level(item, teacher) for item in photographs]
     zips = [data / f"{part}.zip" for part in recipe.chips]
     chips = load_chips(zips, teacher, limit=recipe.chip_limit, seed=seed) if zips else None
-    composer = Composer(photographs, chips)
+    composer = Composer(photographs, chips, further)
     while run.epoch < run.epochs:
         started = time.monotonic()
         parts = run.train_epoch(composer, teacher)

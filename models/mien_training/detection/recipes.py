@@ -1,8 +1,9 @@
 """Training recipes of the detectors: specification, data, length of the run. Does not import PyTorch."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from mien_models.detectors.spec import DetectorSpec
+from mien_models.detectors.spec import SHIPPED, DetectorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,10 @@ class DetectionRecipe:
     epochs: int
     photographs: str = "detect"
     """Name of the photographs' zip, without `.zip`."""
+    further: tuple[str, ...] = ("cfp",)
+    """Names of optional zips in the same format, used where the data folder has them."""
+    start: Path | None = None
+    """Specification of the detector whose weights initialise the run; None for random weights."""
     chips: tuple[str, ...] = ("fairface", "utkface")
     """Names of the zips whose faces are pasted into the photographs."""
     chip_limit: int = 16_000
@@ -38,11 +43,14 @@ _SPECS = (
     DetectionRecipe(
         DetectorSpec(
             name="mien",
-            version="1.2.0",
+            version="1.3.0",
             summary="Mien's own face detector, trained on photographs and on pasted faces of FairFace and UTKFace.",
             options={"widths": (16, 32, 64, 96, 128), "depths": (1, 5, 4, 3)},
         ),
-        epochs=170,
+        epochs=60,
+        start=SHIPPED,
+        plain_share=0.8,
+        learning_rate=1e-3,
     ),
 )
 

@@ -19,11 +19,14 @@ LEAST = 7.0
 
 _MIRRORED = [1, 0, 2, 4, 3]  # order of the five landmarks in a mirrored image
 _VISIBLE = 0.5  # visible fraction of a face's box below which it is ignored
+_FURTHER = 0.25  # fraction of crops from further photographs
 _COVERED = 0.75  # fraction of crops that a photograph fills, or nearly
 _EMPTY = 0.25  # fraction of crops from photographs without faces
 _ENLARGED = 2.0  # largest enlargement of a photograph
 _SMALLEST = 13.0  # smallest longer side, in pixels, of the face that a crop is centred on
 _EYES = 0.27  # distance of the eyes, in box widths, below which a face is a side view
+_LEVEL, _SLIGHT = 0.3, 0.3  # fractions of crops without rotation, and with a small one
+_STEEPEST = 0.9  # largest rotation, in radians: slightly above 45 degrees
 _SIDEWAYS = 4.0  # sampling weight of side views, which are rare
 
 
@@ -44,14 +47,22 @@ class Scene:
 class Composer:
     """Compose training scenes from photographs and chips."""
 
-    def __init__(self, photographs: Sequence[Photograph], chips: Chips | None) -> None:
+    def __init__(
+        self, photographs: Sequence[Photograph], chips: Chips | None, further: Sequence[Photograph] = ()
+    ) -> None:
+        """Sample a quarter of the crops from `further` photographs, however many there are."""
         self._faces = [item for item in photographs if len(item.boxes)]
         self._backgrounds = [item for item in photographs if not len(item.boxes) and not len(item.ignored)]
         if not self._faces:
             raise ValueError("the photographs contain no face; a detector needs at least one")
+        further = [item for item in further if len(item.boxes)]
+        own, self._faces = self._faces, [*self._faces, *further]
         self._weights = {item: _weights(item) for item in self._faces}
         # Photographs of crowds are hard and few: sample each by the square root of its number of faces.
         shares = np.sqrt([self._weights[item].sum() for item in self._faces])
+        if further:
+            shares[: len(own)] *= (1 - _FURTHER) / shares[: len(own)].sum()
+            shares[len(own) :] *= _FURTHER / shares[len(own) :].sum()
         self._until = np.cumsum(shares / shares.sum())
         self._chips = chips
 
@@ -112,7 +123,7 @@ class Composer:
             small = max(1, round(columns * scale)), max(1, round(rows * scale))
             image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
             shrunk = np.array([small[0] / columns, small[1] / rows])
-        angle = random.normal(0, 0.17) if random.random() < 0.6 else 0.0
+        angle = _tilt(random)
         if random.random() < 0.02:
             angle += random.choice([-1, 1]) * math.pi / 2
         mirrored = random.random() < 0.5
@@ -148,7 +159,7 @@ class Composer:
             picture = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
             opacity = np.asarray(cv2.resize(opacity, (side, side), interpolation=cv2.INTER_AREA), np.float32)
         shrunk = side / SIDE
-        matrix = _turn(random.normal(0, 0.2), max(scale, 1.0), mirrored=random.random() < 0.5)
+        matrix = _turn(_tilt(random), max(scale, 1.0), mirrored=random.random() < 0.5)
         matrix = np.c_[matrix, place - matrix @ np.full(2, side / 2)]
         _blend(scene.image, picture, opacity, matrix, random)
         if not decoy:
@@ -177,6 +188,14 @@ def _empty(width: int, height: int) -> Scene:
         np.zeros((0, 5, 2), np.float32),
         np.zeros((0, 4), np.float32),
     )
+
+
+def _tilt(random: np.random.Generator) -> float:
+    """Sample a rotation in radians: none, a small one, or a uniform one up to `_STEEPEST`."""
+    kind = random.random()
+    if kind < _LEVEL:
+        return 0.0
+    return float(random.normal(0, 0.17) if kind < _LEVEL + _SLIGHT else random.uniform(-_STEEPEST, _STEEPEST))
 
 
 def _turn(angle: float, scale: float, *, mirrored: bool) -> NDArray[np.float64]:

@@ -71,6 +71,12 @@ def load(path: Path, *, split: str = "all", size: int, usable: bool = False) -> 
     return FaceData(tuple(row.file for row in rows), images, *labels)
 
 
+def held_out(path: Path) -> list[str]:
+    """Return the names of a labelled zip's splits that are not `train`; raises `DatasetError`."""
+    with labelled(path, "all") as (_, rows):
+        return sorted({row.text("split") for row in rows} - {"train", ""})
+
+
 def concatenate(parts: Sequence[FaceData]) -> FaceData:
     """Concatenate several data sets of the same image size."""
     return FaceData(
