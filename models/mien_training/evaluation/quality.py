@@ -28,6 +28,7 @@ from mien_models.registry import Entry, Registry
 from mien_models.spec import CropSpec, Task
 from mien_training.evaluation.evaluate import predict
 from mien_training.faces.dataset import DatasetError, FaceData, load
+from mien_training.faces.metrics import labels_of
 from mien_training.reports.quality_document import DOCUMENT, document
 from mien_training.results import provenance
 
@@ -97,7 +98,7 @@ class Sample:
             case "gender":
                 right = (answers["p_male"] >= 0.5) == (self.faces.male[self.chosen] == 1)
             case "emotion":
-                right = answers["probabilities"].argmax(1) == self.faces.emotion[self.chosen]
+                right = answers["probabilities"].argmax(1) == emotion_labels(self.entry, self.faces)[self.chosen]
         return round(float(right.mean()), 4)
 
 
@@ -160,10 +161,18 @@ def sample(data: Path, task: Task, count: int, seed: int) -> Sample:
     """Return up to `count` labelled faces from the `val` part of the task's data set."""
     file, side = DATA[task]
     faces = load(data / file, split="val", size=side, usable=True)
-    label = {"age": faces.age[:, 0], "gender": faces.male, "emotion": faces.emotion}[task]
+    entry = Registry().for_task(task)
+    label = {"age": faces.age[:, 0], "gender": faces.male, "emotion": emotion_labels(entry, faces)}[task]
     labelled = np.flatnonzero(label >= 0)
     chosen = np.sort(np.random.default_rng(seed).permutation(labelled)[:count])
-    return Sample(task, Registry().for_task(task), faces, chosen)
+    return Sample(task, entry, faces, chosen)
+
+
+def emotion_labels(entry: Entry, faces: FaceData) -> NDArray[np.int64]:
+    """Return the emotion labels (N,) in whose style a model answers; -1 where unknown. All -1 for other models."""
+    if "emotion" not in entry.spec.heads:
+        return np.full(len(faces), -1)
+    return faces.majority if labels_of(entry.spec) == "ferplus" else faces.emotion
 
 
 def framed(side: int, crop: CropSpec) -> Faces:

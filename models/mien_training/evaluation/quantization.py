@@ -32,6 +32,7 @@ from mien_models.registry import DEFAULTS, TASKS, Entry, Registry
 from mien_models.spec import Task
 from mien_training.evaluation import cost, evaluate
 from mien_training.faces.dataset import DatasetError, load
+from mien_training.faces.metrics import labels_of
 from mien_training.results import provenance
 
 _CALIBRATED_ON: dict[Task, str] = {"age": "utkface", "gender": "fairface", "emotion": "fer2013"}
@@ -148,7 +149,9 @@ def _figure(variant: Entry, task: Task, data: Path) -> dict[str, float]:
     """Return the metric by which a task's model is chosen."""
     faces = load(data, split="val", size=variant.spec.crop.size)
     metrics = evaluate.measure([task], evaluate.predict(variant, [task], faces.images), faces)[task]
-    chosen_metrics, key = (metrics["exact"], "mae") if task == "age" else (metrics.get("fer", metrics), "accuracy")
+    chosen_metrics, key = (metrics["exact"], "mae") if task == "age" else (metrics, "accuracy")
+    if task == "emotion":
+        chosen_metrics = metrics[labels_of(variant.spec)]
     return {key: chosen_metrics[key]}  # type: ignore[index]
 
 

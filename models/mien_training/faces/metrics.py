@@ -4,11 +4,12 @@ Every function omits metrics whose labels are missing.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.spec import EMOTIONS
+from mien_models.spec import EMOTIONS, EmotionHead, ModelSpec
 from mien_training.faces.dataset import FaceData
 
 BINS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
@@ -44,6 +45,12 @@ def emotion(probabilities: _Floats, faces: FaceData) -> Metrics:
             "ece": calibration_error(predicted.max(1), predicted.argmax(1) == truth),
         }
     return metrics
+
+
+def labels_of(spec: ModelSpec) -> Literal["fer", "ferplus"]:
+    """Return the labels in whose style a model answers, by their name in the metrics of `emotion`."""
+    head = spec.heads["emotion"]
+    return "ferplus" if isinstance(head, EmotionHead) and head.style == "ferplus" else "fer"
 
 
 def classification(probabilities: _Floats, truth: NDArray[np.int64]) -> Metrics:

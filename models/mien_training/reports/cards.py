@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien_models.registry import DEFAULTS, Entry
+from mien_training.faces.metrics import labels_of
 from mien_training.faces.recipes import RECIPES
 from mien_training.results import collection, provenance
 
@@ -135,8 +136,7 @@ def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[
     rows = []
     for data, result in found.items():
         for task, metrics in result["metrics"].items():
-            style = getattr(entry.spec.heads[task], "style", "fer2013")
-            part = metrics.get("ferplus" if style == "ferplus" else "fer", metrics.get("exact", metrics))
+            part = metrics.get(labels_of(entry.spec) if task == "emotion" else "exact", metrics)
             before = part.get("uncalibrated", {})
             rows += [
                 (f"{task}, {data}", title, f"{before[key]:.3f}" if key in before else "-", f"{part[key]:.3f}")

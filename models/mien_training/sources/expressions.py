@@ -80,7 +80,7 @@ def _rows(
         if path in told:
             continue
         entry: Row = {"file": f"{path.parent.name}_{path.name}.png", "split": "train"}
-        votes = {f"votes_{name}": 10 * (name == labels[path]) for name in VOTES}
+        votes: Row = {f"votes_{name}": 10 * (name == labels[path]) for name in VOTES}
         yield entry | votes, bytes(cv2.imencode(".png", face)[1])
 
 
@@ -108,7 +108,7 @@ def _painted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _face(image: NDArray[np.uint8], detector: Detector) -> NDArray[np.uint8] | None:
     """Return the largest face, (48, 48) grey, or None where there is none."""
-    wide = cv2.copyMakeBorder(image, *[_MARGIN] * 4, borderType=cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(image, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
     padded = np.asarray(wide, np.uint8)
     faces = detector.detect(padded).largest_first(1)
     if not len(faces) or faces.boxes[0, 3] < _FRAME.size * 0.7:
