@@ -1,5 +1,6 @@
 """Detected faces: boxes, landmarks and scores."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ class Faces:
     """
     scores: NDArray[np.float32] | None = None
     """(N,) in [0, 1]; None if the detector has no scores."""
+    searched: float | None = None
+    """Height, in pixels of the image, from which faces were searched for; None if the detector does not tell."""
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -36,14 +39,22 @@ class Faces:
             boxes=self.boxes[places],
             points=None if self.points is None else self.points[places],
             scores=None if self.scores is None else self.scores[places],
+            searched=self.searched,
         )
 
     def moved(self, right: float, down: float) -> "Faces":
         """Return the faces translated by some pixels."""
         shift = np.array([right, down, 0, 0], np.float32)
-        return Faces(self.boxes + shift, None if self.points is None else self.points + shift[:2], self.scores)
+        points = None if self.points is None else self.points + shift[:2]
+        return Faces(self.boxes + shift, points, self.scores, self.searched)
+
+    def searched_from(self, height: float) -> "Faces":
+        """Return the faces, as searched for from a height in pixels on."""
+        return dataclasses.replace(self, searched=height)
 
     def scaled(self, factor: float | NDArray[np.float32]) -> "Faces":
         """Return the faces in the coordinates of the image scaled by `factor`: one number, or (2,) for x and y."""
         both = np.broadcast_to(np.asarray(factor, np.float32), 2)
-        return Faces(self.boxes * np.tile(both, 2), None if self.points is None else self.points * both, self.scores)
+        points = None if self.points is None else self.points * both
+        searched = None if self.searched is None else self.searched * float(both[1])
+        return Faces(self.boxes * np.tile(both, 2), points, self.scores, searched)

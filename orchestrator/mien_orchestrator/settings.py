@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     detector_min_score: float | None = Field(default=None, ge=0, le=1)
     """Detections below it are dropped; None takes the detector's own."""
     detector_tiles: bool = False
-    """Whether a photograph that was shrunk is looked at again in parts where small faces, or none, were seen."""
+    """Whether finer looks at a photograph with small faces go on to its own resolution; else to 4 times the first."""
     reduced_decoding: bool = True
     """Whether a JPEG far larger than the detector's picture is decoded at a half, a quarter or an eighth of its size,
     as long as the models still get the pixels of every face."""

@@ -149,3 +149,20 @@ def test_spoiling_keeps_size_and_type() -> None:
         spoiled = degrade(image.copy(), np.random.default_rng(seed))
         assert spoiled.shape == image.shape
         assert spoiled.dtype == np.uint8
+
+
+def test_further_photographs_make_a_quarter_of_the_crops_however_many_they_are() -> None:
+    own = replace(marked(), image=np.full_like(marked().image, 90))
+    further = [replace(own, image=np.full_like(own.image, 200)) for _ in range(50)]
+    composer, random = Composer([own], None, further), np.random.default_rng(0)
+    bright = [int(composer.compose(64, random, plain=True).image[32, 32].max()) > 150 for _ in range(300)]
+    assert 0.15 < np.mean(bright) < 0.4
+
+
+def test_scenes_are_turned_by_up_to_45_degrees_and_more() -> None:
+    composer, random = Composer([marked()], None), np.random.default_rng(0)
+    points = np.concatenate([composer.compose(96, random, plain=True).points for _ in range(200)])
+    across, down = (points[:, 1] - points[:, 0]).T
+    tilts = np.abs(np.degrees(np.arctan2(down, across)))
+    assert 0.1 < (tilts > 20).mean() < 0.5
+    assert (tilts > 40).any()

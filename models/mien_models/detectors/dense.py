@@ -26,7 +26,7 @@ class DenseDetector(ABC):
 
     def __init__(self, *, long_side: int, min_score: float, max_overlap: float) -> None:
         self._long_side = long_side
-        self._min_score = min_score
+        self.min_score = min_score
         self._max_overlap = max_overlap
 
     @abstractmethod
@@ -39,10 +39,13 @@ class DenseDetector(ABC):
     def detect(self, image: NDArray[np.uint8]) -> Faces:
         """Detect the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
         small, factor = shrink(image, self._long_side)
-        padded = pad(small)
+        return self.look(small).scaled(factor)
+
+    def look(self, image: NDArray[np.uint8]) -> Faces:
+        """Find the faces of an image (H, W, 3) uint8 RGB at its own resolution, with points and scores."""
+        padded = pad(image)
         height, width = padded.shape[:2]
-        faces = decode(*self.predict(padded), (height, width), min_score=self._min_score, max_overlap=self._max_overlap)
-        return faces.scaled(factor)
+        return decode(*self.predict(padded), (height, width), min_score=self.min_score, max_overlap=self._max_overlap)
 
 
 def session(data: bytes) -> onnxruntime.InferenceSession:

@@ -1,9 +1,13 @@
 """Create detectors by name."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mien_models.detectors.base import DETECTORS, Detector
 from mien_models.errors import DetectorError
+
+if TYPE_CHECKING:
+    from mien_models.detectors.dense import DenseDetector
 
 
 def create(
@@ -17,10 +21,10 @@ def create(
     """Create the detector `name`, one of `DETECTORS`.
 
     `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the shipped one). An image
-    whose longer side exceeds `long_side` pixels is shrunk to it for detection; it is never enlarged. `min_score`, in
-    (0, 1), is None for the detector's own threshold. `tiles` adds a second pass over tiles of a shrunk image if the
-    first found small faces or none. Raises `DetectorError` for an unknown name, a missing or invalid file, and an
-    unsupported setting.
+    whose longer side exceeds `long_side` pixels is shrunk to it for the first pass, one beyond 3:2 to as many pixels as
+    one of 3:2; it is never enlarged. Finer passes, at up to 4 times that resolution, follow where small faces or none
+    were found; with `tiles` they go on to the image's own resolution. `min_score`, in (0, 1), is None for the detector's
+    own threshold. Raises `DetectorError` for an unknown name, a missing or invalid file, and an unsupported setting.
     """
     # Imported here so that a process loads only the runtime of its own detector.
     if name == "haar":
@@ -31,15 +35,13 @@ def create(
         from mien_models.detectors.haar import Haar
 
         return Haar(long_side=long_side)
+    from mien_models.detectors.pyramid import FINEST, Pyramid
+
     detector = _dense(name, model_path, long_side, min_score)
-    if tiles:
-        from mien_models.detectors.tiles import Tiled
-
-        return Tiled(detector, long_side=long_side)
-    return detector
+    return Pyramid(detector, long_side=long_side, finest=None if tiles else FINEST)
 
 
-def _dense(name: str, model_path: Path | None, long_side: int, min_score: float | None) -> Detector:
+def _dense(name: str, model_path: Path | None, long_side: int, min_score: float | None) -> "DenseDetector":
     """Create a detector that is a network."""
     if name == "yunet":
         from mien_models.detectors.yunet import MIN_SCORE, YuNet

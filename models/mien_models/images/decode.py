@@ -4,6 +4,7 @@ The header is read first, so that a file is refused for its size before a pixel 
 """
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,8 +128,9 @@ class ImageError(ValueError):
 def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None = None) -> DecodedImage:
     """Decode an image file to upright 8-bit RGB.
 
-    `enough` is a longer side, in pixels, that is all the caller needs: a JPEG that is at least twice as large comes out
-    shrunk by 2, 4 or 8, never below it, in a fraction of the time.
+    `enough` is a longer side, in pixels, that is all the caller needs of a picture of up to 3:2; of a longer one it
+    needs as many pixels. A JPEG that is at least twice as large comes out shrunk by 2, 4 or 8, never below it, in a
+    fraction of the time.
     Transparent pixels are laid over white, 16-bit values are divided by 256, of an animation the first frame is taken,
     pixels are converted to sRGB by the embedded colour profile. A JPEG that ends too early is decoded as far as it
     goes, if at least `LEAST_DECODED` of its rows are there.
@@ -160,6 +162,11 @@ def _image_errors(limits: ImageLimits) -> Iterator[None]:
         raise _undecodable() from error
 
 
+def _fineness(width: int, height: int) -> float:
+    """Return the longer side, or, beyond 3:2, that of a picture of 3:2 with as many pixels."""
+    return min(max(width, height), math.sqrt(1.5 * width * height))
+
+
 def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImage:
     shrunk = 1
     data_missing = False
@@ -174,7 +181,7 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
         # OpenCV takes half of Pillow's time or less for a JPEG. On a PNG it gains a fifth, and would decode it a second
         # time: the EXIF may lie behind the pixels, where Pillow finds it only by decoding.
         if kind == "JPEG" and picture.mode in ("RGB", "L"):
-            shrunk = max(by for by in _REDUCED if by == 1 or (enough and max(width, height) >= by * enough))
+            shrunk = max(by for by in _REDUCED if by == 1 or (enough and _fineness(width, height) >= by * enough))
             orientation = _orientation(picture)
             pixels, data_missing = _jpeg(data, -(-width // shrunk), -(-height // shrunk), shrunk)
         elif kind == "TIFF":

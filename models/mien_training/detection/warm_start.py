@@ -47,6 +47,9 @@ def _kernels(data: bytes) -> list[tuple[Tensor, Tensor]]:
     """Return weight and bias of each convolution in the order in which they run."""
     graph = onnx.load_from_string(data).graph
     held = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in held:  # equal tensors are stored once
+            held[node.output[0]] = held[node.input[0]]
     return [(held[node.input[1]], held[node.input[2]]) for node in graph.node if node.op_type == "Conv"]
 
 
