@@ -23,8 +23,9 @@ def create(
     `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the shipped one). An image
     whose longer side exceeds `long_side` pixels is shrunk to it for the first pass, one beyond 3:2 to as many pixels as
     one of 3:2; it is never enlarged. Finer passes, at up to 4 times that resolution, follow where small faces or none
-    were found; with `tiles` they go on to the image's own resolution. `min_score`, in (0, 1), is None for the detector's
-    own threshold. Raises `DetectorError` for an unknown name, a missing or invalid file, and an unsupported setting.
+    were found; with `tiles` they go on to the image's own resolution. `min_score`, in (0, 1), is None for the
+    detector's own threshold. Raises `DetectorError` for an unknown name, a missing or invalid file, and an unsupported
+    setting.
     """
     # Imported here so that a process loads only the runtime of its own detector.
     if name == "haar":
