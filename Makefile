@@ -21,9 +21,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.local
 
-analyze: $(VENV)/.local  ## Say what the example photograph shows, in this process
+analyze: $(VENV)/.local  ## Analyze the example photograph, in local mode
 	$(BIN)/client analyze examples/astronaut.jpg --annotate out/astronaut.jpg
-	@echo "annotated picture: out/astronaut.jpg"
+	@echo "annotated image: out/astronaut.jpg"
 
 serve: $(VENV)/.dev  ## Serve a cluster on this machine until Ctrl-C
 	$(BIN)/mien serve
@@ -31,36 +31,36 @@ serve: $(VENV)/.dev  ## Serve a cluster on this machine until Ctrl-C
 test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
 
-check: $(VENV)/.dev  ## Format, lint, types, generated code, unit tests, manifests: what a commit must pass
+check: $(VENV)/.dev  ## Check format, lint, types, generated code, unit tests and manifests; required for each commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/unit tests/deploy
 
-format: $(VENV)/.dev  ## Format the code and fix what can be fixed
+format: $(VENV)/.dev  ## Format the code and fix lint errors
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 protos: $(VENV)/.dev  ## Regenerate client/mien/v1 from protos/
 	$(BIN)/python protos/generate.py client
 
-bench: $(VENV)/.dev  ## Measure Mien and its peers side by side; BENCH='--photographs FOLDER', BENCH=--quick
+bench: $(VENV)/.dev  ## Compare Mien with other serving systems; BENCH='--photographs FOLDER', BENCH=--quick
 	$(BIN)/python benchmarks/serving.py $(BENCH)
 
-fuzz: $(VENV)/.dev  ## Spoil 2,000 photographs and see that each is seen or refused clearly; FUZZ=20000
+fuzz: $(VENV)/.dev  ## Corrupt 2,000 images and check that each is analyzed or rejected with a clear error; FUZZ=20000
 	FUZZ=$(or $(FUZZ),2000) $(BIN)/pytest tests/integration/test_mutated_images.py --capture=no
 
-soak: $(VENV)/.dev  ## Ask each shape 20,000 times and see whether its processes' memory stays flat; SOAK='--shape single'
+soak: $(VENV)/.dev  ## Send 20,000 requests to each deployment mode and measure memory growth; SOAK='--mode single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)
 
-clusters-test: $(VENV)/.dev  ## Scale, lose nodes and change a model on Ray clusters in private namespaces (needs root)
+clusters-test: $(VENV)/.dev  ## Test scaling, node loss and model updates on Ray clusters in private namespaces (needs root)
 	$(BIN)/pytest tests/clusters
 
-image-base:  ## Make a base image of Debian packages, for image-test where docker.io is out of reach (needs mmdebstrap)
+image-base:  ## Build a base image from Debian packages, for image-test without docker.io (needs mmdebstrap)
 	mmdebstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm - | podman import - mien-base
 
 image-test: $(VENV)/.dev  ## Build the image and run it as Kubernetes does (needs podman, runc and iptables; BASE=localhost/mien-base)
 	$(BIN)/pytest tests/image $(if $(BASE),--base $(BASE)) --capture=no
 
-clean:  ## Remove the environment and what was built
+clean:  ## Remove the environment and build outputs
 	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache
