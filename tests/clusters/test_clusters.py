@@ -1,4 +1,4 @@
-"""What happens on real Ray clusters of several nodes: scaling, the loss of nodes, a new model under load."""
+"""Tests on real Ray clusters of several nodes: scaling, node loss, a model update under load."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-def test_each_task_and_the_orchestrators_scale_by_themselves(tmp_path: Path) -> None:
+def test_tasks_and_orchestrators_scale_independently(tmp_path: Path) -> None:
     figures = run("autoscaling", tmp_path, timeout=1800)
     samples = figures["samples"]
     assert figures["failures"] == []
@@ -30,14 +30,14 @@ def test_each_task_and_the_orchestrators_scale_by_themselves(tmp_path: Path) -> 
     assert samples[-1]["emotion"] == samples[-1]["emotion nodes"] == 0
 
 
-def test_calls_go_on_when_nodes_are_lost(tmp_path: Path) -> None:
+def test_no_call_fails_when_nodes_are_lost(tmp_path: Path) -> None:
     figures = run("node_loss", tmp_path, timeout=1800)
     assert figures["spread"] == dict.fromkeys(["orchestrator", "age", "gender", "emotion"], 2)
     assert figures["failures"] == []
     assert figures["complete_again_s"].keys() == {"cpu", "frontend"}
 
 
-def test_a_model_is_changed_under_load_and_nothing_else_is_touched(tmp_path: Path) -> None:
+def test_a_model_update_under_load_replaces_no_replica(tmp_path: Path) -> None:
     figures = run("update", tmp_path, timeout=1800)
     assert figures["failures"] == []
     assert figures["before_change"] == ["1.0.0"]

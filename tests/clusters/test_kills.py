@@ -1,4 +1,4 @@
-"""What callers see when processes of a cluster are killed under load."""
+"""Tests that calls survive killed processes of a cluster under load."""
 
 import os
 from collections import Counter
@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def test_killed_processes_cost_no_call_and_no_answer(tmp_path: Path) -> None:
+def test_killed_processes_cause_no_failed_and_no_wrong_call(tmp_path: Path) -> None:
     figures = run("kills", tmp_path, timeout=1400)
     kills = figures["kills"]
     assert Counter(kill["killed"] for kill in kills) == {"worker": 3, "orchestrator": 3, "raylet": 3}

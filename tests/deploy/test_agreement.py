@@ -1,4 +1,4 @@
-"""The deployment names what the code has: versions, switches, import paths, metrics, secrets that the guide makes."""
+"""Tests that the deployment agrees with the code: versions, switches, import paths, metrics, secrets."""
 
 import re
 import tomllib
@@ -43,13 +43,13 @@ def test_the_image_has_the_switches_of_the_code(dockerfile: DockerfileParser) ->
     assert dockerfile.envs.items() >= SWITCHES.items()
 
 
-def test_no_manifest_sets_a_switch_to_something_else(documents: list[Manifest]) -> None:
+def test_no_manifest_overrides_a_switch(documents: list[Manifest]) -> None:
     for _, container in containers(documents):
         for variable in container.get("env", []):
             assert variable["name"] not in SWITCHES
 
 
-def test_the_image_ends_without_privileges_and_build_tools(dockerfile: DockerfileParser) -> None:
+def test_the_image_has_no_privileges_and_no_build_tools(dockerfile: DockerfileParser) -> None:
     steps = final_stage(dockerfile)
     (user,) = (step["value"] for step in steps if step["instruction"] == "USER")
     assert user == "10001:10001"
@@ -60,7 +60,7 @@ def test_the_image_ends_without_privileges_and_build_tools(dockerfile: Dockerfil
     assert dockerfile.labels["org.opencontainers.image.version"] == __version__
 
 
-def test_the_image_gets_every_folder_that_the_wheel_is_made_of(dockerfile: DockerfileParser) -> None:
+def test_the_image_copies_every_folder_of_the_wheel(dockerfile: DockerfileParser) -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     copied = {step["value"].split()[0] for step in dockerfile.structure if step["instruction"] == "COPY"}
     sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
@@ -71,7 +71,7 @@ def test_the_image_gets_every_folder_that_the_wheel_is_made_of(dockerfile: Docke
         assert above & sent, f".dockerignore leaves {folder} out"
 
 
-def test_the_image_is_installed_with_the_pins(dockerfile: DockerfileParser) -> None:
+def test_the_image_is_installed_with_pinned_versions(dockerfile: DockerfileParser) -> None:
     installs = [
         step["value"] for step in dockerfile.structure if step["instruction"] == "RUN" and " install " in step["value"]
     ]
@@ -79,7 +79,7 @@ def test_the_image_is_installed_with_the_pins(dockerfile: DockerfileParser) -> N
     assert all("--constraint" in install for install in installs)
 
 
-def test_versions_are_those_of_the_code(documents: list[Manifest]) -> None:
+def test_versions_equal_the_codes(documents: list[Manifest]) -> None:
     assert cluster(documents)["rayVersion"] == version("ray") == pinned("ray")
     for name, container in containers(documents):
         if name != "mien-redis":
@@ -92,7 +92,7 @@ def pinned(package: str) -> str:
 
 
 @pytest.mark.parametrize("path", [IMPORT_PATH, POLICY])
-def test_import_paths_import(path: str) -> None:
+def test_import_paths_can_be_imported(path: str) -> None:
     module, _, name = path.partition(":")
     assert callable(getattr(import_module(module), name))
 
@@ -103,12 +103,12 @@ def test_the_port_is_the_codes_default(documents: list[Manifest]) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(K8S.rglob("serve.yaml")), ids=lambda path: path.parent.name)
-def test_every_serve_config_is_one_that_mien_serve_takes(path: Path) -> None:
+def test_mien_serve_accepts_every_serve_config(path: Path) -> None:
     settings = Settings.load(config=path)
     assert list(settings.served) == ["age", "gender", "emotion"]
 
 
-def test_models_named_are_models_that_ship(documents: list[Manifest]) -> None:
+def test_configured_models_are_shipped(documents: list[Manifest]) -> None:
     weights = ROOT / "models" / "mien_models" / "weights"
     for name, deployment in deployments(documents).items():
         if name != "orchestrator":
@@ -127,7 +127,7 @@ def existing() -> set[str]:
     return names
 
 
-def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
+def test_alerts_and_dashboard_query_existing_metrics() -> None:
     assert len(metric_names()) >= 8
     assert metric_names() <= existing()
 
@@ -137,7 +137,7 @@ def test_queries_are_promql(query: str) -> None:
     promql_parser.parse(query)
 
 
-def test_the_guide_makes_every_secret_that_is_not_deployed(rendered: dict[str, list[Manifest]]) -> None:
+def test_the_guide_creates_every_secret_that_is_not_deployed(rendered: dict[str, list[Manifest]]) -> None:
     guide = (ROOT / "docs" / "deploy.md").read_text()
     asked = set()
     for documents in rendered.values():

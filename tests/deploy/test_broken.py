@@ -1,4 +1,4 @@
-"""Every rule can fail: a good overlay broken in one way, told in that rule's words and no other's."""
+"""Tests that every rule can fail: a valid overlay, broken in one way, violates only that rule."""
 
 import copy
 from collections.abc import Callable
@@ -259,7 +259,7 @@ def told(documents: Documents) -> list[str]:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_manifest_fails_for_its_own_reason(rendered: dict[str, Documents], name: str) -> None:
+def test_a_broken_manifest_violates_only_its_rule(rendered: dict[str, Documents], name: str) -> None:
     change, reason = BROKEN[name]
     documents = copy.deepcopy(rendered["prod-cpu"])
     change(documents)
@@ -296,7 +296,7 @@ SCHEMA_BROKEN: dict[str, tuple[Break, str]] = {
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", SCHEMA_BROKEN)
-def test_a_document_outside_its_schema_fails_for_that(
+def test_a_document_that_violates_its_schema_fails(
     rendered: dict[str, Documents], custom_kinds: CustomKinds, name: str
 ) -> None:
     change, reason = SCHEMA_BROKEN[name]

@@ -1,4 +1,4 @@
-"""Every overlay is one that an API server, the operator and Ray Serve take, and that keeps to our own rules."""
+"""Tests that every overlay is valid for the API server, the operator, Ray Serve and our own rules."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.deploy.schemas import CustomKinds, problems
 
 
 @pytest.mark.shared
-def test_every_document_fits_its_schema(documents: list[Manifest], custom_kinds: CustomKinds) -> None:
+def test_every_document_matches_its_schema(documents: list[Manifest], custom_kinds: CustomKinds) -> None:
     assert list(problems(documents, custom_kinds)) == []
 
 
@@ -18,7 +18,7 @@ def test_every_document_fits_its_schema(documents: list[Manifest], custom_kinds:
     [*operator_rules.RULES, *pod_rules.RULES, *serve_rules.RULES],
     ids=lambda rule: f"{rule.__module__.rpartition('.')[2]}:{rule.__name__.strip('_')}",
 )
-def test_every_rule_is_kept(documents: list[Manifest], rule: Rule) -> None:
+def test_every_rule_is_satisfied(documents: list[Manifest], rule: Rule) -> None:
     assert list(rule(documents)) == []
 
 
@@ -34,7 +34,7 @@ def test_dev_fits_a_node_of_four_cores_beside_its_own_pods(rendered: dict[str, l
 
 
 @pytest.mark.parametrize("overlay", ["prod-cpu", "prod-gpu"])
-def test_production_outlives_a_node(rendered: dict[str, list[Manifest]], overlay: str) -> None:
+def test_production_survives_the_loss_of_a_node(rendered: dict[str, list[Manifest]], overlay: str) -> None:
     documents = rendered[overlay]
     frontend = groups(documents)["frontend"]
     (spread,) = frontend["template"]["spec"]["topologySpreadConstraints"]
@@ -45,7 +45,7 @@ def test_production_outlives_a_node(rendered: dict[str, list[Manifest]], overlay
     assert "gcsFaultToleranceOptions" in cluster(documents)
 
 
-def test_every_task_of_the_gpu_overlay_is_placed_on_graphics_cards(rendered: dict[str, list[Manifest]]) -> None:
+def test_every_task_of_the_gpu_overlay_runs_on_gpus(rendered: dict[str, list[Manifest]]) -> None:
     placed = {
         name: (deployment["ray_actor_options"].get("num_gpus", 0), deployment["user_config"]["device"])
         for name, deployment in deployments(rendered["prod-gpu"]).items()

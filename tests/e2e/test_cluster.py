@@ -1,4 +1,4 @@
-"""The cluster: what it deploys, and that all three shapes give the same replies."""
+"""Tests of a real cluster, and that all deployment modes return the same responses."""
 
 import json
 import os
@@ -46,18 +46,18 @@ def test_four_deployments_with_their_own_replica_counts(cluster: str) -> None:
     assert replicas() == {"orchestrator": 1, "age": 1, "gender": 1, "emotion": 2}
 
 
-def test_the_example_is_the_same_in_all_three_shapes(cluster: str, single: str) -> None:
+def test_the_example_is_the_same_in_all_deployment_modes(cluster: str, single: str) -> None:
     assert_congruent([EXAMPLE], cluster, single)
 
 
 @pytest.mark.shared
-def test_photographs_are_the_same_in_all_three_shapes(cluster: str, single: str, shared: Path) -> None:
+def test_photographs_are_the_same_in_all_deployment_modes(cluster: str, single: str, shared: Path) -> None:
     paths = sorted(path for folder in ("azure", "public_domain") for path in (shared / "photos" / folder).glob("*.*g"))
     assert len(paths) > 15
     assert_congruent(paths, cluster, single)
 
 
-def test_a_face_too_blurred_for_an_answer_is_the_same_in_all_three_shapes(
+def test_a_face_too_blurred_for_a_prediction_is_the_same_in_all_deployment_modes(
     cluster: str, single: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "blurred.png"
@@ -76,7 +76,7 @@ def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:
             assert all(task.status.code == 0 for task in replies[0].tasks)
 
 
-def test_bad_input_is_the_same_in_all_three_shapes(cluster: str, single: str) -> None:
+def test_invalid_input_is_the_same_in_all_deployment_modes(cluster: str, single: str) -> None:
     with mien.Client() as embedded, mien.Client(single) as one, mien.Client(cluster) as many:
         for image, tasks in ((b"", None), (b"text", None), (EXAMPLE.read_bytes()[:9000], None), (b"x", ["nose"])):
             said = set()
@@ -87,7 +87,7 @@ def test_bad_input_is_the_same_in_all_three_shapes(cluster: str, single: str) ->
             assert len(said) == 1
 
 
-def test_the_cluster_tells_its_shape_and_where_time_went(cluster: str) -> None:
+def test_the_cluster_reports_its_mode_and_timing(cluster: str) -> None:
     with mien.Client(cluster) as client:
         assert client.server_info().deployment_mode == "cluster"
         timing = client.analyze(EXAMPLE).timing
@@ -106,7 +106,7 @@ def test_an_orchestrator_counts_its_model_calls(cluster: str, metrics_port: int)
         assert float(line.split()[-1]) > 0
 
 
-def test_concurrent_callers_of_the_cluster_get_their_own_answers(cluster: str) -> None:
+def test_concurrent_cluster_calls_get_their_own_responses(cluster: str) -> None:
     pixels = mien.draw(EXAMPLE, mien.Analysis.from_message(pb.AnalyzeResponse()))
     pictures = [np.pad(pixels, ((0, 0), (0, 4 * step), (0, 0)), "edge") for step in range(48)]
     with mien.Client(cluster, timeout=120) as client, ThreadPoolExecutor(16) as pool:
@@ -115,7 +115,7 @@ def test_concurrent_callers_of_the_cluster_get_their_own_answers(cluster: str) -
     assert all(task.ok for analysis in analyses for task in analysis.tasks)
 
 
-def test_a_killed_worker_does_not_lose_calls(cluster: str) -> None:
+def test_a_killed_worker_fails_no_call(cluster: str) -> None:
     """Kill one of the two emotion workers under load: its calls are made again, and it comes back."""
     before = worker_pids("emotion")
     assert len(before) == 2

@@ -1,4 +1,4 @@
-"""The README's and the documents' code blocks are run as they stand."""
+"""Tests that run the code blocks of the README and the documents."""
 
 import re
 import subprocess
@@ -51,7 +51,7 @@ def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [block for document in DOCUMENTS for block in blocks(document, "yaml")])
-def test_settings_blocks_are_settings_of_models_that_ship(block: str, tmp_path: Path) -> None:
+def test_settings_blocks_are_valid(block: str, tmp_path: Path) -> None:
     path = tmp_path / "mien.yaml"
     path.write_text(block)
     settings = Settings.load(config=path)
@@ -59,7 +59,7 @@ def test_settings_blocks_are_settings_of_models_that_ship(block: str, tmp_path: 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_targets(document: Path) -> None:
     broken = [target for target in LINK.findall(document.read_text()) if not (document.parent / target).exists()]
     assert broken == []
 

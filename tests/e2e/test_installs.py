@@ -1,4 +1,4 @@
-"""What each way to install Mien brings, in environments of their own."""
+"""Tests of each way to install Mien, in separate environments."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def install(folder: Path, extra: str) -> Path:
     return folder / "bin"
 
 
-def test_the_sdk_alone_calls_a_server_and_says_what_it_lacks(tmp_path: Path, single: str) -> None:
+def test_the_sdk_alone_calls_a_server_and_reports_missing_packages(tmp_path: Path, single: str) -> None:
     commands = install(tmp_path / "sdk", "")
     lacking = "import importlib.util as u; print([n for n in ('cv2', 'onnxruntime', 'torch', 'ray') if u.find_spec(n)])"
     assert subprocess.check_output([commands / "python", "-c", lacking], text=True).strip() == "[]"

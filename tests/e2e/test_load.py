@@ -1,4 +1,4 @@
-"""The cluster under load: a thousand photographs, callers who leave, hundreds of callers at once."""
+"""Tests of the cluster under load: many photographs, cancelled calls, concurrent first calls."""
 
 import asyncio
 import subprocess
@@ -45,7 +45,7 @@ asyncio.run(main())
 """Makes so many calls at once."""
 
 
-async def test_of_a_thousand_photographs_none_gets_anothers_answer(cluster: str) -> None:
+async def test_a_thousand_photographs_get_their_own_responses(cluster: str) -> None:
     images = distinct(1000, seed=3)
     room = asyncio.Semaphore(AT_ONCE)
     async with mien.AsyncClient() as embedded, mien.AsyncClient(cluster, timeout=60) as client:
@@ -98,7 +98,7 @@ def many_faces() -> bytes:
 
 
 @pytest.mark.parametrize("how", ["cancel", "kill"])
-def test_workers_stop_when_their_callers_have_left(cluster: str, metrics_port: int, how: str) -> None:
+def test_workers_stop_when_calls_are_cancelled(cluster: str, metrics_port: int, how: str) -> None:
     image = many_faces()
     with mien.Client(cluster, timeout=60) as client:
         faces = len(client.analyze(image).faces)
@@ -130,7 +130,7 @@ def test_workers_stop_when_their_callers_have_left(cluster: str, metrics_port: i
         assert all(task.ok for task in client.analyze(EXAMPLE).tasks)
 
 
-def test_two_hundred_callers_at_once_are_all_answered(cluster: str) -> None:
+def test_two_hundred_concurrent_calls_succeed(cluster: str) -> None:
     """More than the orchestrator takes: it says when to come again, and the SDK does."""
 
     async def main() -> list[mien.Analysis]:

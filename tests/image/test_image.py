@@ -1,4 +1,4 @@
-"""The image serves in both shapes, read-only, as nobody special; what it holds and what it weighs."""
+"""Tests of the container image: both modes, read-only, unprivileged; its contents and size."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_the_image_serves_without_privileges(serving: Serving, shape: str, capsy
             print(f"\n{shape}: SERVING {container.seconds:.1f} s after the container's start")
 
 
-def test_a_login_shell_finds_what_the_operator_runs(serving: Serving) -> None:
+def test_a_login_shell_finds_the_operators_commands(serving: Serving) -> None:
     with serving() as container:
         assert "ray, version" in container.run("bash", "-lc", "ray --version")
         assert "--cluster-name" in container.run("bash", "-lc", "ray kuberay-autoscaler --help")
@@ -47,7 +47,7 @@ def test_the_image_has_no_build_tools(serving: Serving) -> None:
         assert container.run("sh", "-c", "command -v gcc cc make || true") == ""
 
 
-def test_the_image_is_slim(layers: list[tuple[float, str]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_image_size_is_bounded(layers: list[tuple[float, str]], capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print("".join(f"\n{size:8.1f} MB  {made_by[:90]}" for size, made_by in layers))
         print(f"{sum(size for size, _ in layers):8.1f} MB  in all")

@@ -1,4 +1,4 @@
-"""The pods of the overlay for one node make a cluster: probes, token, placement, memory, one answered call."""
+"""Tests that the pods of the dev overlay form a cluster: probes, token, placement, memory, one call."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def status(pods: Pods) -> str:
     return str(json.loads(said)["applications"].get("mien", {}).get("status")) if said else "unknown"
 
 
-def test_the_pods_of_an_overlay_answer(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pods_of_an_overlay_serve_a_call(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     documents = render("dev")
     with running(image, documents) as pods:
         wait("the head is ready", lambda: pods.ask("head", 8265, "/api/gcs_healthz")[0] == 200)

@@ -1,4 +1,4 @@
-"""What one caller does to a server costs the others nothing: storms of cancelled calls, stalled uploads, SIGTERM."""
+"""Tests that abusive clients do not affect others: cancelled calls, stalled uploads; and SIGTERM."""
 
 import signal
 import subprocess
@@ -39,7 +39,7 @@ def served(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.stdout.close()
 
 
-def test_calls_in_flight_at_sigterm_are_answered() -> None:
+def test_calls_in_flight_at_sigterm_succeed() -> None:
     image = EXAMPLE.read_bytes()
     with served() as (address, process), ThreadPoolExecutor(CALLERS) as pool:
         with grpc.insecure_channel(address) as channel:
@@ -63,7 +63,7 @@ def storm(address: str, seconds: float) -> None:
                 call.cancel()
 
 
-def test_a_storm_of_cancelled_calls_fails_no_neighbour() -> None:
+def test_cancelled_calls_do_not_fail_other_calls() -> None:
     image = pb.AnalyzeRequest(image=EXAMPLE.read_bytes())
     with served() as (address, _), grpc.insecure_channel(address) as channel:
         stub = FaceAnalysisServiceStub(channel)
@@ -80,7 +80,7 @@ def test_a_storm_of_cancelled_calls_fails_no_neighbour() -> None:
 
 
 @pytest.mark.slow
-def test_half_sent_uploads_take_little_memory_and_do_not_stop_a_neighbour() -> None:
+def test_stalled_uploads_use_little_memory_and_do_not_block_others() -> None:
     """Without the upload gate all of them would be buffered: 456 MB."""
     half, count = 19_000_000, 24
     with served() as (address, process), mien.Client(address, timeout=60) as client, ExitStack() as stack:

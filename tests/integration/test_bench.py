@@ -1,4 +1,4 @@
-"""`client bench`, against a real server and in this process."""
+"""Tests of `client bench`, against a real server and in local mode."""
 
 import asyncio
 import json
@@ -40,14 +40,14 @@ def test_a_closed_loop_measures_a_server(single: str) -> None:
     assert {"decode", "detect", "crop", "tasks", "merge"} <= {step["name"] for step in result["timing"]["children"]}
 
 
-def test_an_open_loop_keeps_its_rate_and_can_be_repeated(single: str) -> None:
+def test_an_open_loop_keeps_its_rate_and_is_reproducible(single: str) -> None:
     words = ("--server", single, "--rate", 8, "--duration", 2, "--warmup", 0, "--seed", 7, "--json", EXAMPLE)
     first, second = (json.loads(bench(*words).stdout) for _ in range(2))
     assert first["mode"] == "open"
     assert first["calls"] == second["calls"] > 4
 
 
-def test_this_process_is_measured_where_no_server_is_named() -> None:
+def test_local_mode_is_measured_without_a_server() -> None:
     said = bench("--duration", 1, "--warmup", 0, EXAMPLE)
     assert said.returncode == 0, said.stderr
     assert "1 in flight" in said.stdout
@@ -64,7 +64,7 @@ def test_this_process_is_measured_where_no_server_is_named() -> None:
         ([], 2, "Missing argument"),
     ],
 )
-def test_wrong_usage_is_told(words: list[object], code: int, said: str) -> None:
+def test_wrong_usage_is_an_error(words: list[object], code: int, said: str) -> None:
     done = bench(*words)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
@@ -102,7 +102,7 @@ class SlowEngine:
         pass
 
 
-async def test_an_open_loop_counts_the_wait_of_calls_that_pile_up_and_a_closed_one_has_few() -> None:
+async def test_open_loop_latency_includes_queueing() -> None:
     request = [pb.AnalyzeRequest()]
     closed, opened = SlowEngine(), SlowEngine()
     started = time.monotonic()
@@ -134,11 +134,11 @@ def test_timing_trees_are_averaged_over_all_replies() -> None:
     assert result.requests_per_second == pytest.approx(2 / 0.02)
 
 
-def test_nothing_answered_has_no_percentiles() -> None:
+def test_no_successful_call_has_no_percentiles() -> None:
     result = report(Load(rate=1, duration=1, warmup=0, timeout=1), [])
     assert (result.latency_ms, result.timing, result.requests_per_second) == ({}, None, 0)
 
 
-def test_a_load_is_closed_or_open() -> None:
+def test_a_load_is_either_closed_or_open() -> None:
     with pytest.raises(mien.InvalidRequestError, match="not both"):
         Load(duration=1, warmup=0, timeout=1)

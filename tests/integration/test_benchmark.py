@@ -1,4 +1,4 @@
-"""The serving benchmark, run as `make bench` runs it, with the systems that need no installation."""
+"""Tests of the serving benchmark, run like `make bench`, with systems that need no installation."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Rotated, odd, huge and broken photographs, over the wire: the same faces, or a clear code, in bounded memory."""
+"""Tests of rotated, unusual, huge and corrupt images over gRPC: the same faces or a clear error, in bounded memory."""
 
 import struct
 import zlib
@@ -82,14 +82,14 @@ def odd() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", odd())
-def test_an_odd_photograph_has_the_examples_face(client: mien.Client, name: str) -> None:
+def test_unusual_formats_have_the_examples_face(client: mien.Client, name: str) -> None:
     (found,) = client.analyze(odd()[name]).faces
     (expected,) = client.analyze(encoded(example(), "PNG")).faces
     assert abs(found.box.x - expected.box.x) < 0.15 * expected.box.width
     assert abs(found.box.height - expected.box.height) < 0.15 * expected.box.height
 
 
-def test_a_picture_of_one_pixel_has_no_face(client: mien.Client) -> None:
+def test_an_image_of_one_pixel_has_no_face(client: mien.Client) -> None:
     analysis = client.analyze(encoded(Image.new("RGB", (1, 1)), "PNG"))
     assert (analysis.image.width, analysis.faces) == (1, ())
 
@@ -121,7 +121,7 @@ def broken() -> dict[str, tuple[bytes, str]]:
     }
 
 
-def test_a_broken_photograph_is_refused_clearly_and_in_little_memory(client: mien.Client) -> None:
+def test_a_corrupt_image_is_rejected_in_little_memory(client: mien.Client) -> None:
     """The server is in this process, whose memory would show a bomb's 900 MB."""
     client.analyze(EXAMPLE)
     files, process = broken(), psutil.Process()
@@ -135,13 +135,13 @@ def test_a_broken_photograph_is_refused_clearly_and_in_little_memory(client: mie
     assert len(client.analyze(EXAMPLE).faces) == 1
 
 
-def test_a_photograph_far_longer_than_high_is_searched(client: mien.Client) -> None:
+def test_a_panorama_is_analyzed(client: mien.Client) -> None:
     pixels = np.asarray(example())
     strip = cv2.copyMakeBorder(pixels, 0, 0, 0, 8000, cv2.BORDER_REPLICATE)
     assert client.analyze(encoded(Image.fromarray(strip), "JPEG")).image.width == 8512
 
 
-def test_a_name_that_is_not_ascii_is_read_as_any_other(client: mien.Client, tmp_path: Path) -> None:
+def test_a_non_ascii_file_name_is_read(client: mien.Client, tmp_path: Path) -> None:
     path = tmp_path / "Ångström 人 é.jpg"
     path.write_bytes(EXAMPLE.read_bytes())
     assert len(client.analyze(path).faces) == 1

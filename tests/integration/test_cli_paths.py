@@ -1,4 +1,4 @@
-"""`client analyze` with paths that cannot be read or listed, and output that cannot be written: others go on."""
+"""Tests of `client analyze` with unreadable paths and unwritable output: the other files are analyzed."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def client(*words: str | Path, **options: object) -> subprocess.CompletedProcess
     ],
     ids=["long name", "https", "data", "base64"],
 )
-def test_a_path_that_is_no_file_costs_one_line_and_the_others_are_analyzed(
+def test_a_path_that_is_not_a_file_is_reported_and_the_others_are_analyzed(
     single: str, path: str, message: str
 ) -> None:
     result = client("analyze", path, EXAMPLE, "--json", "--server", single)
@@ -48,7 +48,7 @@ def test_a_path_that_is_no_file_costs_one_line_and_the_others_are_analyzed(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_folder_that_cannot_be_listed_is_reported_and_its_neighbours_are_found(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_reported_and_others_are_listed(tmp_path: Path) -> None:
     for folder in ("open", "closed"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.jpg").write_bytes(EXAMPLE.read_bytes())
@@ -100,7 +100,7 @@ def test_a_folder_has_all_image_names_and_no_hidden_ones(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("form", ["--json", "--csv", None])
-def test_a_full_standard_output_is_one_line(single: str, form: str | None) -> None:
+def test_a_full_standard_output_is_a_one_line_error(single: str, form: str | None) -> None:
     with open("/dev/full", "w") as full:
         command = [BIN / "client", "analyze", EXAMPLE, "--server", single, *([form] if form else [])]
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -108,7 +108,7 @@ def test_a_full_standard_output_is_one_line(single: str, form: str | None) -> No
     assert result.stderr == "client: cannot write to standard output: no space left on device\n"
 
 
-def test_a_reader_that_leaves_ends_the_command_quietly(single: str) -> None:
+def test_a_closed_pipe_ends_the_command_silently(single: str) -> None:
     command = [BIN / "client", "analyze", *[EXAMPLE] * 1, EXAMPLE.parent, "--json", "--server", single]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -127,7 +127,7 @@ def test_csv_has_one_row_per_face_with_stable_columns(single: str) -> None:
     assert float(values["age_low"]) < float(values["age_years"]) < float(values["age_high"])
 
 
-def test_a_picture_that_cannot_be_written_does_not_cost_its_analysis(single: str, tmp_path: Path) -> None:
+def test_an_annotated_image_that_cannot_be_written_keeps_its_analysis(single: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = client("analyze", EXAMPLE, "--json", "--annotate", tmp_path / "file" / "x", "--server", single)
     assert result.returncode == 1
@@ -135,7 +135,7 @@ def test_a_picture_that_cannot_be_written_does_not_cost_its_analysis(single: str
     assert "not annotated: cannot write" in result.stderr
 
 
-def test_ctrl_c_prints_what_is_done(single: str, tmp_path: Path) -> None:
+def test_ctrl_c_prints_the_finished_results(single: str, tmp_path: Path) -> None:
     for index in range(2000):
         (tmp_path / f"{index:04}.jpg").symlink_to(EXAMPLE)
     command = [BIN / "client", "analyze", tmp_path, "--json", "--jobs", "1", "--server", single]
@@ -159,7 +159,7 @@ def test_the_detector_and_the_models_in_use_are_shown(single: str) -> None:
     assert client("models", "show", "--server", single).returncode == 2
 
 
-def test_long_names_are_short_and_still_different() -> None:
+def test_long_names_are_shortened_and_stay_distinct() -> None:
     names = [f"/photographs/of/{'very/' * 20}{letter}/{'long' * 20}.jpg" for letter in "ab"] + ["short.jpg"]
     short = shortened(names)
     assert len(set(short)) == 3
@@ -168,7 +168,7 @@ def test_long_names_are_short_and_still_different() -> None:
     assert len(single) == 36
 
 
-def test_a_model_of_the_settings_is_shown_as_in_use() -> None:
+def test_a_model_from_the_settings_is_shown_as_in_use() -> None:
     environment = {**os.environ, "MIEN_TASKS__AGE__MODEL": "ssrnet-age", "MIEN_TASKS__GENDER__MODEL": "ssrnet-gender"}
     said = json.loads(client("info", "--json", env=environment).stdout)
     names = {task: model["name"] for task, model in said["models"].items()}

@@ -1,4 +1,4 @@
-"""Clients at the ends of their life: closed, dropped, forked, on another event loop, at the interpreter's exit."""
+"""Tests of clients that are closed, dropped, forked, used on another event loop or at the interpreter's exit."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""The commands `client` and `mien`, run as a user runs them."""
+"""Tests of the commands `client` and `mien`, run as subprocesses."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def client(*words: str | Path, stdin: bytes = b"", **environment: str) -> subpro
     return subprocess.run(command, input=stdin, capture_output=True, env={**os.environ, **environment}, timeout=120)
 
 
-def test_a_table_for_people(single: str) -> None:
+def test_results_are_printed_as_a_table(single: str) -> None:
     said = client("analyze", EXAMPLE, "--server", single)
     assert said.returncode == 0
     assert b"female" in said.stdout
@@ -31,7 +31,7 @@ def test_a_table_for_people(single: str) -> None:
     assert said.stderr == b""
 
 
-def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
+def test_json_has_the_source_and_the_protos_field_names(single: str) -> None:
     (line,) = client("analyze", EXAMPLE, "--json", MIEN_SERVER=single).stdout.splitlines()
     said = json.loads(line)
     assert said["source"] == str(EXAMPLE)
@@ -40,7 +40,7 @@ def test_json_has_the_source_and_the_replys_own_names(single: str) -> None:
     assert [task["task"] for task in said["tasks"]] == ["age", "gender", "emotion"]
 
 
-def test_a_face_too_small_for_an_answer_is_told_in_words_and_in_json(tmp_path: Path) -> None:
+def test_a_face_too_small_for_a_prediction_is_reported_in_text_and_json(tmp_path: Path) -> None:
     said = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
     assert said.returncode == 0
     assert b"too small to tell" in said.stdout
@@ -54,7 +54,7 @@ def test_a_face_too_small_for_an_answer_is_told_in_words_and_in_json(tmp_path: P
     assert not face.keys() & {"age", "gender", "mood"}
 
 
-def test_one_bad_image_fails_alone(single: str, tmp_path: Path) -> None:
+def test_one_invalid_image_does_not_fail_the_others(single: str, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
     names = [tmp_path / "text.jpg", tmp_path / "missing.jpg", EXAMPLE]
     said = client("analyze", *names, "--json", "--server", single)
@@ -119,7 +119,7 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
         (["analyze", str(EXAMPLE), "--json=False"], 2, "does not take a value"),
     ],
 )
-def test_wrong_usage_has_its_exit_code_and_a_plain_text(
+def test_wrong_usage_has_an_exit_code_and_a_message(
     single: str, tmp_path: Path, words: list[str], code: int, said: str
 ) -> None:
     result = client(*(word.format(empty=tmp_path) for word in words), MIEN_SERVER=single)
@@ -128,7 +128,7 @@ def test_wrong_usage_has_its_exit_code_and_a_plain_text(
     assert b"Traceback" not in result.stderr
 
 
-def test_several_pictures_do_not_go_into_one_file(single: str, tmp_path: Path) -> None:
+def test_several_images_cannot_be_annotated_into_one_file(single: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(EXAMPLE.read_bytes())
     said = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
@@ -143,12 +143,12 @@ def test_models_and_info_as_table_and_json(single: str) -> None:
     assert __version__.encode() in client("info", "--server", single).stdout
 
 
-def test_without_a_server_this_process_analyzes() -> None:
+def test_local_mode_is_used_without_a_server() -> None:
     said = json.loads(client("analyze", EXAMPLE, "--json").stdout)
     assert len(said["faces"]) == 1
 
 
-def test_a_wrong_setting_of_the_embedded_engine_is_told() -> None:
+def test_an_invalid_setting_of_local_mode_is_reported() -> None:
     said = client("info", MIEN_DETECTOR="nose")
     assert said.returncode == 2
     assert b"detector" in said.stderr
@@ -156,7 +156,7 @@ def test_a_wrong_setting_of_the_embedded_engine_is_told() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_says_when_it_is_ready_and_ends_cleanly(number: signal.Signals) -> None:
+def test_serve_prints_when_it_is_ready_and_stops_cleanly(number: signal.Signals) -> None:
     with subprocess.Popen(
         [BIN / "mien", "serve", "--inline", "--port", "0"], stdout=subprocess.PIPE, text=True
     ) as server:
@@ -177,7 +177,9 @@ def test_serve_says_when_it_is_ready_and_ends_cleanly(number: signal.Signals) ->
     ],
     ids=["server", "task", "unknown", "nobody"],
 )
-def test_a_health_check_says_whether_a_server_serves(single: str, words: list[str], status: int, said: str) -> None:
+def test_the_health_check_reports_whether_a_server_serves(
+    single: str, words: list[str], status: int, said: str
+) -> None:
     command = [BIN / "mien", "health", "--server", single, *words]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert checked.returncode == status
@@ -185,7 +187,7 @@ def test_a_health_check_says_whether_a_server_serves(single: str, words: list[st
     assert "Traceback" not in checked.stderr
 
 
-def test_a_taken_port_is_told(single: str) -> None:
+def test_a_taken_port_is_an_error(single: str) -> None:
     port = single.rpartition(":")[2]
     command = [BIN / "mien", "serve", "--inline", "--port", port]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -194,7 +196,7 @@ def test_a_taken_port_is_told(single: str) -> None:
     assert "Traceback" not in said.stderr
 
 
-def test_serve_tells_a_wrong_settings_file(tmp_path: Path) -> None:
+def test_serve_reports_an_invalid_settings_file(tmp_path: Path) -> None:
     (tmp_path / "mien.yaml").write_text("tasks: {age: {model: nose-net}}")
     command = [BIN / "mien", "serve", "--inline", "--config", tmp_path / "mien.yaml"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -203,7 +205,7 @@ def test_serve_tells_a_wrong_settings_file(tmp_path: Path) -> None:
     assert "Traceback" not in said.stderr
 
 
-def test_a_name_that_is_not_ascii_is_read_and_told(single: str, tmp_path: Path) -> None:
+def test_a_non_ascii_file_name_is_read_and_printed(single: str, tmp_path: Path) -> None:
     path = tmp_path / "Ångström 人 é.jpg"
     path.write_bytes(EXAMPLE.read_bytes())
     said = client("analyze", path, "--json", "--server", single, "--annotate", tmp_path / "ö.png", LC_ALL="C")
@@ -212,7 +214,7 @@ def test_a_name_that_is_not_ascii_is_read_and_told(single: str, tmp_path: Path) 
     assert (tmp_path / "ö.png").exists()
 
 
-def test_brackets_in_a_name_are_shown_as_they_are(single: str, tmp_path: Path) -> None:
+def test_brackets_in_a_name_are_printed_literally(single: str, tmp_path: Path) -> None:
     for name in ("img [copy].jpg", "x[bold].jpg"):
         (tmp_path / name).write_bytes(EXAMPLE.read_bytes())
     said = client("analyze", tmp_path, "--server", single)

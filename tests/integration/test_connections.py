@@ -1,4 +1,4 @@
-"""Connections that are slow, lost, or lead to a server that does not answer."""
+"""Tests of slow and lost connections, and of servers that do not respond."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_costs_time_but_no_call() -> None:
+def test_a_hanging_server_delays_but_does_not_fail_calls() -> None:
     with server() as (one, _), server() as (two, frozen), mien.Client([one, two]) as client:
         for _ in range(10):  # both are connected
             client.analyze(b"x")
@@ -80,7 +80,7 @@ def relay(listener: socket.socket, target: tuple[str, int], delay: threading.Eve
         back.join()
 
 
-def test_a_connection_may_take_seconds_to_be_made(single: str) -> None:
+def test_a_slow_connection_succeeds(single: str) -> None:
     host, _, port = single.rpartition(":")
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         relayed = pool.submit(relay, listener, (host, int(port)), threading.Event())

@@ -1,4 +1,4 @@
-"""A program that uses the SDK passes `mypy --strict`, and one that misuses it does not."""
+"""Tests that `mypy --strict` accepts a program with the SDK and rejects misuse."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Crowds: very many calls at once, over photographs of which no two are alike; each gets its own answer."""
+"""Tests that many concurrent calls with distinct photographs get their own responses."""
 
 import asyncio
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def assert_own(together: Sequence[pb.AnalyzeResponse], alone: Sequence[pb.Analyz
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_of_a_thousand_calls_at_once_none_gets_anothers_answer() -> None:
+async def test_a_thousand_concurrent_calls_get_their_own_responses() -> None:
     requests = [pb.AnalyzeRequest(image=image) for image in distinct(CROWD)]
     settings = Settings.load(max_concurrent_requests=CROWD)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
@@ -55,7 +55,7 @@ async def test_of_a_thousand_calls_at_once_none_gets_anothers_answer() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_of_a_thousand_calls_over_the_wire_none_gets_anothers_answer(running: Running) -> None:
+async def test_a_thousand_concurrent_remote_calls_get_their_own_responses(running: Running) -> None:
     images = distinct(CROWD, seed=1)
     settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=CROWD, tasks=SMALL)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
@@ -67,7 +67,7 @@ async def test_of_a_thousand_calls_over_the_wire_none_gets_anothers_answer(runni
     assert_own([analysis.message for analysis in together], alone)
 
 
-async def test_two_hundred_first_calls_at_once_are_all_answered(running: Running) -> None:
+async def test_two_hundred_concurrent_first_calls_succeed(running: Running) -> None:
     """A server that was never asked before; the callers come over eight connections."""
     settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=200)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
@@ -82,7 +82,7 @@ async def test_two_hundred_first_calls_at_once_are_all_answered(running: Running
     assert np.ptp(said, axis=0).max() < ROUNDING
 
 
-async def test_a_bad_photograph_in_a_crowd_fails_alone(service: FaceAnalysis) -> None:
+async def test_an_invalid_image_does_not_fail_concurrent_calls(service: FaceAnalysis) -> None:
     images = distinct(24, seed=2)
     images[5::8] = [b"", b"no image", images[0][:900]]
     outcomes = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""What the edge tells of each call: details of errors, request ids, log lines; and reflection, limits, draining."""
+"""Tests of error details, request ids, log lines, reflection, limits and draining."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def stub(single: str) -> Iterator[FaceAnalysisServiceStub]:
         ({"image": b"x", "failure_policy": 99}, "failure_policy", "FAILURE_POLICY_UNKNOWN"),
     ],
 )
-def test_a_wrong_field_is_named(
+def test_an_invalid_field_is_in_the_error_details(
     stub: FaceAnalysisServiceStub, fields: dict[str, object], field: str, reason: str
 ) -> None:
     error = refused(stub, pb.AnalyzeRequest(**fields))  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_a_wrong_field_is_named(
     assert (violation.field, violation.reason) == (field, reason)
 
 
-def test_a_call_that_is_none_has_error_info_too(single: str) -> None:
+def test_an_unknown_method_has_error_info(single: str) -> None:
     with grpc.insecure_channel(single) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary("/mien.v1.FaceAnalysisService/Nose")(b"", timeout=10)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ def test_a_call_that_is_none_has_error_info_too(single: str) -> None:
     assert info.reason == "UNIMPLEMENTED"  # type: ignore[attr-defined]
 
 
-def test_the_callers_request_id_comes_back_and_one_is_made_where_it_has_none(stub: FaceAnalysisServiceStub) -> None:
+def test_the_request_id_is_returned_or_generated(stub: FaceAnalysisServiceStub) -> None:
     def told(*given: tuple[str, str]) -> str | bytes:
         _, call = stub.GetServerInfo.with_call(pb.GetServerInfoRequest(), timeout=10, metadata=given)
         return trailing(call)["x-request-id"]
@@ -97,7 +97,7 @@ def test_the_callers_request_id_comes_back_and_one_is_made_where_it_has_none(stu
     assert len(told(("x-request-id", "long" * 99))) < 128
 
 
-def test_an_error_has_the_request_id_twice(stub: FaceAnalysisServiceStub) -> None:
+def test_an_error_has_the_request_id_in_details_and_metadata(stub: FaceAnalysisServiceStub) -> None:
     error = refused(stub, pb.AnalyzeRequest(), metadata=[("x-request-id", "mine-2")])
     assert trailing(error)["x-request-id"] == "mine-2"
     assert detail(error, error_details_pb2.RequestInfo).request_id == "mine-2"  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def services(address: str) -> set[str]:
         return {service.name for service in next(replies).list_services_response.service}
 
 
-def test_reflection_tells_the_services_unless_it_is_off(single: str, running: Running, service: FaceAnalysis) -> None:
+def test_reflection_lists_the_services_unless_disabled(single: str, running: Running, service: FaceAnalysis) -> None:
     assert {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health"} <= services(single)
     with running(service, Settings.load(port=0, drain_seconds=0, reflection=False)) as address:
         with pytest.raises(grpc.RpcError) as caught:
@@ -119,7 +119,7 @@ def test_reflection_tells_the_services_unless_it_is_off(single: str, running: Ru
 
 
 @pytest.mark.slow
-def test_a_jpeg_of_12_mb_passes(running: Running, service: FaceAnalysis) -> None:
+def test_a_jpeg_of_12_mb_is_accepted(running: Running, service: FaceAnalysis) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3100, 3100, 3), np.uint8)
     buffer = BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG", quality=97)
@@ -142,7 +142,7 @@ class HeldBackend:
         return await self._inner.predict(crops, context)
 
 
-def test_draining_is_told_first_and_calls_in_flight_end_well(running: Running) -> None:
+def test_draining_reports_not_serving_and_finishes_calls_in_flight(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=20)
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
         backend = HeldBackend(make_inline_backend(settings, computing))
@@ -167,7 +167,7 @@ def test_draining_is_told_first_and_calls_in_flight_end_well(running: Running) -
         channel.close()
 
 
-def test_more_than_can_be_done_is_refused_with_advice_for_grpcs_own_retries(running: Running) -> None:
+def test_overload_is_rejected_with_a_retry_delay(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=5, max_concurrent_requests=1)
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
         backend = HeldBackend(make_inline_backend(settings, computing))
@@ -185,7 +185,7 @@ def test_more_than_can_be_done_is_refused_with_advice_for_grpcs_own_retries(runn
     assert "grpc-retry-pushback-ms" in trailing(error)
 
 
-def test_json_lines_tell_each_call_and_nothing_of_the_image(tmp_path: Path) -> None:
+def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> None:
     tokens, log = tmp_path / "tokens", tmp_path / "log"
     tokens.write_text(token_line("phone", "secret-token") + "\n")
     settings = {"port": 0, "log_format": "json", "log_level": "info", "token_file": str(tokens)}

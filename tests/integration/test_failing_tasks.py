@@ -1,4 +1,4 @@
-"""A task that fails again and again: what callers and health checks are told of it, and that it slows nobody."""
+"""Tests of a task that fails repeatedly: status, health, and no delay of other requests."""
 
 import asyncio
 import threading
@@ -64,7 +64,7 @@ def health_of(address: str, task: str) -> bool:
     return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def test_a_failing_task_is_left_alone_told_and_taken_back(running: Running) -> None:
+def test_the_circuit_breaker_opens_reports_and_closes(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0, breaker_failures=3, breaker_pause_s=4, detector_long_side=160)
     with serving(running, settings) as (address, emotionless), mien.Client(address) as client:
         emotionless.down.set()
@@ -81,7 +81,7 @@ def test_a_failing_task_is_left_alone_told_and_taken_back(running: Running) -> N
         assert health_of(address, "emotion")
 
 
-def test_an_image_too_many_is_refused_with_the_time_to_come_again(running: Running) -> None:
+def test_too_many_images_are_rejected_with_a_retry_delay(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0, max_concurrent_bytes=1000)
     image = EXAMPLE.read_bytes()
     with serving(running, settings) as (address, _), grpc.insecure_channel(address) as channel:
@@ -100,7 +100,7 @@ def test_an_image_too_many_is_refused_with_the_time_to_come_again(running: Runni
     assert refused
 
 
-def test_callers_who_leave_do_not_disturb_the_others(running: Running) -> None:
+def test_cancelled_calls_do_not_disturb_others(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with serving(running, settings) as (address, _), mien.Client(address) as client:
         with grpc.insecure_channel(address) as channel:
@@ -112,7 +112,7 @@ def test_callers_who_leave_do_not_disturb_the_others(running: Running) -> None:
         assert all(task.ok for task in client.analyze(EXAMPLE, timeout=60).tasks)
 
 
-def test_a_task_whose_workers_are_not_there_yet_is_not_serving(running: Running) -> None:
+def test_a_task_without_workers_is_not_serving(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     health = TaskHealth()
     health.mark(["emotion"], "starting", True)
@@ -140,7 +140,7 @@ class Poisonable:
         return await self._models.call(tasks, crops, deadline)
 
 
-async def test_a_poison_face_fails_its_own_photograph_and_none_that_was_called_with_it() -> None:
+async def test_a_face_that_fails_the_model_fails_only_its_own_request() -> None:
     settings = Settings.load(breaker_failures=1000)
     images = distinct(24)
     with Image.open(EXAMPLE) as file:

@@ -1,4 +1,4 @@
-"""Callers who leave: by a cancel, by the end of their process. What was begun for them is given up."""
+"""Tests that the work of cancelled calls and ended clients is stopped."""
 
 import asyncio
 import subprocess
@@ -83,7 +83,7 @@ def test_cancelled_calls_leave_nothing_in_flight(running: Running) -> None:
 
 
 @pytest.mark.parametrize("ends", ["terminate", "kill"])
-def test_a_caller_whose_process_ends_leaves_nothing_in_flight(running: Running, ends: str) -> None:
+def test_a_killed_client_leaves_nothing_in_flight(running: Running, ends: str) -> None:
     with serving(running) as (address, backend):
         with subprocess.Popen([sys.executable, "-c", CALLER, address], stdin=subprocess.PIPE) as caller:
             assert caller.stdin

@@ -1,4 +1,4 @@
-"""Local mode: chosen explicitly, configured, and loaded without blocking the caller's event loop."""
+"""Tests of local mode: chosen explicitly, configured, loaded without blocking the event loop."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from mien_orchestrator.settings import Settings
 from tests.photographs import EXAMPLE
 
 
-def test_local_mode_is_chosen_explicitly_whatever_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_mode_ignores_the_environments_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_SERVER", "127.0.0.1:1")
     with mien.Client.local() as client:
         assert len(client.analyze(EXAMPLE).faces) == 1
@@ -43,7 +43,7 @@ def test_an_empty_address_is_an_error_not_local_mode(server: str | list[str]) ->
             make(server)
 
 
-def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_SERVER", "")
     with mien.Client() as client:
         assert client.server_info().tasks == ("age", "gender", "emotion")
@@ -94,7 +94,7 @@ async def test_many_first_calls_at_once_load_the_models_once() -> None:
     assert ages == pytest.approx([ages[0]] * len(analyses), abs=1e-3)
 
 
-def test_missing_packages_are_named(tmp_path: Path) -> None:
+def test_missing_packages_are_reported(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('no cv2', name='cv2')")
     code = """
 import asyncio, mien

@@ -1,4 +1,4 @@
-"""Request ids and metadata: what a caller sends reaches the server's log, and the id comes back."""
+"""Tests of request ids and metadata: sent to the server's log, and returned."""
 
 import logging
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ async def test_metadata_of_the_client_and_of_the_call_is_sent(recorder: tuple[st
     assert len({call["x-request-id"] for call in servicer.calls}) == 3
 
 
-def test_a_server_that_returns_no_request_id_leaves_the_one_sent(recorder: tuple[str, Recorder]) -> None:
+def test_without_a_returned_request_id_the_sent_one_is_kept(recorder: tuple[str, Recorder]) -> None:
     address, servicer = recorder
     with mien.Client(address) as client:
         analysis = client.analyze(b"x")
@@ -104,7 +104,7 @@ async def test_local_mode_has_request_ids_too() -> None:
         assert caught.value.request_id == "order-8"
 
 
-def test_an_unreachable_server_leaves_the_id_that_was_sent() -> None:
+def test_an_unreachable_server_keeps_the_sent_request_id() -> None:
     with mien.Client("127.0.0.1:1") as client, pytest.raises(mien.ServerUnavailableError) as caught:
         client.analyze(b"x", timeout=0.3, request_id="order-7")
     assert caught.value.request_id == "order-7"
@@ -123,6 +123,6 @@ def test_metadata_that_cannot_be_sent_is_refused(metadata: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x" * 129, "line\n", "é", 5])
-def test_a_request_id_that_no_log_should_hold_is_refused(name: str) -> None:
+def test_an_unloggable_request_id_is_rejected(name: str) -> None:
     with mien.Client("127.0.0.1:1") as client, pytest.raises(mien.InvalidRequestError, match="request id"):
         client.analyze(b"x", request_id=name)

@@ -1,4 +1,4 @@
-"""What Prometheus reads, over HTTP, and what a trace collector gets, over OTLP."""
+"""Tests of Prometheus metrics over HTTP and of traces over OTLP."""
 
 import socket
 import subprocess
@@ -92,7 +92,7 @@ def test_calls_tasks_and_model_calls_are_counted() -> None:
     assert value("process_resident_memory_bytes") > 0
 
 
-def test_calls_that_are_none_of_the_servers_share_one_label() -> None:
+def test_unknown_methods_share_one_label() -> None:
     with metered_server() as (address, port), grpc.insecure_channel(address) as channel:
         for name in ("/a/b", "/mien.v1.FaceAnalysisService/Nose", "/a/b/c", "/"):
             with pytest.raises(grpc.RpcError):
@@ -104,7 +104,7 @@ def test_calls_that_are_none_of_the_servers_share_one_label() -> None:
     assert started == [frozenset(unknown.items())]
 
 
-def test_replicas_of_one_machine_take_one_port_after_the_other() -> None:
+def test_replicas_on_one_machine_use_consecutive_ports() -> None:
     settings = Settings.load(metrics_port=free_port())
     first, second = make_metrics(settings), make_metrics(settings)
     assert first
@@ -132,7 +132,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
-def test_a_trace_continues_the_callers_with_a_span_for_each_task() -> None:
+def test_a_trace_continues_the_clients_with_one_span_per_task() -> None:
     collector = Collector()
     with ThreadPoolExecutor(2) as pool:
         receiver = grpc.server(pool)
@@ -164,13 +164,13 @@ def test_a_trace_continues_the_callers_with_a_span_for_each_task() -> None:
         assert failed == (name == "emotion")
 
 
-def test_nothing_of_opentelemetry_is_imported_while_it_is_off() -> None:
+def test_opentelemetry_is_not_imported_while_disabled() -> None:
     code = "import mien_orchestrator.single, sys; print([n for n in sys.modules if n.startswith('opentelemetry')])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
 
 
-def test_a_server_without_a_port_for_metrics_has_none(running: Running, service: FaceAnalysis) -> None:
+def test_a_server_without_a_metrics_port_has_no_metrics(running: Running, service: FaceAnalysis) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     assert make_metrics(settings) is None
     with running(service, settings) as address, mien.Client(address) as client:

@@ -1,4 +1,4 @@
-"""Model cards, over a channel and in this process, and as the command shows them."""
+"""Tests of model cards, remotely, locally and on the command line."""
 
 import asyncio
 import dataclasses
@@ -19,7 +19,7 @@ CLIENT = Path(sys.executable).parent / "client"
 NAMES = [entry.spec.name for entry in Registry().entries()]
 
 
-def test_every_model_has_the_same_card_in_this_process_over_a_channel_and_from_asyncio(single: str) -> None:
+def test_model_cards_are_equal_locally_remotely_and_with_asyncio(single: str) -> None:
     async def ask() -> list[mien.ModelCard]:
         async with mien.AsyncClient(single) as remote, mien.AsyncClient() as embedded:
             return [await client.model_card(name) for name in NAMES for client in (remote, embedded)]
@@ -34,7 +34,7 @@ def test_every_model_has_the_same_card_in_this_process_over_a_channel_and_from_a
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "x" * 100_000, "../mien-emotion"])
-def test_an_unknown_model_is_told_with_the_known_ones(single: str, name: str) -> None:
+def test_an_unknown_model_is_rejected_with_the_known_ones(single: str, name: str) -> None:
     said = []
     with mien.Client(single) as remote, mien.Client() as embedded:
         for client in (remote, embedded):

@@ -1,4 +1,4 @@
-"""The command `mien models`, run as a user runs it."""
+"""Tests of the command `mien models`, run as a subprocess."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def models(*words: str | Path, store: Path, **environment: str) -> subprocess.Co
     return run("mien", "models", *words, store=store, **environment)
 
 
-def test_an_empty_store_lists_what_ships_and_what_can_be_fetched(tmp_path: Path) -> None:
+def test_an_empty_store_lists_shipped_and_published_models(tmp_path: Path) -> None:
     said = models("list", store=tmp_path / "none")
     assert said.returncode == 0
     installed, _, published = said.stdout.partition("published, for `mien models fetch NAME`")
@@ -56,7 +56,7 @@ def test_an_imported_model_is_listed_and_shown(tmp_path: Path) -> None:
         assert fact in said.stdout
 
 
-def test_show_tells_of_models_that_are_not_there_yet(tmp_path: Path) -> None:
+def test_show_describes_models_that_are_not_installed(tmp_path: Path) -> None:
     said = models("show", "yunet", store=tmp_path)
     assert said.returncode == 0
     assert find("yunet").sha256 in said.stdout
@@ -74,7 +74,7 @@ def test_show_tells_of_models_that_are_not_there_yet(tmp_path: Path) -> None:
         (["fetch"], 2, "Missing argument 'NAME'"),
     ],
 )
-def test_errors_are_plain(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+def test_errors_are_short_messages(tmp_path: Path, words: list[str], code: int, said: str) -> None:
     write_ssrnet(tmp_path / "own.h5")
     result = models(*(word.format(folder=tmp_path) for word in words), store=tmp_path / "store")
     assert result.returncode == code, result.stderr
@@ -82,14 +82,14 @@ def test_errors_are_plain(tmp_path: Path, words: list[str], code: int, said: str
     assert "Traceback" not in result.stderr
 
 
-def test_a_wrong_setting_is_told(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported(tmp_path: Path) -> None:
     said = models("list", store=tmp_path, MIEN_PORT="many")
     assert said.returncode == 2
     assert "port: Input should be a valid integer" in said.stderr
 
 
 @pytest.mark.parametrize("package", ["h5py", "torch", "onnx"])
-def test_a_missing_package_is_named_with_what_to_install(tmp_path: Path, package: str) -> None:
+def test_a_missing_package_is_reported_with_the_install_command(tmp_path: Path, package: str) -> None:
     # A module that fails as a missing one does, found before the real one.
     (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
     own = write_ssrnet(tmp_path / "own.h5")
@@ -100,7 +100,7 @@ def test_a_missing_package_is_named_with_what_to_install(tmp_path: Path, package
 
 
 @pytest.mark.shared
-def test_fetched_models_answer_for_a_photograph(shared: Path, tmp_path: Path) -> None:
+def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
     with serve_folder(shared / "reference") as address:
         for name, file in FILES.items():
             said = models("fetch", name, "--url", f"{address}/{file}", store=tmp_path)
@@ -159,13 +159,13 @@ def test_a_trained_detector_is_served_from_the_store(tmp_path: Path, shared: Pat
     assert f"{weights} is damaged" in said.stderr
 
 
-def test_training_a_detector_without_its_teacher_says_what_to_fetch(tmp_path: Path) -> None:
+def test_training_a_detector_without_its_teacher_is_an_error(tmp_path: Path) -> None:
     said = models("train", "mien", "--data", tmp_path, store=tmp_path, MIEN_SHARED=str(tmp_path))
     assert said.returncode == 1
     assert "mien models fetch yunet" in said.stderr
 
 
-def test_training_says_what_it_lacks(tmp_path: Path) -> None:
+def test_training_reports_missing_data(tmp_path: Path) -> None:
     said = models("train", "emotion-dcn", "--data", tmp_path, store=tmp_path)
     assert said.returncode == 1
     assert "no recipe makes 'emotion-dcn'; there are recipes for: " in said.stderr
@@ -175,7 +175,7 @@ def test_training_says_what_it_lacks(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_what_no_weights_are_shipped_for_is_listed_for_training(tmp_path: Path) -> None:
+def test_models_without_shipped_weights_are_listed_as_trainable(tmp_path: Path) -> None:
     said = models("list", store=tmp_path).stdout.partition("for `mien models train NAME`")[2]
     assert "emotion-dcnn" in said
     assert "vgg16-age-gender" in said

@@ -1,4 +1,4 @@
-"""Spoiled photographs: no crash, bounded memory, each an image or a clear refusal. `make fuzz` takes 2,000 of them."""
+"""Tests of corrupt images: no crash, bounded memory, an analysis or a clear error. `make fuzz` runs 2,000 of them."""
 
 import json
 import os
@@ -31,13 +31,13 @@ def run(count: int, folder: Path, *photographs: Path) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_a_spoiled_photograph_is_seen_or_refused_clearly(tmp_path: Path) -> None:
+def test_a_corrupt_image_is_analyzed_or_rejected(tmp_path: Path) -> None:
     run(COUNT, tmp_path)
 
 
 @pytest.mark.shared
 @pytest.mark.timeout(3600)
-def test_spoiled_photographs_of_many_cameras_are_too(shared: Path, tmp_path: Path) -> None:
+def test_corrupt_images_of_many_cameras_are_analyzed_or_rejected(shared: Path, tmp_path: Path) -> None:
     photographs = [path for path in sorted((shared / "photos").rglob("*.*g")) if path.stat().st_size < 400_000]
     assert len(photographs) > 10
     run(COUNT // 2, tmp_path, *photographs)

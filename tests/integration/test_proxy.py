@@ -1,4 +1,4 @@
-"""HTTP proxies of the environment: not for loopback addresses nor for NO_PROXY, and named if they fail."""
+"""Tests of HTTP proxies in the environment: not used for loopback addresses and NO_PROXY; reported on failure."""
 
 import socket
 import socketserver

@@ -1,4 +1,4 @@
-"""How often the SDK sends a call again: counted by real servers. The policy is in `docs/client.md`."""
+"""Tests of the SDK's retries, counted by real servers. The policy is in `docs/client.md`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -82,14 +82,14 @@ async def test_the_async_client_retries_as_well() -> None:
     ],
     ids=["busy without advice", "internal", "invalid", "busy for longer than the deadline"],
 )
-def test_calls_are_sent_again_only_if_that_can_help(refuse: Refuse, error: type[mien.MienError], calls: int) -> None:
+def test_calls_are_retried_only_if_that_can_help(refuse: Refuse, error: type[mien.MienError], calls: int) -> None:
     servicer = Refusing(99, refuse)
     with serving(servicer) as address, mien.Client(address) as client, pytest.raises(error):
         client.analyze(b"x", timeout=10)
     assert servicer.calls == calls
 
 
-def test_the_advised_time_is_waited() -> None:
+def test_the_retry_delay_is_respected() -> None:
     servicer = Refusing(1, with_advice(0.5))
     with serving(servicer) as address, mien.Client(address) as client:
         with pytest.raises(mien.OverloadedError):
@@ -130,7 +130,7 @@ def test_no_attempt_begins_after_the_deadline() -> None:
     assert servicer.calls == 3  # at 0, 0.1 and 0.3 s
 
 
-def test_a_server_that_keeps_failing_gets_no_retries_any_more() -> None:
+def test_a_server_that_keeps_failing_gets_no_more_retries() -> None:
     servicer = Refusing(10_000, plainly(grpc.StatusCode.UNAVAILABLE))
 
     def call() -> None:
@@ -146,7 +146,7 @@ def test_a_server_that_keeps_failing_gets_no_retries_any_more() -> None:
         assert servicer.calls - before == 1
 
 
-def test_many_callers_of_a_busy_server_wait_as_it_advises() -> None:
+def test_concurrent_calls_respect_a_busy_servers_retry_delay() -> None:
     servicer = Refusing(80, with_advice(0.01))
     with serving(servicer) as address, mien.Client(address) as client, ThreadPoolExecutor(16) as pool:
         assert len(list(pool.map(client.analyze, [b"x"] * 16))) == 16
@@ -167,7 +167,7 @@ def test_the_first_call_after_a_restart_succeeds() -> None:
     assert servicer.calls == 2
 
 
-def test_a_server_that_returns_after_a_while_is_found_within_the_window() -> None:
+def test_a_server_that_returns_within_the_retry_window_is_reached() -> None:
     with serving(Refusing(0, plainly(grpc.StatusCode.INTERNAL))) as address:
         pass
     with mien.Client(address) as client, ThreadPoolExecutor(1) as pool:
@@ -180,7 +180,7 @@ def test_a_server_that_returns_after_a_while_is_found_within_the_window() -> Non
             assert time.monotonic() - began < 3
 
 
-def test_calls_are_spread_over_several_servers_and_go_on_without_one() -> None:
+def test_calls_are_balanced_over_servers_and_survive_the_loss_of_one() -> None:
     first, second = Refusing(0, plainly(grpc.StatusCode.INTERNAL)), Refusing(0, plainly(grpc.StatusCode.INTERNAL))
     with serving(first) as one:
         with serving(second) as two, mien.Client([one, two.replace("127.0.0.1", "localhost")]) as client:
@@ -205,7 +205,7 @@ def test_every_code_without_details_has_an_error_with_advice(code: grpc.StatusCo
         assert not isinstance(caught.value, grpc.RpcError)
 
 
-def test_details_that_a_proxy_left_on_another_code_do_not_count() -> None:
+def test_details_of_another_code_are_ignored() -> None:
     details = status_pb2.Status(code=8, message="another").SerializeToString()
 
     def refuse(context: grpc.ServicerContext) -> None:

@@ -1,4 +1,4 @@
-"""The SDK and the command line against servers with TLS and tokens."""
+"""Tests of the SDK and the command line against servers with TLS and tokens."""
 
 import subprocess
 import sys
@@ -89,7 +89,7 @@ def test_an_invalid_server_certificate_is_an_error(
         assert said in refusal(address, tls=mien.Tls(ca=authority.ca)).message
 
 
-def test_the_servers_name_may_be_another_than_its_address(
+def test_the_server_name_may_differ_from_the_address(
     running: Running, service: FaceAnalysis, authority: Authority
 ) -> None:
     certificate, key = authority.issue("named", "mien.example")
@@ -117,7 +117,7 @@ def test_mutual_tls_requires_a_client_certificate(
             assert "Tls(certificate, key)" in refusal(address, tls=wrong).message
 
 
-def test_a_callers_certificate_that_has_expired_is_refused(
+def test_an_expired_client_certificate_is_rejected(
     running: Running, service: FaceAnalysis, authority: Authority
 ) -> None:
     certificate, key = authority.issue("server")

@@ -1,4 +1,4 @@
-"""The workers behind Serve's handles, in Serve's local mode: real workers and handles, without a cluster."""
+"""Tests of the workers behind Serve's handles, in Serve's local testing mode."""
 
 import asyncio
 import sys
@@ -49,7 +49,7 @@ def crops(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
 
 
-async def test_either_worker_answers_for_both_tasks_and_the_less_busy_one_is_asked(
+async def test_the_least_busy_worker_answers_for_both_tasks(
     handles: dict[Task, DeploymentHandle[bytes]],
 ) -> None:
     workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
@@ -60,7 +60,7 @@ async def test_either_worker_answers_for_both_tasks_and_the_less_busy_one_is_ask
     assert all(np.array_equal(first.answers[name], second.answers[name]) for name in first.answers)
 
 
-async def test_tasks_whose_workers_have_other_models_by_now_are_asked_apart(
+async def test_workers_with_different_models_are_called_separately(
     handles: dict[Task, DeploymentHandle[bytes]],
 ) -> None:
     other = Registry().get("mien-emotion")
@@ -73,13 +73,13 @@ async def test_tasks_whose_workers_have_other_models_by_now_are_asked_apart(
         assert all(np.array_equal(apart.answers[name], together.answers[name]) for name in together.answers)
 
 
-async def test_what_a_worker_says_is_wrong_keeps_its_kind(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
+async def test_a_workers_error_keeps_its_class(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
     workers = ServeWorkers(handles, {"age": ENTRY, "gender": ENTRY})
     with pytest.raises(mien.MienError, match="uint8 crops"):
         await workers.call(["age"], np.zeros((1, 9, 9, 3), np.uint8), time.monotonic() + 30)
 
 
-async def test_a_stack_becomes_a_message_once_for_both_tasks(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
+async def test_crops_are_serialized_once_for_both_tasks(handles: dict[Task, DeploymentHandle[bytes]]) -> None:
     made = []
 
     def note(frame: FrameType, event: str, arg: object) -> None:

@@ -1,4 +1,4 @@
-"""The gRPC edge, over a real channel."""
+"""Tests of the gRPC server over a real channel."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def test_a_photograph_is_analyzed_from_a_path_bytes_and_an_array(single: str) ->
     assert "1 face in 512x512 JPEG" in str(from_path)
 
 
-async def test_the_async_client_says_the_same(single: str) -> None:
+async def test_the_async_client_returns_the_same(single: str) -> None:
     async with mien.AsyncClient(single) as client:
         analysis, models, info = await asyncio.gather(client.analyze(EXAMPLE), client.models(), client.server_info())
     with mien.Client(single) as plain:
@@ -48,7 +48,7 @@ async def test_the_async_client_says_the_same(single: str) -> None:
         assert (plain.models(), plain.server_info()) == (models, info)
 
 
-def test_a_blurred_face_gets_no_answer_from_a_server_or_from_this_process(single: str, tmp_path: Path) -> None:
+def test_a_blurred_face_gets_no_prediction_remotely_or_locally(single: str, tmp_path: Path) -> None:
     path = tmp_path / "blurred.png"
     with Image.open(EXAMPLE) as picture:
         picture.filter(ImageFilter.GaussianBlur(6)).save(path)
@@ -66,7 +66,7 @@ def test_a_blurred_face_gets_no_answer_from_a_server_or_from_this_process(single
     assert str(face).endswith("too blurred to tell")
 
 
-def test_server_info_and_models_tell_what_is_served(single: str) -> None:
+def test_server_info_and_models_describe_the_server(single: str) -> None:
     with mien.Client(single) as client:
         info, models = client.server_info(), client.models()
     assert (info.deployment_mode, info.tasks, info.max_image_bytes) == (
@@ -85,7 +85,7 @@ def test_server_info_and_models_tell_what_is_served(single: str) -> None:
      (b"\0" * (4 * 2**20 + 1), "IMAGE_TOO_LARGE")],
     ids=["empty", "text", "cut", "large"],
 )  # fmt: skip
-def test_a_bad_image_is_refused_with_its_reason_and_the_server_goes_on(single: str, image: bytes, reason: str) -> None:
+def test_an_invalid_image_is_rejected_with_a_reason(single: str, image: bytes, reason: str) -> None:
     with mien.Client(single) as client:
         with pytest.raises(mien.ImageError) as caught:
             client.analyze(image)
@@ -110,7 +110,7 @@ def test_errors_carry_error_info(single: str) -> None:
     assert (info.reason, info.domain) == ("TASK_UNKNOWN", "mien")
 
 
-def test_health_is_told_for_the_server_and_each_task(single: str) -> None:
+def test_health_is_reported_for_the_server_and_each_task(single: str) -> None:
     with grpc.insecure_channel(single) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for name in ("", "mien.v1.FaceAnalysisService", "age", "gender", "emotion"):
@@ -118,17 +118,17 @@ def test_health_is_told_for_the_server_and_each_task(single: str) -> None:
             assert reply.status == health_pb2.HealthCheckResponse.SERVING, name
 
 
-def test_an_unreachable_server_is_told_with_its_address() -> None:
+def test_an_unreachable_server_is_an_error_with_its_address() -> None:
     with mien.Client("127.0.0.1:1") as client, pytest.raises(mien.ServerUnavailableError, match=r"127\.0\.0\.1:1"):
         client.server_info(timeout=5)
 
 
-def test_a_late_answer_is_a_deadline_error(single: str) -> None:
+def test_a_late_response_is_a_deadline_error(single: str) -> None:
     with mien.Client(single) as client, pytest.raises(mien.DeadlineExceededError):
         client.analyze(EXAMPLE, timeout=0.001)
 
 
-def test_many_callers_at_once_get_their_own_answers(single: str) -> None:
+def test_concurrent_calls_get_their_own_responses(single: str) -> None:
     """The same face on wider and wider pictures: a swapped reply would have another width."""
     pixels = mien.draw(EXAMPLE, mien.Analysis.from_message(pb.AnalyzeResponse()))
     pictures = [np.pad(pixels, ((0, 0), (0, 4 * step), (0, 0)), "edge") for step in range(24)]
@@ -169,7 +169,7 @@ def test_a_cancelled_call_stops_the_work(running: Running) -> None:
             assert backend.released.wait(10)
 
 
-def test_late_tasks_are_told_and_the_reply_is_in_time(running: Running) -> None:
+def test_late_tasks_have_a_status_and_the_response_is_in_time(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, Hanging().call), executor, pb.DEPLOYMENT_MODE_SINGLE)
@@ -186,7 +186,7 @@ async def defective(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: f
     raise ZeroDivisionError("/secret/path")
 
 
-def test_no_traceback_reaches_a_caller(running: Running) -> None:
+def test_no_traceback_reaches_a_client(running: Running) -> None:
     settings = Settings.load(port=0, drain_seconds=0)
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, defective), executor, pb.DEPLOYMENT_MODE_SINGLE)
@@ -200,14 +200,14 @@ def test_no_traceback_reaches_a_caller(running: Running) -> None:
         assert "ZeroDivision" not in text
 
 
-def test_bytes_that_are_no_message_are_refused_with_a_reason(single: str) -> None:
+def test_an_invalid_message_is_rejected_with_a_reason(single: str) -> None:
     with grpc.insecure_channel(single) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary("/mien.v1.FaceAnalysisService/Analyze")(b"\xff\xff\xff", timeout=10)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
     assert "DecodeError" not in caught.value.details()  # type: ignore[attr-defined]
 
 
-def test_a_long_task_name_is_not_sent_back_whole(single: str) -> None:
+def test_a_long_task_name_is_truncated_in_the_error(single: str) -> None:
     with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="unknown task 'xxx") as caught:
         client.analyze(EXAMPLE, tasks=["x" * 100_000])
     assert len(caught.value.message) < 200
@@ -241,7 +241,7 @@ def test_closing_waits_for_the_calls_in_flight() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # what is shown here
-def test_a_client_from_before_a_fork_says_so() -> None:
+def test_a_client_used_after_a_fork_raises_an_error() -> None:
     with mien.Client() as client:
         client.server_info()
         read, write = os.pipe()

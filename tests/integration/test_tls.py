@@ -1,4 +1,4 @@
-"""TLS and mutual TLS, with certificates of an authority made for the tests."""
+"""Tests of TLS and mutual TLS, with certificates of a test authority."""
 
 import logging
 import shutil
@@ -35,7 +35,9 @@ def serial(address: str) -> int:
     return hash(ssl.get_server_certificate((host, int(port)), timeout=10))
 
 
-def test_callers_speak_tls(running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path) -> None:
+def test_clients_connect_with_tls(
+    running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path
+) -> None:
     certificate, key = authority.issue("server")
     settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
     with running(service, settings) as address:
@@ -43,7 +45,7 @@ def test_callers_speak_tls(running: Running, service: FaceAnalysis, authority: A
         assert call(address, Authority(tmp_path).ca) == "UNAVAILABLE"
 
 
-def test_mutual_tls_lets_only_certificates_of_the_authority_in(
+def test_mutual_tls_accepts_only_certificates_of_the_authority(
     running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path
 ) -> None:
     certificate, key = authority.issue("server")
@@ -56,7 +58,7 @@ def test_mutual_tls_lets_only_certificates_of_the_authority_in(
         assert call(address, authority.ca, Authority(tmp_path).issue("stranger")) == "UNAVAILABLE"
 
 
-def test_a_replaced_certificate_is_used_by_the_next_caller_and_a_bad_one_is_not(
+def test_a_replaced_certificate_is_used_unless_invalid(
     running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     certificate, key = authority.issue("first")
@@ -81,7 +83,7 @@ def test_a_replaced_certificate_is_used_by_the_next_caller_and_a_bad_one_is_not(
     ("change", "said"),
     [("missing", "No such file"), ("swapped", "PEM"), ("other key", "mismatch"), ("garbage", "PEM")],
 )
-def test_a_wrong_file_is_told_at_the_start(
+def test_an_invalid_tls_file_fails_the_start(
     running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path, change: str, said: str
 ) -> None:
     certificate, key = authority.issue("server")
@@ -100,7 +102,7 @@ def test_a_wrong_file_is_told_at_the_start(
         pass
 
 
-def test_health_is_told_over_tls(running: Running, service: FaceAnalysis, authority: Authority) -> None:
+def test_health_is_reported_over_tls(running: Running, service: FaceAnalysis, authority: Authority) -> None:
     certificate, key = authority.issue("server")
     settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
     credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())

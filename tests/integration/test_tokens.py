@@ -1,4 +1,4 @@
-"""API keys, over a real channel and with the command that makes them."""
+"""Tests of API keys over a real channel, and of the command that creates them."""
 
 import logging
 import subprocess
@@ -40,7 +40,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_only_known_tokens_are_let_in(running: Running, service: FaceAnalysis, file: Path) -> None:
+def test_only_known_tokens_are_accepted(running: Running, service: FaceAnalysis, file: Path) -> None:
     with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
         assert call(address, "Bearer first") == pb.DEPLOYMENT_MODE_SINGLE
         assert call(address, "bearer  first ") == pb.DEPLOYMENT_MODE_SINGLE
@@ -50,7 +50,7 @@ def test_only_known_tokens_are_let_in(running: Running, service: FaceAnalysis, f
         assert call(address, "Bearer second") == "UNAUTHENTICATED TOKEN_UNKNOWN"
 
 
-def test_health_needs_no_token_but_reads_nothing_else(running: Running, service: FaceAnalysis, file: Path) -> None:
+def test_health_checks_need_no_token(running: Running, service: FaceAnalysis, file: Path) -> None:
     settings = Settings.load(port=0, drain_seconds=0, token_file=file)
     with running(service, settings) as address, grpc.insecure_channel(address) as channel:
         reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
@@ -60,7 +60,7 @@ def test_health_needs_no_token_but_reads_nothing_else(running: Running, service:
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
 
 
-def test_the_file_is_read_again_when_it_changes(
+def test_the_token_file_is_reloaded_when_it_changes(
     running: Running, service: FaceAnalysis, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
@@ -76,7 +76,7 @@ def test_the_file_is_read_again_when_it_changes(
         assert call(address, "Bearer second") == "UNAUTHENTICATED TOKEN_UNKNOWN"
 
 
-def test_the_command_makes_a_token_and_its_line(running: Running, service: FaceAnalysis, tmp_path: Path) -> None:
+def test_the_command_creates_a_token_and_its_line(running: Running, service: FaceAnalysis, tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "mien", "token", "phone"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     token = said.stderr.split()[-1]
@@ -87,7 +87,7 @@ def test_the_command_makes_a_token_and_its_line(running: Running, service: FaceA
         assert call(address, f"Bearer {token}") == pb.DEPLOYMENT_MODE_SINGLE
 
 
-def test_a_token_has_a_plain_name() -> None:
+def test_a_token_name_is_validated() -> None:
     command = [Path(sys.executable).parent / "mien", "token", "a:b"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert said.returncode == 2

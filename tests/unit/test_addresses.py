@@ -1,4 +1,4 @@
-"""Server addresses become gRPC targets, or clear errors."""
+"""Tests of the conversion of server addresses to gRPC targets, and of their errors."""
 
 import pytest
 

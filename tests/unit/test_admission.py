@@ -1,4 +1,4 @@
-"""Who is let in, and what those are told who are not."""
+"""Tests of admission control and of its errors."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ def test_images_are_bounded_by_count_and_by_bytes() -> None:
         pass
 
 
-def test_a_failed_image_leaves_too() -> None:
+def test_a_failed_image_releases_its_slot() -> None:
     admission = Admission(max_requests=1, max_bytes=100)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), admission.admit(60, LONG):
@@ -34,7 +34,7 @@ def test_a_failed_image_leaves_too() -> None:
     assert admission.in_flight == 0
 
 
-async def test_whoever_could_not_be_answered_in_time_is_refused_at_once() -> None:
+async def test_a_request_that_cannot_finish_in_time_is_rejected_at_once() -> None:
     """One worker that takes 20 ms each: of 40 callers who wait 200 ms, those let in are answered in time."""
     admission = Admission(max_requests=1000, max_bytes=1000)
     worker = asyncio.Lock()

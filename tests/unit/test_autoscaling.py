@@ -1,4 +1,4 @@
-"""How many orchestrators Serve is told to run."""
+"""Tests of the orchestrators' autoscaling policy."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Joined calls: whatever comes together, each request gets its own answer, error and time."""
+"""Tests of batching: each request gets its own result, error and timing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ REQUESTS = st.lists(
 
 @given(requests=REQUESTS, slots=st.integers(1, 3), turns=st.integers(0, 5))
 @settings(deadline=None, max_examples=150)
-def test_each_request_gets_its_own_whatever_comes_together(
+def test_each_request_in_a_batch_gets_its_own_result(
     requests: list[tuple[list[int], set[Task], int, int | None]], slots: int, turns: int
 ) -> None:
     async def run() -> None:
@@ -111,7 +111,7 @@ def test_each_request_gets_its_own_whatever_comes_together(
     asyncio.run(run())
 
 
-async def test_an_idle_model_is_called_at_once_and_once_for_both_tasks() -> None:
+async def test_an_idle_model_is_called_at_once_and_once_per_request() -> None:
     reader = Reader()
     batcher = Batcher(reader.call, best_batch=BEST, slots=lambda: 1, breaker=breaker())
     crops = stack(1, 2)
@@ -119,7 +119,7 @@ async def test_an_idle_model_is_called_at_once_and_once_for_both_tasks() -> None
     assert reader.calls == [(("age", "gender"), 2)]
 
 
-async def test_what_comes_during_a_call_goes_with_the_next_up_to_the_best_batch() -> None:
+async def test_requests_during_a_call_are_batched_up_to_the_best_batch() -> None:
     reader = Reader()
     reader.gate.clear()
     batcher = Batcher(reader.call, best_batch=BEST, slots=lambda: 1, breaker=breaker())
@@ -145,7 +145,7 @@ async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
     assert reader.most_running == 3
 
 
-async def test_poison_fails_its_own_request_only() -> None:
+async def test_a_request_that_fails_the_model_fails_only_itself() -> None:
     reader = Reader()
     reader.gate.clear()
     batcher = Batcher(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
@@ -157,7 +157,7 @@ async def test_poison_fails_its_own_request_only() -> None:
     assert [isinstance(outcome, ZeroDivisionError) for outcome in outcomes] == [False] * 3 + [True] + [False] * 2
 
 
-async def test_who_leaves_while_crops_gather_is_not_called_for() -> None:
+async def test_a_request_cancelled_while_queued_is_not_computed() -> None:
     reader = Reader()
     reader.gate.clear()
     batcher = Batcher(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
@@ -173,7 +173,7 @@ async def test_who_leaves_while_crops_gather_is_not_called_for() -> None:
     assert sum(count for _, count in reader.calls) == 5
 
 
-async def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
+async def test_a_call_whose_requests_are_all_cancelled_is_cancelled() -> None:
     reader = Reader()
     reader.gate.clear()
     batcher = Batcher(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
@@ -201,7 +201,7 @@ async def test_a_late_request_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("error", [mien.ServerUnavailableError, mien.OverloadedError])
-async def test_a_model_that_is_not_there_is_not_asked_again_for_each(error: type[mien.MienError]) -> None:
+async def test_an_unavailable_model_is_not_called_again_for_each_request(error: type[mien.MienError]) -> None:
     calls = 0
     gate = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What the serving benchmark makes of its measurements, and how it compares answers."""
+"""Tests of the serving benchmark's evaluation and comparison of responses."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ def results(**sessions: list[Session]) -> Results:
     )
 
 
-def test_ratios_are_taken_round_by_round() -> None:
+def test_ratios_are_taken_within_each_round() -> None:
     summary = summarize(
         results(
             single=[session(40, 20, 20), session(20, 20, 20), session(30, 20, 22)],
@@ -56,7 +56,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert "single_over_baseline" not in summary
 
 
-def test_the_best_peer_is_that_of_the_round() -> None:
+def test_the_best_peer_is_chosen_in_each_round() -> None:
     summary = summarize(
         results(
             single=[session(40, 20, 20), session(40, 20, 20)],
@@ -67,12 +67,12 @@ def test_the_best_peer_is_that_of_the_round() -> None:
     assert summary["single_over_best_peer"] == {"median": 1.425, "low": 1.25, "high": 1.6}
 
 
-def test_the_tail_is_that_of_the_worse_shape() -> None:
+def test_the_tail_is_that_of_the_slower_mode() -> None:
     summary = summarize(results(single=[session(40, 20, 20, tail=2)], cluster=[session(40, 20, 20, tail=3.5)]))
     assert summary["p99_over_p50"] == {"median": 3.5, "low": 3.5, "high": 3.5}
 
 
-def test_the_cost_of_a_face_says_whether_it_falls() -> None:
+def test_the_summary_has_whether_the_cost_per_face_falls() -> None:
     summary = summarize(results(single=[session(40, 20, 20)]))
     growth = summary["cpu_ms_per_face"]
     assert isinstance(growth, dict)
@@ -88,7 +88,7 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert Results.read(path) == written
 
 
-def test_a_report_names_what_could_not_be_measured(tmp_path: Path) -> None:
+def test_a_report_lists_systems_that_could_not_be_measured(tmp_path: Path) -> None:
     write_report(results(single=[session(40, 20, 20)]), tmp_path)
     text = (tmp_path / "benchmarks.md").read_text()
     assert "**BentoML**: not measured: no wheel" in text
@@ -111,20 +111,20 @@ def test_the_same_answers_may_differ_in_the_last_digits_and_in_the_order_of_emot
         ({"emotions": []}, "face 0.emotions.happy is None instead of 0.7"),
     ],
 )
-def test_other_answers_are_told(change: dict[str, object], said: str) -> None:
+def test_different_predictions_are_detected(change: dict[str, object], said: str) -> None:
     (face,) = REPLY["faces"]
     assert said in str(difference({"faces": [face | change]}, REPLY))
     assert difference({}, REPLY) == "0 faces instead of 1"
 
 
-def test_every_peer_has_its_pins() -> None:
+def test_every_peer_has_pinned_requirements() -> None:
     for system in SYSTEMS:
         if system.kind == "peer":
             lines = system.pins.read_text().splitlines()
             assert all("==" in line for line in lines if not line.startswith("#")), system.pins
 
 
-def test_a_longer_bar_is_more() -> None:
+def test_a_longer_bar_is_a_larger_value() -> None:
     drawn = draw(
         "Speed", [Bar("one & two", "ours", Spread(10.0, 9.0, 12.0)), Bar("other", "peer", Spread(5.0, 5.0, 5.0))]
     )

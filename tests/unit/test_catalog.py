@@ -1,4 +1,4 @@
-"""The table of published files holds together, and their specifications fit the networks."""
+"""Tests that the catalogue of published files is consistent and fits the networks."""
 
 import re
 
@@ -40,12 +40,12 @@ def test_no_published_model_hides_a_shipped_one() -> None:
     assert not PUBLISHED.keys() & {entry.spec.name for entry in Registry().entries()}
 
 
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+def test_an_unknown_name_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match=r"'nose-net'; available: .*ssrnet-age-wiki-published.*yunet"):
         find("nose-net")
 
 
-def test_a_head_whose_high_scores_are_women_turns_them_round() -> None:
+def test_a_head_with_high_scores_for_women_is_inverted() -> None:
     scores = torch.tensor([[0.2], [0.9]])
     man, woman = (answer(GenderHead(count=1, source="value", high=high), scores) for high in ("male", "female"))
     assert torch.allclose(man["p_male"], scores[:, 0])

@@ -1,4 +1,4 @@
-"""A failing model is left alone, and taken back once it answers."""
+"""Tests of the circuit breaker."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def fail(breaker: CircuitBreaker, times: int = 1) -> None:
         breaker.failed(mien.ServerUnavailableError("down"))
 
 
-def test_failures_in_a_row_open_it_and_say_why(breaker: CircuitBreaker, told: list[bool]) -> None:
+def test_consecutive_failures_open_the_breaker(breaker: CircuitBreaker, told: list[bool]) -> None:
     fail(breaker, 2)
     breaker.succeeded()
     fail(breaker, 2)
@@ -45,7 +45,7 @@ def test_failures_in_a_row_open_it_and_say_why(breaker: CircuitBreaker, told: li
     assert told == [True]
 
 
-def test_after_the_pause_one_request_sees_and_success_closes_it(
+def test_a_successful_probe_after_the_cooldown_closes_the_breaker(
     breaker: CircuitBreaker, clock: Clock, told: list[bool]
 ) -> None:
     fail(breaker, 3)
@@ -58,7 +58,7 @@ def test_after_the_pause_one_request_sees_and_success_closes_it(
     assert told == [True, False]
 
 
-def test_a_failed_look_leaves_it_open_and_a_lost_one_does_not_keep_it_open_for_ever(
+def test_a_failed_probe_keeps_the_breaker_open_and_an_abandoned_one_allows_another(
     breaker: CircuitBreaker, clock: Clock, told: list[bool]
 ) -> None:
     fail(breaker, 3)
@@ -75,7 +75,7 @@ def test_a_failed_look_leaves_it_open_and_a_lost_one_does_not_keep_it_open_for_e
     assert told == [True]
 
 
-def test_what_the_callers_do_does_not_open_it(breaker: CircuitBreaker) -> None:
+def test_client_errors_do_not_open_the_breaker(breaker: CircuitBreaker) -> None:
     for _ in range(9):
         breaker.failed(mien.InvalidRequestError("wrong crops"))
         breaker.failed(mien.OverloadedError("too much"))

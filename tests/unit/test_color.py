@@ -1,4 +1,4 @@
-"""Pixels in another colour space come out as sRGB, by the profile in the file."""
+"""Tests of the conversion to sRGB by the profile in the file."""
 
 import io
 from typing import Any

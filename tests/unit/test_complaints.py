@@ -1,4 +1,4 @@
-"""The page of complaints names tests that exist, and at least one for each row."""
+"""Tests that the page of complaints lists existing tests, at least one per row."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ def test_every_row_has_its_tests(row: str) -> None:
 
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(TEST.findall(PAGE))))
-def test_every_test_that_is_named_exists(file: str, name: str) -> None:
+def test_every_listed_test_exists(file: str, name: str) -> None:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert name in functions

@@ -1,4 +1,4 @@
-"""Framing of the cut-outs, checked pixel by pixel where it can be."""
+"""Tests of cropping, checked pixel by pixel where possible."""
 
 import cv2
 import numpy as np
@@ -72,7 +72,7 @@ def test_a_tilted_face_comes_out_with_level_eyes(degrees: int) -> None:
 
 
 @pytest.mark.parametrize("left", [(151.0, 156.0), (150.0, 150.0), (150.0, 290.0), (float("nan"), 150.0)])
-def test_eyes_too_close_too_far_or_unknown_turn_nothing(left: tuple[float, float]) -> None:
+def test_implausible_eyes_do_not_rotate_the_crop(left: tuple[float, float]) -> None:
     image, box, spec = noise(300, 300), boxed(100, 100, 100, 100), CropSpec(size=64)
 
     assert np.array_equal(cut(image, with_eyes(box, (150, 150), left), spec), cut(image, box, spec))
@@ -88,7 +88,7 @@ def test_the_edge_is_repeated_outside_the_image() -> None:
     assert np.array_equal(crop[30:, 20:], np.repeat(image[-1:, :20], 10, axis=0))
 
 
-def test_no_face_gives_an_empty_stack() -> None:
+def test_no_face_gives_an_empty_batch() -> None:
     crops = cut(noise(20, 20), Faces(np.zeros((0, 4), np.float32)), CropSpec(size=64))
 
     assert crops.shape == (0, 64, 64, 3)
@@ -105,14 +105,14 @@ def test_every_face_gets_its_own_crop() -> None:
         assert np.array_equal(crop, image[y : y + 32, x : x + 32])
 
 
-def test_a_picture_of_one_pixel_can_be_cut() -> None:
+def test_an_image_of_one_pixel_can_be_cropped() -> None:
     crop = cut(np.full((1, 1, 3), 7, np.uint8), boxed(0, 0, 1, 1), CropSpec(size=16))[0]
 
     assert (crop == 7).all()
 
 
 @pytest.mark.parametrize("shape", [(60, 40_000), (40_000, 60)])
-def test_a_panorama_is_cut_like_any_picture(shape: tuple[int, int]) -> None:
+def test_a_panorama_can_be_cropped(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     at = [30.0, 39_900.0] if shape[0] > shape[1] else [39_900.0, 30.0]
     box = np.array([[at[0] - 10, at[1] - 10, 20, 20]], np.float32)

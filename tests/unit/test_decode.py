@@ -1,4 +1,4 @@
-"""Decoding: every kind of file that should be read, and every kind of rubbish that should be refused."""
+"""Tests of decoding: accepted and rejected files."""
 
 import io
 import random
@@ -92,7 +92,7 @@ def test_a_jpeg_with_further_pictures_behind_it_is_a_jpeg() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_turned_picture_comes_out_upright(kind: str, orientation: int) -> None:
+def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     options = {**LOSSLESS.get(kind, {"quality": 95, "subsampling": 0}), "exif": exif(orientation)}
     data = encode(scene(), kind, **options)
 
@@ -113,14 +113,14 @@ def test_a_turned_picture_comes_out_upright(kind: str, orientation: int) -> None
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
-def test_an_orientation_that_means_nothing_is_taken_as_upright(orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
     decoded = decode(encode(scene(), "JPEG", exif=exif(orientation)))
 
     assert decoded.exif_orientation == 1
     assert decoded.pixels.shape == (32, 48, 3)
 
 
-def test_broken_exif_does_not_spoil_a_picture() -> None:
+def test_corrupt_exif_is_ignored() -> None:
     data = encode(scene(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff rubbish")
 
     with warnings.catch_warnings():
@@ -140,7 +140,7 @@ def test_grey_becomes_three_equal_channels(kind: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparent_pixels_are_laid_over_white(mode: str) -> None:
+def test_transparent_pixels_are_composited_on_white(mode: str) -> None:
     channels = len(mode)
     stored = np.full((1, 3, channels), 100, np.uint8)
     stored[0, :, -1] = (0, 255, 128)
@@ -153,13 +153,13 @@ def test_transparent_pixels_are_laid_over_white(mode: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF"])
-def test_a_palette_is_looked_up(kind: str) -> None:
+def test_a_palette_image_is_decoded(kind: str) -> None:
     stored = scene().convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
 
     assert np.array_equal(decode(encode(stored, kind)).pixels, np.asarray(stored.convert("RGB")))
 
 
-def test_a_transparent_palette_colour_is_laid_over_white() -> None:
+def test_a_transparent_palette_colour_is_composited_on_white() -> None:
     stored = Image.new("P", (2, 1))
     stored.putpalette([10, 20, 30, 40, 50, 60])
     stored.putdata([0, 1])
@@ -199,7 +199,7 @@ def test_16_bit_rgb_tiff_is_scaled() -> None:
     assert decode(data).pixels[0, 0].tolist() == [0, 128, 255]
 
 
-def test_of_an_animation_the_first_frame_is_taken() -> None:
+def test_the_first_frame_of_an_animation_is_decoded() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
 
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -207,18 +207,18 @@ def test_of_an_animation_the_first_frame_is_taken() -> None:
     assert decode(data).pixels[0, 0].tolist() == [255, 0, 0]
 
 
-def test_a_picture_of_one_pixel_is_a_picture() -> None:
+def test_an_image_of_one_pixel_is_decoded() -> None:
     assert decode(encode(Image.new("RGB", (1, 1), "red"), "PNG")).pixels.tolist() == [[[255, 0, 0]]]
 
 
-def test_no_bytes_are_refused() -> None:
+def test_empty_bytes_are_rejected() -> None:
     assert refusal(b"") == "IMAGE_EMPTY"
 
 
 @pytest.mark.parametrize(
     "data", [b"Dear Sir or Madam", b"\x00", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", bytes(999)]
 )
-def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
+def test_other_bytes_are_rejected(data: bytes) -> None:
     assert refusal(data) == "IMAGE_UNDECODABLE"
 
 
@@ -237,7 +237,7 @@ def test_a_file_of_too_many_bytes_is_refused() -> None:
     assert refusal(encode(scene(), "PNG"), ImageLimits(max_bytes=100)) == "IMAGE_TOO_LARGE"
 
 
-def test_a_picture_of_too_many_pixels_is_refused_and_one_of_just_enough_is_not() -> None:
+def test_the_pixel_limit_is_exact() -> None:
     data = encode(scene(), "JPEG")
 
     assert refusal(data, ImageLimits(max_pixels=48 * 32 - 1)) == "IMAGE_TOO_LARGE"
@@ -246,7 +246,7 @@ def test_a_picture_of_too_many_pixels_is_refused_and_one_of_just_enough_is_not()
 
 @pytest.mark.parametrize("side", [8_000, 30_000])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_bomb_is_refused_at_once_and_in_little_memory(side: int) -> None:
+def test_a_decompression_bomb_is_rejected_in_little_memory(side: int) -> None:
     bomb = png(side, side, 8, 2, bytes(1_000_000))
     refusal(bomb)
 
@@ -290,7 +290,7 @@ def test_a_jpeg_that_ends_too_early_is_decoded_as_far_as_it_goes(enough: int | N
     assert np.array_equal(cut.pixels[:upper], whole.pixels[:upper])
 
 
-def test_a_jpeg_of_which_little_is_there_is_refused() -> None:
+def test_a_jpeg_with_little_data_is_rejected() -> None:
     data = ASTRONAUT.read_bytes()
 
     assert refusal(data[: len(data) // 10]) == "IMAGE_UNDECODABLE"
@@ -349,5 +349,5 @@ def test_a_large_jpeg_comes_out_shrunk_but_not_below_what_is_enough(
         assert np.abs(decoded.pixels[: down // shrunk, : across // shrunk] - mean).mean() < 2
 
 
-def test_what_is_not_a_jpeg_is_never_shrunk() -> None:
+def test_only_jpegs_are_decoded_at_reduced_size() -> None:
     assert decode(encode(scene().resize((801, 533)), "PNG"), enough=100).shrunk == 1

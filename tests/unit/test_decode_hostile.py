@@ -1,4 +1,4 @@
-"""Small files that would cost much time or memory are refused by their header, and the others stay within a budget."""
+"""Tests that expensive files are rejected by their header, and that decoding stays within a memory budget."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Decoding: files that are small, and cost much time or memory to decode."""
+"""Tests of small files that would take much time or memory to decode."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""The detectors on real photographs, and their errors."""
+"""Tests of the detectors on real photographs, and of their errors."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         create("retina", long_side=640)
 
 
-def test_yunet_without_a_file_says_what_to_set() -> None:
+def test_yunet_without_a_file_is_an_error() -> None:
     with pytest.raises(DetectorError, match="detector_path"):
         create("yunet", long_side=640)
 
@@ -154,7 +154,7 @@ def test_a_thin_image_keeps_at_least_one_pixel() -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", DETECTORS)
-def test_a_picture_of_one_pixel_has_no_face(name: str, yunet_file: Path) -> None:
+def test_an_image_of_one_pixel_has_no_face(name: str, yunet_file: Path) -> None:
     detector = create(name, model_path=yunet_file if name == "yunet" else None, long_side=640)
     assert len(detector.detect(np.zeros((1, 1, 3), np.uint8))) == 0
 
@@ -212,7 +212,7 @@ def _by_score(faces: Faces) -> NDArray[np.float32]:
 
 
 @pytest.mark.shared
-def test_detectors_see_few_faces_where_there_are_none(shared: Path, yunet_file: Path) -> None:
+def test_detectors_have_few_false_positives(shared: Path, yunet_file: Path) -> None:
     for name, most in (("mien", 1), ("yunet", 0), ("haar", 2)):
         detector = create(name, model_path=yunet_file if name == "yunet" else None, long_side=640)
 
@@ -220,7 +220,7 @@ def test_detectors_see_few_faces_where_there_are_none(shared: Path, yunet_file: 
 
 
 @pytest.mark.shared
-def test_counted_photographs_have_their_faces(shared: Path, yunet_file: Path) -> None:
+def test_hand_counted_faces_are_detected(shared: Path, yunet_file: Path) -> None:
     detector = create("yunet", model_path=yunet_file, long_side=640)
     counted = {
         "nasa/STS-106.jpg": 7,

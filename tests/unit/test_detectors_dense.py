@@ -1,4 +1,4 @@
-"""Predictions of cells turned to faces."""
+"""Tests of padding and decoding in the dense detectors."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_cells_are_listed_level_by_level_and_row_by_row() -> None:
     assert places[-1].tolist() == [2, 1, 32]
 
 
-def test_a_cells_numbers_become_the_box_and_points_that_they_stand_for() -> None:
+def test_predictions_are_decoded_to_boxes_and_points() -> None:
     places = cells(64, 64)
     cell = 8 * 8 + 5  # of stride 16, column 1, row 1
     shapes = np.zeros((len(places), 14), np.float32)
@@ -31,7 +31,7 @@ def test_a_cells_numbers_become_the_box_and_points_that_they_stand_for() -> None
     assert faces.points[0, 4] == pytest.approx([28.8, 30.4], abs=1e-4)
 
 
-def test_of_two_boxes_of_one_face_the_better_stays() -> None:
+def test_non_maximum_suppression_keeps_the_best_box() -> None:
     places = cells(64, 64)
     shapes = np.zeros((len(places), 14), np.float32)
     shapes[:, 2:4] = np.log(3)
@@ -42,7 +42,7 @@ def test_of_two_boxes_of_one_face_the_better_stays() -> None:
     assert faces.scores.tolist() == pytest.approx([0.8, 0.7])
 
 
-def test_nothing_likely_is_no_face() -> None:
+def test_low_scores_give_no_face() -> None:
     places = cells(32, 32)
     faces = decode(
         np.zeros(len(places), np.float32),
@@ -56,7 +56,7 @@ def test_nothing_likely_is_no_face() -> None:
     assert faces.points.shape == (0, 5, 2)
 
 
-def test_an_image_is_padded_with_black_to_whole_cells_and_left_alone_where_it_has_them() -> None:
+def test_an_image_is_padded_to_whole_cells() -> None:
     image = np.full((33, 64, 3), 9, np.uint8)
     padded = pad(image)
     assert padded.shape == (64, 64, 3)

@@ -1,4 +1,4 @@
-"""The finer looks at a large photograph, with a detector that sees bright squares."""
+"""Tests of the finer passes over large images, with a detector of bright squares."""
 
 import cv2
 import numpy as np

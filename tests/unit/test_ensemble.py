@@ -1,4 +1,4 @@
-"""The request's way, with real models and with backends that fail on purpose."""
+"""Tests of the request pipeline, with real models and with backends that fail."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ def request(**fields: object) -> pb.AnalyzeRequest:
     return pb.AnalyzeRequest(image=PHOTO, **fields)  # type: ignore[arg-type]
 
 
-async def test_a_photograph_gets_a_whole_reply(service: FaceAnalysis) -> None:
+async def test_an_image_gets_a_complete_response(service: FaceAnalysis) -> None:
     reply = await service.analyze(request(), within(30))
     (face,) = reply.faces
     assert (reply.image.width, reply.image.height, reply.image.format) == (512, 512, "JPEG")
@@ -88,7 +88,7 @@ async def test_a_photograph_gets_a_whole_reply(service: FaceAnalysis) -> None:
     assert all(task.model.digest.startswith("sha256:") for task in reply.tasks)
 
 
-async def test_only_the_tasks_asked_for_are_run(service: FaceAnalysis) -> None:
+async def test_only_requested_tasks_are_run(service: FaceAnalysis) -> None:
     reply = await service.analyze(request(tasks=["gender", "gender"]), within(30))
     assert [task.task for task in reply.tasks] == ["gender"]
     (face,) = reply.faces
@@ -122,7 +122,7 @@ def three_faces() -> bytes:
     )
 
 
-async def test_faces_that_are_too_poor_get_no_answers_and_the_others_keep_theirs(
+async def test_only_faces_below_the_quality_limits_get_no_prediction(
     backend: Backend, executor: ThreadPoolExecutor
 ) -> None:
     photo = pb.AnalyzeRequest(image=three_faces())
@@ -151,7 +151,7 @@ async def test_faces_that_are_too_poor_get_no_answers_and_the_others_keep_theirs
         assert not poor.emotions
 
 
-async def test_a_photograph_whose_faces_are_all_too_poor_is_no_error(
+async def test_an_image_with_only_low_quality_faces_is_not_an_error(
     backend: Backend, executor: ThreadPoolExecutor
 ) -> None:
     counting = CountingBackend(backend)
@@ -164,7 +164,7 @@ async def test_a_photograph_whose_faces_are_all_too_poor_is_no_error(
     assert counting.crops == {}
 
 
-async def test_no_face_is_no_error(service: FaceAnalysis) -> None:
+async def test_an_image_without_faces_is_not_an_error(service: FaceAnalysis) -> None:
     blank = mien.request.image_bytes(np.full((80, 120, 3), 90, np.uint8))
     reply = await service.analyze(pb.AnalyzeRequest(image=blank), within(30))
     assert len(reply.faces) == 0
@@ -177,7 +177,7 @@ async def test_an_unknown_task_is_refused_with_the_known_ones(service: FaceAnaly
 
 
 @pytest.mark.parametrize(("image", "reason"), [(b"", "IMAGE_EMPTY"), (b"text", "IMAGE_UNDECODABLE")])
-async def test_a_bad_image_is_an_error_with_a_reason(service: FaceAnalysis, image: bytes, reason: str) -> None:
+async def test_an_invalid_image_is_an_error_with_a_reason(service: FaceAnalysis, image: bytes, reason: str) -> None:
     with pytest.raises(mien.ImageError) as caught:
         await service.analyze(pb.AnalyzeRequest(image=image), within(30))
     assert caught.value.reason == reason
@@ -193,7 +193,7 @@ async def test_a_bad_image_is_an_error_with_a_reason(service: FaceAnalysis, imag
         ("short", "INTERNAL"),
     ],
 )
-async def test_a_failing_task_has_a_status_and_the_others_answer(
+async def test_a_failing_task_has_a_status_and_the_others_succeed(
     executor: ThreadPoolExecutor, fault: str, code: str
 ) -> None:
     service = make_service(
@@ -219,7 +219,7 @@ async def test_all_or_nothing_fails_with_the_tasks_error(executor: ThreadPoolExe
         await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), within(30))
 
 
-async def test_no_time_at_all_is_a_deadline_error(service: FaceAnalysis) -> None:
+async def test_an_expired_deadline_is_an_error(service: FaceAnalysis) -> None:
     with pytest.raises(mien.DeadlineExceededError):
         await service.analyze(request(), within(0.001))
 
@@ -246,7 +246,7 @@ def inside(inner: face_pb2.Span, outer: face_pb2.Span) -> bool:
     return inner.start_ms >= outer.start_ms - 0.01 and ends
 
 
-async def test_concurrent_requests_keep_their_own_answers(service: FaceAnalysis) -> None:
+async def test_concurrent_requests_get_their_own_responses(service: FaceAnalysis) -> None:
     """Frames of different widths hold the same face at different places."""
     with mien.Client() as client:
         face = client.analyze(PHOTO).faces[0]

@@ -1,4 +1,4 @@
-"""An error knows its status, a status knows its error."""
+"""Tests of the mapping between errors and statuses."""
 
 import pytest
 from google.rpc import code_pb2
@@ -21,13 +21,13 @@ CLASSES = [
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_an_error_survives_the_wire(kind: type[mien.MienError]) -> None:
+def test_an_error_is_equal_after_serialization(kind: type[mien.MienError]) -> None:
     error = kind("what happened", reason="WHY")
     back = from_status(error.code, error.message, error.reason)
     assert (type(back), str(back), back.reason) == (kind, "what happened", "WHY")
 
 
-def test_the_reason_tells_an_image_from_an_option() -> None:
+def test_the_reason_selects_the_error_class() -> None:
     assert type(from_status(code_pb2.INVALID_ARGUMENT, "", "IMAGE_EMPTY")) is mien.ImageError
     assert type(from_status(code_pb2.INVALID_ARGUMENT, "", "TASK_UNKNOWN")) is mien.InvalidRequestError
 

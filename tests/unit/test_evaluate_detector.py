@@ -1,4 +1,4 @@
-"""The command that judges detectors on photographs with boxes."""
+"""Tests of the command that evaluates detectors on labelled photographs."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_malformed_boxes_are_refused(tmp_path: Path, lines: str, said: str) -> N
         read_boxes(path)
 
 
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     boxes = write(tmp_path / "boxes.csv", "none.jpg,1,2,3,4")
     said = run("--photos", tmp_path, "--boxes", boxes, "--detector", "haar")
     assert said.exit_code == 1

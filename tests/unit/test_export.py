@@ -1,4 +1,4 @@
-"""Every architecture's ONNX file answers as its PyTorch module does, for any number of faces."""
+"""Tests that every architecture's ONNX file is equal to its PyTorch module, for any batch size."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ CASES: dict[str, tuple[dict[str, object], int, str, dict[Task, Head]]] = {
 
 
 @pytest.mark.parametrize("architecture", CASES)
-def test_the_file_answers_as_the_module_does(tmp_path: Path, architecture: str) -> None:
+def test_onnx_outputs_equal_the_modules(tmp_path: Path, architecture: str) -> None:
     options, size, colour, heads = CASES[architecture]
     torch.manual_seed(3)
     spec = ModelSpec.model_validate(
@@ -69,7 +69,7 @@ def test_the_file_answers_as_the_module_does(tmp_path: Path, architecture: str) 
                 assert np.allclose(said[name], expected[name][:count].numpy(), atol=1e-4, rtol=1e-4)
 
 
-def test_a_file_of_halves_is_half_as_large_and_both_runtimes_read_the_same_from_it(tmp_path: Path) -> None:
+def test_half_precision_files_are_half_as_large_and_equal_in_both_runtimes(tmp_path: Path) -> None:
     torch.manual_seed(3)
     whole = ModelSpec(
         name="whole",

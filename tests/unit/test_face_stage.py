@@ -1,4 +1,4 @@
-"""What is seen of a photograph: the same whether it is decoded whole or reduced."""
+"""Tests of the face stage, with full and with reduced decoding."""
 
 import io
 from pathlib import Path
@@ -50,7 +50,7 @@ def prepare(data: bytes, *, reduced: bool) -> tuple[PreparedFaces, list[str]]:
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_photograph_is_seen_as_if_it_were_whole(orientation: int) -> None:
+def test_reduced_decoding_finds_the_same_faces(orientation: int) -> None:
     data = photograph(size=2600, orientation=orientation)
     (whole, _), (reduced, steps) = prepare(data, reduced=False), prepare(data, reduced=True)
     assert steps == ["decode", "detect", "crop"]
@@ -76,7 +76,7 @@ class Knowing:
 
 
 @pytest.mark.parametrize(("share", "decoded"), [(0.2, 1), (0.03, 2)])
-def test_a_small_face_in_a_large_photograph_is_cut_from_a_larger_picture(share: float, decoded: int) -> None:
+def test_a_small_face_is_cropped_from_a_larger_decoding(share: float, decoded: int) -> None:
     data = photograph(size=2800)
     crops, steps = {}, {}
     for enough in (None, 1280):
@@ -105,7 +105,7 @@ def test_no_further_step_begins_after_a_cancellation() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_box_that_is_a_twentieth_off_changes_an_answer_little(task: Task) -> None:
+def test_a_small_box_error_changes_predictions_little(task: Task) -> None:
     """Each model's own framing bears what a detector's boxes vary by, in each direction and in size."""
     entry = Registry().for_task(task)
     model = load(entry, task)

@@ -1,11 +1,11 @@
-"""The value that carries a picture's faces."""
+"""Tests of the value that holds an image's faces."""
 
 import numpy as np
 
 from mien_models.faces import Faces
 
 
-def test_largest_first_sorts_boxes_points_and_scores_alike_and_cuts_the_tail() -> None:
+def test_largest_first_sorts_and_truncates_all_arrays() -> None:
     boxes = np.array([[0, 0, 2, 2], [1, 1, 10, 10], [2, 2, 5, 5]], np.float32)
     points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
     scores = np.array([0.7, 0.8, 0.9], np.float32)

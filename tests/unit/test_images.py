@@ -1,4 +1,4 @@
-"""What the SDK accepts as an image, and the errors for what it does not."""
+"""Tests of the SDK's image sources, and of their errors."""
 
 import base64
 import errno

@@ -1,4 +1,4 @@
-"""The imported networks answer what the published ones answer, and other files are refused with a reason."""
+"""Tests that imported networks equal the published ones, and that other files are rejected."""
 
 import hashlib
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_a_layer_of_another_shape_is_named(tmp_path: Path) -> None:
         read_net(path, spec)
 
 
-def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
+def test_other_files_are_rejected(tmp_path: Path) -> None:
     spec = find("ssrnet-age-wiki-published").spec
     assert spec
     text, empty = tmp_path / "text.h5", tmp_path / "empty.h5"

@@ -1,4 +1,4 @@
-"""Where labels go, measured on synthetic crowds."""
+"""Tests of label placement, on synthetic crowds."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Mood on plain cases, and its bounds on any distribution."""
+"""Tests of mood on simple cases, its bounds, and its document."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The paper's networks have the sizes of the published ones, and answer in the shape that serving reads."""
+"""Tests of the paper's networks: published sizes, and outputs as serving reads them."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], int, tuple[int, int]]] = {
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_net_has_the_parameters_of_the_published_one(name: str) -> None:
+def test_a_network_has_the_published_number_of_parameters(name: str) -> None:
     state = NETS[name][0]().state_dict()
     assert (
         sum(value.numel() for key, value in state.items() if not key.endswith("num_batches_tracked")) == NETS[name][1]
@@ -28,7 +28,7 @@ def test_a_net_has_the_parameters_of_the_published_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_net_scores_each_image_by_itself(name: str) -> None:
+def test_a_network_scores_images_independently(name: str) -> None:
     make, _, (channels, side) = NETS[name]
     torch.manual_seed(0)
     net, images = make().eval(), torch.rand(2, channels, side, side)

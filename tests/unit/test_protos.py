@@ -1,4 +1,4 @@
-"""The generated stubs are those of the committed protos, and the protos keep the project's rules."""
+"""Tests that the generated stubs are current and the protos keep the project's rules."""
 
 import re
 from itertools import pairwise
@@ -35,7 +35,7 @@ def test_every_field_message_and_call_is_described(path: Path) -> None:
     assert bare == []
 
 
-def test_pictures_and_crops_travel_as_bytes() -> None:
+def test_images_and_crops_are_bytes_fields() -> None:
     """Neither text of them nor a list of numbers: encoding and parsing those takes longer than the models."""
     for message, field in ((AnalyzeRequest, "image"), (Array, "data")):
         assert message.DESCRIPTOR.fields_by_name[field].type == FieldDescriptor.TYPE_BYTES

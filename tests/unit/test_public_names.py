@@ -1,4 +1,4 @@
-"""The SDK's public face: names, and the two clients' likeness."""
+"""Tests of the SDK's public names, and of the symmetry of its two clients."""
 
 import inspect
 
@@ -11,7 +11,7 @@ def test_all_is_sorted_and_complete() -> None:
     assert set(mien.__all__) == public | {"__version__"}
 
 
-def test_both_clients_have_the_same_calls() -> None:
+def test_both_clients_have_the_same_methods() -> None:
     calls = [name for name in vars(mien.Client) if not name.startswith("_")]
     assert calls == ["local", "analyze", "models", "model_card", "server_info", "close"]
     assert inspect.signature(mien.Client.local) == inspect.signature(mien.AsyncClient.local)

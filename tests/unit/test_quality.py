@@ -1,4 +1,4 @@
-"""Size and sharpness of faces, and the limits that follow from measurement."""
+"""Tests of face size and sharpness, and of their limits."""
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ def test_sharpness_stays_in_its_range(values: list[int]) -> None:
     assert 0 <= sharpness(np.repeat(grey, 3, axis=3))[0] < 1
 
 
-def test_a_flat_picture_has_none_noise_much_and_a_chessboard_the_most() -> None:
+def test_sharpness_of_flat_noisy_and_chessboard_images() -> None:
     flat = np.full((1, 16, 16, 3), 77, np.uint8)
     chessboard = np.indices((16, 16)).sum(0) % 2 * np.uint8(255)
     chessboard = np.repeat(chessboard.astype(np.uint8)[None, :, :, None], 3, axis=3)
@@ -79,7 +79,7 @@ def test_the_photographs_resolution_matters_little(scale: float) -> None:
     assert sharpness_of(resized(PHOTO, scale), scale) == pytest.approx(sharpness_of(PHOTO), rel=0.15)
 
 
-def test_what_is_below_a_limit_is_not_answerable_and_says_why() -> None:
+def test_faces_below_a_limit_have_a_reason() -> None:
     x, y, width, height = FACE
     both = np.hstack([blurred(10), PHOTO])
     shown = faces(FACE, (512 + x, y, width, height), (512 + x, y, width / 10, height / 10))
@@ -90,7 +90,7 @@ def test_what_is_below_a_limit_is_not_answerable_and_says_why() -> None:
     assert quality.answerable.tolist() == [1]
 
 
-def test_no_limits_take_every_face_and_no_face_is_no_quality() -> None:
+def test_without_limits_every_face_is_accepted() -> None:
     assert judge(np.zeros((50, 50, 3), np.uint8), faces((5, 5, 1, 1)), NO_LIMITS).answerable.tolist() == [0]
     assert judge(PHOTO, faces(), NO_LIMITS).answerable.tolist() == []
 

@@ -1,4 +1,4 @@
-"""Raw pixels become the same picture as the encoded image, and numbers that do not agree are refused."""
+"""Tests that raw pixels equal the encoded image, and that inconsistent sizes are rejected."""
 
 import cv2
 import numpy as np

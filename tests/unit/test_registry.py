@@ -1,4 +1,4 @@
-"""The models that ship, and what becomes of broken ones."""
+"""Tests of the shipped models, and of invalid ones."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def test_every_task_has_a_default_that_serves_it() -> None:
         assert Registry().for_task(task).spec.name == DEFAULTS[task]
 
 
-def test_an_unknown_model_is_told_with_the_known_ones() -> None:
+def test_an_unknown_model_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match=r"unknown model 'nose-net'; available: .*mien-emotion"):
         Registry().get("nose-net")
 

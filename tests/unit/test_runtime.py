@@ -1,4 +1,4 @@
-"""Both runtimes answer alike, and refuse what is not a stack of crops."""
+"""Tests that both runtimes return equal predictions and reject invalid batches."""
 
 from typing import get_args
 
@@ -32,7 +32,7 @@ def test_onnx_and_torch_give_the_same_answers(name: str, task: Task) -> None:
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
-def test_answers_do_not_depend_on_the_neighbours_in_a_stack(name: str, task: Task) -> None:
+def test_predictions_do_not_depend_on_the_batch(name: str, task: Task) -> None:
     model = load(Registry().get(name), task)
     stack = crops(model.entry.spec.crop.size)
     together = model.predict(stack)
@@ -58,7 +58,7 @@ def test_answers_are_in_their_ranges(name: str, task: Task) -> None:
 
 
 @pytest.mark.parametrize("runtime", get_args(RuntimeName))
-def test_an_empty_stack_has_empty_answers(runtime: RuntimeName) -> None:
+def test_an_empty_batch_has_empty_predictions(runtime: RuntimeName) -> None:
     model = load(Registry().get("mien-emotion"), "emotion", runtime=runtime)
     size = model.entry.spec.crop.size
     assert model.predict(np.zeros((0, size, size, 3), np.uint8))["probabilities"].shape == (0, 7)
@@ -70,13 +70,13 @@ def test_an_empty_stack_has_empty_answers(runtime: RuntimeName) -> None:
     [np.zeros((1, 10, 10, 3), np.uint8), np.zeros((48, 48, 3), np.uint8), np.zeros((1, 48, 48, 3), np.float32)],
     ids=["size", "axes", "type"],
 )
-def test_a_wrong_stack_is_refused_with_the_right_one(runtime: RuntimeName, stack: NDArray[np.uint8]) -> None:
+def test_an_invalid_batch_is_rejected_with_the_expected_shape(runtime: RuntimeName, stack: NDArray[np.uint8]) -> None:
     model = load(Registry().get("mien-emotion"), "emotion", runtime=runtime)
     with pytest.raises(CropError, match=r"takes \(N, 48, 48, 3\) uint8"):
         model.predict(stack)
 
 
 @pytest.mark.parametrize("device", ["cuda:77", "abacus"])
-def test_a_device_that_is_not_here_is_named(device: str) -> None:
+def test_an_unavailable_device_is_reported(device: str) -> None:
     with pytest.raises(ModelError, match=f"cannot run on the device '{device}'"):
         load(Registry().get("mini-xception-emotion"), "emotion", runtime="torch", device=device)

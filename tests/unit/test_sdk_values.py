@@ -1,4 +1,4 @@
-"""What goes into a request, what comes out of a reply, and what is drawn."""
+"""Tests of requests, result values and drawing."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ REPLY = pb.AnalyzeResponse(
     [GREY[0, 0], GREY.astype(float), np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5, 4), np.uint8), GREY[None]],
     ids=["one dimension", "floats", "empty", "alpha", "batch"],
 )
-def test_an_array_that_is_no_picture_is_refused(array: np.ndarray) -> None:
+def test_an_array_that_is_not_an_image_is_rejected(array: np.ndarray) -> None:
     with pytest.raises(mien.ImageError, match=r"\(H, W, 3\) uint8 RGB"):
         image_bytes(array)
 
@@ -67,7 +67,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
         analyze_request("missing.jpg", tasks=None, **options)  # type: ignore[arg-type]
 
 
-def test_a_reply_reads_well() -> None:
+def test_values_have_a_readable_repr() -> None:
     analysis = mien.Analysis.from_message(REPLY)
     assert str(analysis).splitlines() == [
         "2 faces in 80x60 PNG",
@@ -87,7 +87,7 @@ POOR = face_pb2.Face(
 )
 
 
-def test_a_face_too_poor_for_an_answer_says_so_everywhere() -> None:
+def test_an_abstained_face_has_its_reasons_everywhere() -> None:
     analysis = mien.Analysis.from_message(pb.AnalyzeResponse(faces=[a_face(10), POOR]))
     good, poor = analysis.faces
     assert (good.abstained, good.abstained_reasons, good.abstention) == (False, (), "")
@@ -203,19 +203,19 @@ def test_every_mode_is_drawn_as_the_server_reads_it(tmp_path: Path, mode: str, l
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "5"])
-def test_a_timeout_is_a_time(timeout: object) -> None:
+def test_an_invalid_timeout_is_rejected(timeout: object) -> None:
     with mien.Client("127.0.0.1:1") as client, pytest.raises(mien.InvalidRequestError, match="timeout"):
         client.server_info(timeout=timeout)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("server", ["host", "http://x:1", "a b:1", ":50", 5])
-def test_a_server_has_a_host_and_a_port(server: object) -> None:
+def test_an_invalid_address_is_rejected(server: object) -> None:
     with pytest.raises(mien.InvalidRequestError, match="host:port"):
         mien.Client(server)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("server", [None, "127.0.0.1:1"])
-def test_a_closed_client_says_so(server: str | None) -> None:
+def test_a_closed_client_raises_an_error(server: str | None) -> None:
     client = mien.Client(server)
     client.close()
     client.close()

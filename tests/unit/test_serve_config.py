@@ -1,4 +1,4 @@
-"""A Ray Serve config read as settings."""
+"""Tests of settings read from a Ray Serve config."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def load(folder: Path, content: str) -> Settings:
     return Settings.load(config=path)
 
 
-def test_what_is_said_of_a_deployment_counts_over_the_arguments(tmp_path: Path) -> None:
+def test_deployment_options_override_the_arguments(tmp_path: Path) -> None:
     settings = load(tmp_path, CONFIG)
     orchestrator, age = settings.orchestrator, settings.tasks["age"]
     assert settings.port == 1234
@@ -63,7 +63,7 @@ def test_what_is_said_of_a_deployment_counts_over_the_arguments(tmp_path: Path) 
         (("min_replicas: 0, max_replicas: 4", "min_replicas: 5"), "min_replicas (5) is above max_replicas (1)"),
     ],
 )
-def test_a_config_that_means_nothing_here_is_told_plainly(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+def test_an_invalid_config_is_an_error(tmp_path: Path, change: tuple[str, str], said: str) -> None:
     assert change[0] in CONFIG
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, CONFIG.replace(*change))

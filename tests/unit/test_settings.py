@@ -1,4 +1,4 @@
-"""Where a setting comes from, and how a wrong one is told."""
+"""Tests of the sources of settings, and of their errors."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_defaults_serve_every_task() -> None:
     assert list(Settings.load().served) == ["age", "gender", "emotion"]
 
 
-def test_arguments_count_over_environment_over_file_over_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_environment_file_and_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Settings.load(config=file).port, Settings.load().port) == (1111, 50051)
     monkeypatch.setenv("MIEN_PORT", "2222")
     assert Settings.load(config=file).port == 2222
@@ -27,7 +27,7 @@ def test_arguments_count_over_environment_over_file_over_defaults(file: Path, mo
     assert Settings.load(config=file, port=None).max_faces == 7
 
 
-def test_the_environment_may_name_the_file_and_reach_into_a_task(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_file_and_nested_settings(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_CONFIG", str(file))
     monkeypatch.setenv("MIEN_TASKS__AGE__THREADS", "2")
     age = Settings.load().tasks["age"]
@@ -47,7 +47,7 @@ def test_the_model_store_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, 
     assert Settings.load().model_store == Path("/models")
 
 
-def test_yunet_is_looked_for_in_the_store_before_the_shared_folder(tmp_path: Path) -> None:
+def test_yunet_is_searched_in_the_store_first(tmp_path: Path) -> None:
     shared = tmp_path / "shared" / "reference" / "yunet_n_320_320.onnx"
     settings = Settings.load(model_store=tmp_path, shared=tmp_path / "shared")
     assert settings.yunet == shared
@@ -63,7 +63,7 @@ def test_a_task_can_be_switched_off(tmp_path: Path) -> None:
     assert list(Settings.load(config=path).served) == ["age", "gender"]
 
 
-def test_settings_survive_the_way_to_a_replica(file: Path) -> None:
+def test_settings_are_equal_after_serialization(file: Path) -> None:
     settings = Settings.load(config=file)
     assert Settings.load(**settings.model_dump(mode="json")) == settings
 
@@ -82,7 +82,7 @@ def test_settings_survive_the_way_to_a_replica(file: Path) -> None:
         ("port: [", "is not YAML"),
     ],
 )
-def test_a_wrong_file_is_told_plainly(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_settings_file_is_an_error(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "mien.yaml"
     path.write_text(content)
     with pytest.raises(SettingsError) as caught:
@@ -102,25 +102,25 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"tls_client_ca": "ca.pem"}, "tls_client_ca needs tls_certificate and tls_key"),
     ],
 )
-def test_half_of_tls_is_refused(given: dict[str, str], said: str) -> None:
+def test_incomplete_tls_settings_are_rejected(given: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Settings.load(**given)
 
 
 @pytest.mark.parametrize(("text", "value"), [("False", False), ("false", False), ("0", False), ("True", True)])
-def test_no_is_no_however_it_is_written(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_spellings_of_false_are_accepted(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_REFLECTION", text)
     monkeypatch.setenv("MIEN_TASKS__GENDER__ENABLED", text)
     assert (Settings.load().reflection, "gender" in Settings.load().served) == (value, value)
 
 
-def test_what_is_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_booleans_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_REFLECTION", "Falsch")
     with pytest.raises(SettingsError, match="reflection"):
         Settings.load()
 
 
-def test_a_misspelt_variable_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_misspelt_variable_logs_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("MIEN_DETECTR", "haar")
     monkeypatch.setenv("MIEN_SERVER", "127.0.0.1:1")
     monkeypatch.setenv("MIEN_GRPC_SERVICE_HOST", "10.0.0.1")

@@ -1,4 +1,4 @@
-"""What runs beside what: the tasks beside each other, heavy steps beside the event loop, one thread in each model."""
+"""Tests of concurrency: parallel tasks, a responsive event loop, one thread per model."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ def service() -> Iterator[FaceAnalysis]:
         yield make_inline_service(SETTINGS, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
 
 
-async def test_no_task_waits_for_another() -> None:
+async def test_tasks_run_in_parallel() -> None:
     """No model answers before all of them were called."""
     together = asyncio.Barrier(len({Registry().for_task(task).spec.name for task in TASKS}))
 
@@ -52,7 +52,7 @@ async def test_no_task_waits_for_another() -> None:
     assert [task.status.code for task in reply.tasks] == [0, 0, 0]
 
 
-async def test_tasks_take_no_longer_than_the_whole_and_the_fan_out_less_than_their_sum(service: FaceAnalysis) -> None:
+async def test_the_fan_out_takes_less_than_the_sum_of_its_tasks(service: FaceAnalysis) -> None:
     total = (await service.analyze(request(EXAMPLE.read_bytes()), within(30))).timing.total
     fan_out = next(step for step in total.children if step.name == "tasks")
     times = [task.elapsed_ms for task in fan_out.children]
@@ -62,9 +62,7 @@ async def test_tasks_take_no_longer_than_the_whole_and_the_fan_out_less_than_the
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-async def test_the_loop_goes_on_while_a_large_photograph_is_decoded_and_searched(
-    service: FaceAnalysis, kind: str
-) -> None:
+async def test_the_event_loop_is_not_blocked_by_decoding_and_detection(service: FaceAnalysis, kind: str) -> None:
     """Turns of the event loop are counted within the steps that the reply's timing tree tells."""
     large = Image.open(EXAMPLE).resize((3000, 3000), Image.Resampling.LANCZOS)
     data = encoded(large, kind)
@@ -91,7 +89,7 @@ def turns_within(turns: Sequence[float], began: float, step: face_pb2.Span) -> i
 
 
 @pytest.mark.parametrize("name", sorted({entry.spec.name for entry in Registry().entries()}))
-def test_a_model_computes_on_the_thread_that_calls_it_alone(name: str) -> None:
+def test_a_model_runs_only_on_the_calling_thread(name: str) -> None:
     entry = Registry().get(name)
     before = threads()
     model = load(entry, next(iter(entry.spec.heads)))
@@ -105,14 +103,14 @@ def threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def test_a_loaded_model_has_run_before_anybody_asks() -> None:
+def test_a_loaded_model_is_warmed_up() -> None:
     entry = Registry().for_task("emotion")
     with noting_calls() as called:
         load(entry, "emotion")
     assert "OnnxModel.predict" in called
 
 
-async def test_a_reply_is_built_once_and_what_all_replies_share_before_them(service: FaceAnalysis) -> None:
+async def test_shared_parts_of_responses_are_built_once(service: FaceAnalysis) -> None:
     with noting_calls() as called:
         reply = await service.analyze(request(EXAMPLE.read_bytes()), within(30))
     assert all(task.model.digest for task in reply.tasks)

@@ -1,4 +1,4 @@
-"""What enters the model store, what does not, and that it enters whole or not at all."""
+"""Tests that files enter the model store verified, and completely or not at all."""
 
 import dataclasses
 import hashlib
@@ -79,7 +79,7 @@ def test_the_detectors_file_is_kept_as_it_is(
     Registry([store.folder])  # takes no notice of it
 
 
-def test_a_tampered_download_is_told_and_leaves_nothing(store: ModelStore, file: Path) -> None:
+def test_a_tampered_download_is_rejected_and_removed(store: ModelStore, file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -104,20 +104,20 @@ def free_port() -> int:
         ("net.h5", "unknown url type"),
     ],
 )
-def test_a_failed_download_says_why_and_what_to_do(web: str, store: ModelStore, url: str, said: str) -> None:
+def test_a_failed_download_is_an_error_with_advice(web: str, store: ModelStore, url: str, said: str) -> None:
     with pytest.raises(ModelError, match=said) as caught:
         store.fetch(NAME, url=url.format(web=web, port=free_port()))
     assert f"`mien models import FILE --as {NAME}`" in str(caught.value)
     assert names(store) == []
 
 
-def test_a_file_of_another_name_is_told_its_own(store: ModelStore, file: Path) -> None:
+def test_a_file_of_another_model_is_reported_with_its_name(store: ModelStore, file: Path) -> None:
     with pytest.raises(ModelError, match=f"is the published file of {NAME}, not of {OTHER}: import it as {NAME}"):
         store.import_file(file, OTHER)
     assert names(store) == []
 
 
-def test_an_unknown_file_needs_to_be_asked_for(store: ModelStore, tmp_path: Path) -> None:
+def test_an_unknown_file_needs_an_option(store: ModelStore, tmp_path: Path) -> None:
     own = write_ssrnet(tmp_path / "own.h5", seed=1)
     with pytest.raises(ModelError, match=r"own\.h5 is not the file published for .*--any-file imports it all the same"):
         store.import_file(own, NAME)
@@ -127,7 +127,7 @@ def test_an_unknown_file_needs_to_be_asked_for(store: ModelStore, tmp_path: Path
     assert "not the published one" in spec.summary
 
 
-def test_the_detector_is_the_published_one_or_none(store: ModelStore, tmp_path: Path) -> None:
+def test_only_the_published_detector_is_accepted(store: ModelStore, tmp_path: Path) -> None:
     own = tmp_path / "own.onnx"
     own.write_bytes(b"another detector")
     with pytest.raises(ModelError, match=r"is not the file published for yunet \(SHA-256 .*\)$"):
@@ -153,7 +153,7 @@ def test_an_unknown_name_is_refused_before_anything_is_done(store: ModelStore, t
     assert not store.exists()
 
 
-def test_a_store_that_cannot_be_made_is_named(file: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_created_is_an_error(file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, no folder")
     with pytest.raises(ModelError, match=r"model store .*taken.*: (Not a directory|File exists)"):
         ModelStore(tmp_path / "taken").import_file(file, NAME)

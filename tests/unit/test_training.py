@@ -1,4 +1,4 @@
-"""From made-up faces to a served model: one epoch, the export, and both runtimes on what it wrote."""
+"""Tests of one epoch of training, export and both runtimes, on synthetic faces."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def _train(folder: Path, epochs: int) -> Run:
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:export", "ignore::DeprecationWarning:torch", "ignore::torch.jit.TracerWarning"
 )
-def test_an_exported_model_answers_alike_in_both_runtimes(folder: Path) -> None:
+def test_an_exported_model_is_equal_in_both_runtimes(folder: Path) -> None:
     run = _train(folder, 1)
     (folder / "weights").mkdir()
     job.export(run, folder, folder / "weights")
@@ -95,7 +95,7 @@ def _trained(run: Run, entry: Entry) -> ServedModel:
     return ServedModel(entry.spec, run.net).eval()
 
 
-def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
+def test_an_interrupted_run_resumes(folder: Path) -> None:
     _train(folder, 2)
     log = folder / "runs" / "tiny.jsonl"
     assert len(log.read_text().splitlines()) == 2
@@ -108,7 +108,7 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     assert not (folder / "runs" / "tiny.partial").exists()
 
 
-def test_every_recipe_is_of_a_net_that_fills_its_heads() -> None:
+def test_every_recipes_network_has_the_outputs_of_its_heads() -> None:
     for name, recipe in RECIPES.items():
         spec, size = recipe.spec, recipe.spec.crop.size
         heads = [head for made in recipe.specs for head in made.heads.values()]

@@ -1,4 +1,4 @@
-"""Zips of labelled faces become arrays, and arrays become varied training faces."""
+"""Tests of loading and augmenting labelled faces."""
 
 import zipfile
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_rows_without_a_split_can_be_read_as_all_only(make_zip: ZipMaker) -> Non
         (["file"], "labels.csv has no rows"),
     ],
 )
-def test_what_a_zip_says_wrongly_is_named(make_zip: ZipMaker, lines: list[str], message: str) -> None:
+def test_invalid_labels_are_reported_with_their_line(make_zip: ZipMaker, lines: list[str], message: str) -> None:
     split = "val" if "split" in lines[0] else "all"
 
     with pytest.raises(DatasetError, match=message):

@@ -1,4 +1,4 @@
-"""How a detector learns: assignment, losses, the run and what it writes."""
+"""Tests of detector training: assignment, losses, runs and export."""
 
 import json
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_faces_of_other_pictures_are_not_mixed_up() -> None:
     assert (pairs.faces == 0).sum() > (pairs.faces == 1).sum() == 1
 
 
-def test_a_teachers_cells_learn_the_face_they_see_but_not_its_points() -> None:
+def test_a_teachers_cells_are_assigned_their_face_but_not_its_points() -> None:
     places = torch.from_numpy(cells(64, 64))
     truth = torch.tensor([[8.0, 16, 24, 32], [8, 16, 24, 32]])
     seen, astray = told((8, 18, 24, 30), 0.0), told((40, 40, 20, 20), 0.0)
@@ -101,7 +101,7 @@ def test_a_teachers_cells_learn_the_face_they_see_but_not_its_points() -> None:
     assert len(nobody.faces) == 0
 
 
-def test_what_a_teacher_sees_counts_beside_the_labels() -> None:
+def test_a_teachers_detections_add_to_the_labels() -> None:
     picture, doubt = scene((8, 16, 24, 32)), told((8, 16, 24, 32), -3.0)
     lesson = told((8, 16, 24, 32), 0.0)
     alone, _ = detection_loss(doubt[None], [picture], lesson[None])
@@ -110,12 +110,12 @@ def test_what_a_teacher_sees_counts_beside_the_labels() -> None:
     assert detection_loss(doubt[None], [picture], lesson[None])[1]["score"] > 0
 
 
-def test_a_batch_without_faces_learns_that_there_are_none() -> None:
+def test_a_batch_without_faces_has_a_loss() -> None:
     sure, unsure = (detection_loss(told((0, 0, 9, 9), logit)[None], [scene()])[0] for logit in (3.0, -3.0))
     assert sure > unsure > 0
 
 
-def test_right_answers_cost_less_than_wrong_ones() -> None:
+def test_correct_predictions_have_a_lower_loss() -> None:
     picture = scene((8, 16, 24, 32))
     _, right = detection_loss(told((8, 16, 24, 32), 0)[None], [picture])
     _, wrong = detection_loss(told((14, 16, 24, 24), 0)[None], [picture])
@@ -141,7 +141,7 @@ def test_ignored_regions_count_neither_way() -> None:
     assert 0 < spared["score"] < counted["score"]
 
 
-def test_a_strided_filter_learns_what_it_serves() -> None:
+def test_a_strided_filter_is_equal_in_training_and_serving() -> None:
     torch.manual_seed(0)
     block = FaceDetectorNet(**SMALL).stages[0][0]  # type: ignore[index]
     pictures = torch.rand(2, 16, 32, 48)
@@ -172,7 +172,7 @@ def teacher(shared: Path) -> Detector:
     return create("yunet", model_path=shared / "reference" / "yunet_n_320_320.onnx", long_side=320)
 
 
-def test_a_run_trains_stops_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_a_run_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     write_photographs(tmp_path / "detect.zip")
     write_detector(SPEC, FaceDetectorNet(**SMALL), tmp_path)
     teacher = MienDetector(tmp_path / "small.json", long_side=64)
@@ -207,7 +207,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path, content: byt
         DetectionRun(RECIPE, 2, path, 0)
 
 
-def test_learning_lowers_the_loss(tmp_path: Path) -> None:
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
     net = FaceDetectorNet(**SMALL)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     generator = np.random.default_rng(0)
@@ -243,7 +243,7 @@ def test_every_recipe_makes_a_network_with_its_options() -> None:
         assert sum(parameter.numel() for parameter in FaceDetectorNet(**recipe.spec.options).parameters()) < 300_000
 
 
-def test_a_damaged_or_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_or_missing_file_is_an_error(tmp_path: Path) -> None:
     write_detector(SPEC, FaceDetectorNet(**SMALL), tmp_path)
     path = tmp_path / "small.json"
     weights = tmp_path / "small.onnx"
@@ -264,7 +264,7 @@ def test_a_damaged_or_missing_file_is_told(tmp_path: Path) -> None:
         create("mien", model_path=tmp_path / "none.json", long_side=64)
 
 
-def test_the_learning_rate_rises_and_ends_at_nothing(tmp_path: Path) -> None:
+def test_the_learning_rate_warms_up_and_decays_to_zero(tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=100, epochs=10, warm_up=50)
     run = DetectionRun(recipe, 10, tmp_path / "none.pt", 0)
     rates = []

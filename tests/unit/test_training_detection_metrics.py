@@ -1,4 +1,4 @@
-"""Found faces against true ones."""
+"""Tests of detection metrics."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_ignored_regions_and_faces_of_other_sizes_count_neither_way() -> None:
     assert large.faces == 1
 
 
-def test_nothing_found_and_nothing_there() -> None:
+def test_metrics_without_detections_and_without_faces() -> None:
     assert match(faces(), boxes((0, 0, 9, 9)), NONE).faces == 1
     assert match(faces((0, 0, 9, 9, 0.5)), NONE, NONE).hits.tolist() == [False]
     assert recall([match(faces(), boxes((0, 0, 9, 9)), NONE)]) == 0
@@ -72,7 +72,7 @@ def test_average_precision_is_that_of_a_worked_example() -> None:
     assert false_boxes(matched, 0.85) == 0
 
 
-def test_the_threshold_lets_no_more_false_boxes_through_than_allowed() -> None:
+def test_the_threshold_allows_the_given_number_of_false_positives() -> None:
     matched = [row([0.95, 0.703, 0.604, 0.402], [True, False, False, False], 2)]
     for allowed in range(4):
         chosen = threshold(matched, allowed)

@@ -1,4 +1,4 @@
-"""The evaluate command, through the models that ship."""
+"""Tests of the evaluation command, with the shipped models."""
 
 import csv
 import dataclasses
@@ -42,7 +42,7 @@ def _table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def test_a_model_is_judged_in_all_its_tasks(make_zip: ZipMaker, tmp_path: Path) -> None:
+def test_a_model_is_evaluated_in_all_its_tasks(make_zip: ZipMaker, tmp_path: Path) -> None:
     data = make_zip("aged.zip", AGED)
     out, table = tmp_path / "result.json", tmp_path / "answers.csv"
     said = _run("--model", "mien-age-gender", "--data", data, "--split", "val", "--out", out, "--predictions", table)
@@ -67,7 +67,7 @@ def test_a_model_is_judged_in_all_its_tasks(make_zip: ZipMaker, tmp_path: Path) 
     assert all(float(row["age_low"]) <= float(row["age"]) <= float(row["age_high"]) for row in rows)
 
 
-def test_a_task_is_judged_alone_and_without_labels(make_zip: ZipMaker, tmp_path: Path) -> None:
+def test_a_single_task_is_evaluated_without_labels(make_zip: ZipMaker, tmp_path: Path) -> None:
     data = make_zip("bare.zip", ["file", "a.webp", "b.png", "c.jpg"], shape=(70, 50))
     said = _run("--task", "emotion", "--data", data, "--predictions", tmp_path / "answers.csv")
     result, rows = json.loads(said.stdout), _table(tmp_path / "answers.csv")
@@ -87,7 +87,7 @@ def test_a_task_of_a_model_with_two_leaves_the_other_out(make_zip: ZipMaker) -> 
     assert result["n"] == 3
 
 
-def test_calibration_is_told_before_and_after(make_zip: ZipMaker) -> None:
+def test_calibration_is_reported_before_and_after(make_zip: ZipMaker) -> None:
     """At temperature 1 the served graph itself gives what untempering says."""
     figures = json.loads(_run("--model", "mien-age-gender", "--data", make_zip("aged.zip", AGED)).stdout)["metrics"]
 
@@ -123,7 +123,7 @@ def test_wider_crops_repeat_the_edge_and_shrink_the_face() -> None:
     assert wide[:, :, 0].astype(float).sum() / 255 == pytest.approx(20 * 20, rel=0.1)
 
 
-def test_a_model_of_the_store_is_judged_too(make_zip: ZipMaker, model_store: Path) -> None:
+def test_a_model_of_the_store_is_evaluated(make_zip: ZipMaker, model_store: Path) -> None:
     entry = Registry().get("ssrnet-age")
     spec = entry.spec.model_copy(update={"name": "my-age"})
     spec.write(model_store / "my-age.json")
@@ -161,7 +161,7 @@ def test_cost_is_measured_on_demand(make_zip: ZipMaker, monkeypatch: pytest.Monk
         (["--task", "age", "--out", "no/such/folder/result.json"], 2, "does not exist"),
     ],
 )
-def test_what_cannot_be_done_is_said(make_zip: ZipMaker, options: list[str], code: int, message: str) -> None:
+def test_invalid_usage_is_reported(make_zip: ZipMaker, options: list[str], code: int, message: str) -> None:
     said = _run("--data", make_zip("aged.zip", AGED), *options)
 
     assert said.exit_code == code
@@ -178,7 +178,7 @@ def test_a_failure_leaves_no_files(make_zip: ZipMaker, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["aged.zip"]
 
 
-def test_the_data_is_never_written_over(make_zip: ZipMaker) -> None:
+def test_the_data_is_never_overwritten(make_zip: ZipMaker) -> None:
     data = make_zip("aged.zip", AGED)
     before = data.read_bytes()
 
@@ -195,7 +195,7 @@ def test_the_command_runs_as_a_script_and_fails_without_a_traceback(tmp_path: Pa
 
 
 @pytest.mark.shared
-def test_real_faces_are_told_apart_better_than_by_chance(shared: Path, make_zip: ZipMaker) -> None:
+def test_accuracy_on_real_faces_is_above_chance(shared: Path, make_zip: ZipMaker) -> None:
     with zipfile.ZipFile(shared / "data" / "utkface.zip") as archive:
         header, *lines = archive.read("labels.csv").decode().splitlines()
         chosen = [line for line in lines if line.endswith(",val")][::8]

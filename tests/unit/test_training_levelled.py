@@ -1,4 +1,4 @@
-"""Landmarks that are refined with each face turned upright."""
+"""Tests of landmarks that are refined on upright faces."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Losses fall towards the label and see nothing else; calibration makes probabilities and ranges honest."""
+"""Tests of the losses and of calibration."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -87,7 +87,7 @@ def test_a_batch_without_any_label_costs_nothing(case: str) -> None:
     assert loss(head, moves[0], _labels()).item() == 0
 
 
-def test_an_overconfident_gender_head_is_cooled(make_faces: FaceMaker) -> None:
+def test_an_overconfident_gender_head_is_calibrated(make_faces: FaceMaker) -> None:
     random = torch.Generator().manual_seed(0)
     logits = 1.5 * torch.randn(4000, 1, generator=random)
     male = (torch.rand(4000, generator=random) < torch.sigmoid(logits[:, 0])).long()
@@ -102,7 +102,7 @@ def test_an_overconfident_gender_head_is_cooled(make_faces: FaceMaker) -> None:
     assert nll(fitted) < nll(head)
 
 
-def test_an_overconfident_emotion_head_is_cooled(make_faces: FaceMaker) -> None:
+def test_an_overconfident_emotion_head_is_calibrated(make_faces: FaceMaker) -> None:
     random = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(4000, 7, generator=random)
     truth = torch.multinomial(F.softmax(logits, 1), 1, generator=random)[:, 0]
@@ -126,7 +126,7 @@ def _value(said: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("head", "scores_of"), [(AgeDistributionHead(), _distribution), (AgeValueHead(), _value)])
-def test_age_ranges_hold_the_truth_at_the_stated_rate(
+def test_age_ranges_have_the_nominal_coverage(
     make_faces: FaceMaker, head: Head, scores_of: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
     random = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Figures of tiny cases, worked out by hand."""
+"""Tests of metrics on small cases, computed by hand."""
 
 import math
 
@@ -22,7 +22,7 @@ def _shares(*best: tuple[int, float]) -> np.ndarray:
     return rows
 
 
-def test_emotion_is_judged_on_both_label_sets(make_faces: FaceMaker) -> None:
+def test_emotion_is_evaluated_on_both_label_sets(make_faces: FaceMaker) -> None:
     told = _shares((3, 0.7), (3, 0.7), (6, 0.4), (0, 0.4))
     faces = make_faces(4, emotion=np.array([3, 4, 6, -1]), majority=np.array([3, 3, -1, 0]))
     figures = metrics.emotion(told, faces)
@@ -41,7 +41,7 @@ def test_emotion_is_judged_on_both_label_sets(make_faces: FaceMaker) -> None:
     assert sum(map(sum, ferplus["confusion"])) == 3
 
 
-def test_calibration_error_is_nought_where_confidence_is_right_and_its_gap_elsewhere() -> None:
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
     right = np.array([True, True, True, False])
 
     assert metrics.calibration_error(_floats(0.75, 0.75, 0.75, 0.75), right) == 0
@@ -49,7 +49,7 @@ def test_calibration_error_is_nought_where_confidence_is_right_and_its_gap_elsew
     assert metrics.calibration_error(_floats(1, 1), np.array([True, True])) == 0
 
 
-def test_gender_is_judged_by_gender_race_and_age(make_faces: FaceMaker) -> None:
+def test_gender_is_evaluated_by_gender_race_and_age(make_faces: FaceMaker) -> None:
     faces = make_faces(
         6,
         male=np.array([1, 1, 0, 0, 0, -1]),

@@ -1,4 +1,4 @@
-"""The published layouts of the data sets, made up small, become zips that training reads."""
+"""Tests of the conversion of small synthetic data sets in the published layouts."""
 
 from pathlib import Path
 

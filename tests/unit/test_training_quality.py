@@ -1,4 +1,4 @@
-"""The limits of a face's quality: the rule, and that settings and document follow the committed result."""
+"""Tests of the quality limits: the rule, and that settings and document follow the result file."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_document_is_current() -> None:
     assert DOCUMENT.read_text() == document(RESULT), "run mien_training.evaluation.quality"
 
 
-def test_the_limits_are_those_of_the_models_that_ship() -> None:
+def test_the_limits_are_of_the_shipped_models() -> None:
     digests = {task: Registry().for_task(task).digest for task in ("gender", "age", "emotion")}
     told = {task: model["digest"] for task, model in RESULT["models"].items()}
     assert told == digests, "run mien_training.evaluation.quality, then set the settings' defaults to its limits"
@@ -55,7 +55,7 @@ def test_the_sharpness_limit_keeps_99_of_100_of_every_set() -> None:
     assert (low >= limit).mean() >= 0.99
 
 
-def test_chips_are_made_worse_as_told() -> None:
+def test_chips_are_degraded_as_requested() -> None:
     chip = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     small = quality.shrunk_to(20)(chip, CROP)
     assert small.shape == (21, 21, 3)

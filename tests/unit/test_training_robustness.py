@@ -59,7 +59,7 @@ def test_invalid_options_are_refused(make_zip: ZipMaker, options: list[str], sai
     assert said in result.stderr
 
 
-def test_changes_change_what_they_say() -> None:
+def test_each_change_changes_the_crops() -> None:
     framed = recrop.FRAMES["utkface"]
     chip = _photograph(80)
     variants = robustness.vary(chip, framed, framed, np.random.default_rng(0))
@@ -79,7 +79,7 @@ def test_calls_are_measured_interleaved() -> None:
     assert order[:6] == ["a", "b"] * 3
 
 
-def test_smaller_variants_answer_nearly_as_the_model_that_ships(tmp_path: Path) -> None:
+def test_smaller_variants_predict_nearly_the_same_as_the_shipped_model(tmp_path: Path) -> None:
     entry = Registry().get("mien-emotion")
     faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), np.uint8)
     wanted = evaluate.predict(entry, ["emotion"], faces)["probabilities"]

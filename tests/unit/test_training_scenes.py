@@ -1,4 +1,4 @@
-"""Photographs and chips to training scenes."""
+"""Tests of composing training scenes from photographs and chips."""
 
 import zipfile
 from collections import Counter
@@ -40,7 +40,7 @@ def test_boxes_points_and_ignored_regions_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("boxes", ["[[1, 2]]", "[1]", "nonsense", "[[null, 1, 2, 3" + ", null" * 10 + ", 1]]"])
-def test_boxes_that_are_none_are_told_with_their_line(tmp_path: Path, boxes: str) -> None:
+def test_invalid_boxes_are_reported_with_their_line(tmp_path: Path, boxes: str) -> None:
     path = tmp_path / "detect.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", photograph(0))
@@ -49,7 +49,7 @@ def test_boxes_that_are_none_are_told_with_their_line(tmp_path: Path, boxes: str
         load_photographs(path, split="train")
 
 
-def test_a_face_from_the_side_is_looked_at_more_often() -> None:
+def test_side_views_are_sampled_more_often() -> None:
     frontal = marked()
     sideways = replace(frontal, file="b.png", points=frontal.points * [0.2, 1] + [40, 0])
     composer = Composer([frontal, sideways], None)
@@ -75,7 +75,7 @@ def test_points_stay_on_the_eyes_and_the_right_one_is_left_in_the_picture_even_i
     assert np.mean(upright) > 0.95
 
 
-def test_no_scene_asks_for_a_face_that_is_too_small_or_outside() -> None:
+def test_faces_that_are_too_small_or_outside_are_ignored() -> None:
     composer = Composer([marked()], None)
     random = np.random.default_rng(1)
     for _ in range(40):
@@ -143,7 +143,7 @@ def test_photographs_without_a_face_are_refused() -> None:
         Composer([], None)
 
 
-def test_spoiling_keeps_size_and_type() -> None:
+def test_degradations_keep_size_and_type() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     for seed in range(40):
         spoiled = degrade(image.copy(), np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""Further public collections: which pictures are packed, and with what labels."""
+"""Tests of packing further public collections: selection and labels."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Uploads are bounded in number, and stalled ones give way to new callers."""
+"""Tests of the upload gate: a bounded number of uploads; stalled ones are evicted."""
 
 import asyncio
 import time
@@ -65,7 +65,7 @@ async def test_a_crowd_of_stalled_uploads_delays_a_new_caller_by_the_guaranteed_
     await asyncio.gather(*crowd, return_exceptions=True)
 
 
-async def test_callers_who_leave_return_their_slots() -> None:
+async def test_cancelled_uploads_release_their_slots() -> None:
     gate, uploads = UploadGate(1), [Upload() for _ in range(5)]
     reading = [asyncio.create_task(gate.read(upload.receive)) for upload in uploads]
     await started(uploads[0])

@@ -1,4 +1,4 @@
-"""A worker's contract: a stack of crops in, arrays out."""
+"""Tests of the worker: crops in, arrays out."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def worker() -> TaskWorker:
     return TaskWorker(load(Registry().for_task("gender"), "gender"))
 
 
-def test_a_stack_is_answered_with_the_model_that_did(worker: TaskWorker) -> None:
+def test_a_response_contains_the_model(worker: TaskWorker) -> None:
     size = worker.entry.spec.crop.size
     stack = np.random.default_rng(0).integers(0, 255, (3, size, size, 3), np.uint8)
     reply = worker.predict(pb.PredictRequest(tasks=["gender"], crops=to_message(stack)))
@@ -54,7 +54,7 @@ def test_a_wrong_request_is_refused(worker: TaskWorker, request_: pb.PredictRequ
 
 @pytest.mark.parametrize("shape", [(0, 4), (3,), (2, 3, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_arrays_survive_the_wire(shape: tuple[int, ...], dtype: type) -> None:
+def test_arrays_are_equal_after_serialization(shape: tuple[int, ...], dtype: type) -> None:
     array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
     back = from_message(pb.Array.FromString(to_message(array).SerializeToString()))
     assert back.dtype == dtype
@@ -95,7 +95,7 @@ def answer(worker: Worker) -> str:
     return pb.PredictResponse.FromString(asyncio.run(worker.predict(request))).model.name
 
 
-def test_a_replica_changes_over_to_another_model(tmp_path: Path) -> None:
+def test_a_replica_reloads_another_model(tmp_path: Path) -> None:
     copy_model("mien-age-gender", "next", tmp_path)
     worker = replica("gender", tmp_path)
     asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
@@ -113,7 +113,7 @@ def test_a_replica_changes_over_to_another_model(tmp_path: Path) -> None:
     ],
     ids=["unknown", "task", "field"],
 )
-def test_a_replica_goes_on_with_its_model_where_the_next_cannot_be_had(change: dict[str, str], said: str) -> None:
+def test_a_replica_keeps_its_model_if_the_next_cannot_be_loaded(change: dict[str, str], said: str) -> None:
     worker = replica("gender")
     with pytest.raises((ModelError, SettingsError), match=re.escape(said)):
         asyncio.run(worker.reconfigure(change))
