@@ -74,14 +74,25 @@ print(resident("VmHWM") - before, peak_bytes(data, ImageLimits()))
 """
 
 
-def jpeg(side: int) -> bytes:
+def jpeg(side: int, *, progressive: bool = False) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), "teal").save(buffer, "JPEG")
+    Image.new("RGB", (side, side), "teal").save(buffer, "JPEG", progressive=progressive)
+    return buffer.getvalue()
+
+
+def webp(side: int) -> bytes:
+    """Return a WebP whose decoder must fill both canvases: transparent, and not of one colour."""
+    picture = Image.new("RGBA", (side, side), (0, 90, 90, 128))
+    picture.paste((200, 10, 10, 255), (0, 0, side // 2, side // 2))
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=50, method=0)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
-    "data", [png(5000, 4000), png(5000, 4000, alpha=True), jpeg(4500)], ids=["png", "transparent", "jpeg"]
+    "data",
+    [png(5000, 4000), png(5000, 4000, alpha=True), jpeg(4500), jpeg(4500, progressive=True), webp(4000)],
+    ids=["png", "transparent", "jpeg", "progressive", "webp"],
 )
 def test_decoding_takes_no_more_memory_than_stated(data: bytes) -> None:
     run = subprocess.run([sys.executable, "-c", MEASURE, str(EXAMPLE)], input=data, capture_output=True, check=True)

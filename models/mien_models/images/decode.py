@@ -53,7 +53,7 @@ _TILE_TAGS = (322, 323)  # TileWidth, TileLength (TIFF 6.0)
 
 _END_OF_IMAGE = b"\xff\xd9"
 
-_JPEG_BYTES, _OTHER_BYTES = 7, 11
+_JPEG_BYTES, _WEBP_BYTES, _OTHER_BYTES = 7, 17, 11
 """Bytes per pixel at the peak of decoding; a test measures them."""
 
 _PROGRESSIVE_BYTES = 6
@@ -223,7 +223,8 @@ def peak_bytes(data: bytes, limits: ImageLimits) -> int:
         _check_size(width, height, limits)
         jpeg = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L")
         progressive = _PROGRESSIVE_BYTES if jpeg and "progression" in picture.info else 0
-        return width * height * (_JPEG_BYTES + progressive if jpeg else _OTHER_BYTES)
+        other = _WEBP_BYTES if picture.format == "WEBP" else _OTHER_BYTES
+        return width * height * (_JPEG_BYTES + progressive if jpeg else other)
 
 
 def _check_file(data: bytes, limits: ImageLimits) -> None:
