@@ -75,6 +75,9 @@ class TaskSettings(_Frozen):
     num_cpus: float = Field(default=1, ge=0)
     """CPUs that Ray reserves for one replica."""
     num_gpus: float = Field(default=0, ge=0)
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Time limit of one call to a worker of the cluster, in seconds, after which it counts as hung; None adapts: ten
+    times the recent 99th percentile, at least 1 s and 20 ms per face."""
     scaling: ScalingSettings = ScalingSettings()
     max_ongoing_requests: int = Field(default=16, ge=1)
     """Calls that one replica takes at once."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -128,6 +129,17 @@ def test_a_killed_worker_fails_no_call(cluster: str) -> None:
     while len(set(worker_pids("emotion")) - {before[0]}) < 2:
         assert time.monotonic() < deadline, "the killed worker did not come back"
         time.sleep(0.2)  # Serve heals by itself, there is nothing to wait on
+
+
+def test_a_stopped_worker_is_hedged_by_another_of_the_same_model_and_replaced(cluster: str) -> None:
+    (stopped,) = worker_pids("age")
+    with mien.Client(cluster) as client:
+        client.analyze(EXAMPLE)
+        os.kill(stopped, signal.SIGSTOP)
+        deadline = time.monotonic() + 90
+        while not set(worker_pids("age")) - {stopped}:
+            assert time.monotonic() < deadline, "the stopped worker was not replaced"
+            assert all(task.ok for task in client.analyze(EXAMPLE).tasks)
 
 
 def worker_pids(task: str) -> list[int]:

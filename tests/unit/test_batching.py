@@ -13,6 +13,7 @@ import mien
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Prediction
 from mien_orchestrator.pipeline.batching import Batcher
+from mien_orchestrator.pipeline.call_limit import CallLimit
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
 BEST = 6
@@ -221,6 +222,51 @@ async def test_an_unavailable_model_is_not_called_again_for_each_request(error: 
     assert [type(outcome) for outcome in outcomes] == [error] * 5
     assert len({id(outcome) for outcome in outcomes}) == 5
     assert calls == 2
+
+
+async def test_a_call_without_an_answer_fails_those_who_wait_and_opens_the_breaker() -> None:
+    hung = asyncio.Event()
+
+    async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        await hung.wait()
+        raise AssertionError
+
+    circuit = breaker()
+    batcher = Batcher(call, best_batch=1, slots=lambda: 1, breaker=circuit, limit=CallLimit(0.05))
+    waiting = [asyncio.ensure_future(batcher.predict(["age"], stack(i), deadline())) for i in range(5)]
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [mien.ServerUnavailableError] * 5
+    assert "no answer for age within" in str(outcomes[0])
+    assert circuit.is_open
+
+
+async def test_one_hung_call_of_several_fails_its_own_requests_only() -> None:
+    async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        if crops[0, 0, 0, 0] == POISON:
+            await asyncio.Event().wait()
+        return await Reader().call(tasks, crops, deadline)
+
+    circuit = breaker()
+    batcher = Batcher(call, best_batch=1, slots=lambda: 2, breaker=circuit, limit=CallLimit(0.2))
+    hung = asyncio.ensure_future(batcher.predict(["age"], stack(POISON), deadline()))
+    await turns()
+    for value in range(20):
+        await batcher.predict(["age"], stack(value), deadline())
+        await asyncio.sleep(0.015)
+    with pytest.raises(mien.ServerUnavailableError):
+        await hung
+    assert not circuit.is_open
+    assert (await batcher.predict(["age"], stack(3), deadline())).answers["years"].tolist() == [3]
+
+
+def test_the_limit_adapts_to_slow_models_and_large_batches() -> None:
+    limit = CallLimit()
+    assert limit.seconds(1) == pytest.approx(1.02)
+    assert limit.seconds(100) == pytest.approx(3)
+    for _ in range(100):
+        limit.record(0.5)
+    assert limit.seconds(1) == pytest.approx(5)
+    assert CallLimit(0.3).seconds(100) == 0.3
 
 
 def deadline(seconds: float = 30) -> float:

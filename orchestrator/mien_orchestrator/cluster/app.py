@@ -24,6 +24,8 @@ _LOGGING = {"enable_access_log": False}  # the access log took 45 % of a worker'
 
 _DRAIN_CHECK_SECONDS = 0.2  # Serve's default of two seconds would dominate the shutdown
 
+_HEALTH_PERIOD_SECONDS, _HEALTH_TIMEOUT_SECONDS = 2, 4  # a process that hangs is replaced; by default after 90 s
+
 
 def build(arguments: dict[str, Any]) -> Application:
     """Build the application from settings; raises `SettingsError` and `ModelError` before anything is deployed."""
@@ -42,6 +44,8 @@ def build(arguments: dict[str, Any]) -> Application:
             max_queued_requests=choice.max_queued_requests,
             user_config={"model": choice.model},
             graceful_shutdown_wait_loop_s=_DRAIN_CHECK_SECONDS,
+            health_check_period_s=_HEALTH_PERIOD_SECONDS,
+            health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
             logging_config=_LOGGING,
         ).bind(_worker_options(task, choice, folders, models[task]))
     return serve.deployment(
@@ -55,6 +59,8 @@ def build(arguments: dict[str, Any]) -> Application:
         max_ongoing_requests=settings.max_concurrent_requests,
         graceful_shutdown_timeout_s=settings.drain_seconds + 5,
         graceful_shutdown_wait_loop_s=_DRAIN_CHECK_SECONDS,
+        health_check_period_s=_HEALTH_PERIOD_SECONDS,
+        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
         logging_config=_LOGGING,
     ).bind(plain, workers)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +16,39 @@ from mien.errors import InvalidRequestError, MienError, OverloadedError, ServerE
 from mien.worker.v1 import worker_pb2 as pb
 from mien_models.registry import Entry
 from mien_models.spec import Task
+from mien_orchestrator.cluster.hedging import Hedge
 from mien_orchestrator.pipeline.backend import Prediction
+from mien_orchestrator.pipeline.batching import WORKER_DOWN
 from mien_workers.tensors import from_message, to_message
 
 _PAUSE_SECONDS = 0.05
 """Delay before overloaded workers are called again, in seconds."""
 
+_AVOIDED_SECONDS = 2.0
+"""Time for which a worker that was late or down is called only if there is no other, in seconds."""
+
 
 class ServeWorkers:
     """Calls the workers through deployment handles; messages are serialized.
 
-    If tasks share a model, workers of any of them can answer for all: the least busy ones are called.
+    If tasks share a model, workers of any of them can answer for all: the least busy ones are called, a late one is
+    hedged by another task's, and one that failed is avoided for a while.
     """
 
-    def __init__(self, handles: Mapping[Task, DeploymentHandle[bytes]], models: Mapping[Task, Entry]) -> None:
+    def __init__(
+        self,
+        handles: Mapping[Task, DeploymentHandle[bytes]],
+        models: Mapping[Task, Entry],
+        replicas: Callable[[Task], int] = lambda task: 1,
+    ) -> None:
+        """Create the caller; `replicas` returns how many replicas a task is known to have."""
         self._handles = handles
         self._models = models
+        self._replicas = replicas
         self._in_flight: Counter[Task] = Counter()
+        self._avoided: dict[Task, float] = {}
+        """Tasks whose worker was late or failed, each with the point in time until which others are preferred."""
+        self._hedges: dict[tuple[Task, ...], Hedge] = defaultdict(Hedge)
         self._apart: set[Task] = set()
         """Tasks whose workers have a model of their own by now, and answer for nobody else."""
 
@@ -39,7 +56,7 @@ class ServeWorkers:
         """Call the model of the tasks; see `ModelCall`."""
         if self._apart.isdisjoint(tasks):
             try:
-                prediction = await self._ask(tasks, crops, deadline)
+                prediction = await self._hedged(tasks, crops, deadline)
             except InvalidRequestError as error:
                 if len(tasks) == 1 or error.reason != "TASK_UNKNOWN":
                     raise
@@ -47,40 +64,56 @@ class ServeWorkers:
                 if len(tasks) == 1 or prediction.models[tasks[0]].digest == self._models[tasks[0]].digest:
                     return prediction
             self._apart.update(tasks)
-        parts = await asyncio.gather(*(self._ask([task], crops, deadline) for task in tasks))
+        parts = await asyncio.gather(*(self._hedged([task], crops, deadline) for task in tasks))
         slowest = max(parts, key=lambda part: part.queue_ms + part.compute_ms + part.transport_ms)
         answers = {name: values for part in parts for name, values in part.answers.items()}
         models = {task: model for part in parts for task, model in part.models.items()}
         return Prediction(answers, slowest.compute_ms, slowest.queue_ms, slowest.transport_ms, models)
 
-    async def _ask(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
-        """Ask once, and once more where nothing came back: inference changes nothing, so it can be repeated."""
-        started = time.perf_counter()
-        stack = to_message(crops)
-        last: Task | None = None
-        while True:
-            again = last is not None
-            last = asked = min(tasks, key=lambda task: (task == last, self._in_flight[task]))
+    async def _hedged(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+        """Call the best worker, and if it is late or fails, one other."""
+        array = to_message(crops)
+        first, *others = sorted(tasks, key=self._rank)
+        spare = others[0] if others else first if self._replicas(first) > 1 else None
+        one = partial(self._ask, first, tasks, array, deadline)
+        two = partial(self._ask, spare, tasks, array, deadline) if spare else None
+        prediction, by_other = await self._hedges[tuple(tasks)].call(one, two)
+        if by_other:
+            self._avoid(first)
+        return prediction
+
+    def _rank(self, task: Task) -> tuple[bool, int]:
+        """Return a key that puts the best worker first: not avoided, and with the fewest calls in flight."""
+        return self._avoided.get(task, 0.0) > time.monotonic(), self._in_flight[task]
+
+    def _avoid(self, task: Task) -> None:
+        self._avoided[task] = time.monotonic() + _AVOIDED_SECONDS
+
+    async def _ask(self, asked: Task, tasks: Sequence[Task], crops: pb.Array, deadline: float) -> Prediction:
+        """Call one task's worker; once more after a pause if it is overloaded."""
+        for last in (False, True):
+            started = time.perf_counter()
             left = deadline - time.monotonic()
             request = pb.PredictRequest(
-                tasks=sorted(tasks, key=lambda task: task != asked),
-                crops=stack,
-                timeout_ms=left * 1e3,
+                tasks=sorted(tasks, key=lambda task: task != asked), crops=crops, timeout_ms=left * 1e3
             )
             try:
                 reply = pb.PredictResponse.FromString(await self._call(asked, request.SerializeToString()))
                 return _prediction(tasks, reply, (time.perf_counter() - started) * 1e3)
             except (ActorDiedError, ActorUnavailableError, DeploymentUnavailableError) as error:
-                if again:
-                    raise ServerUnavailableError(f"the {asked} worker is down; it is being restarted") from error
+                self._avoid(asked)
+                raise ServerUnavailableError(
+                    f"the {asked} worker is down; it is being restarted", reason=WORKER_DOWN
+                ) from error
             except BackPressureError as error:
-                if again or left < _PAUSE_SECONDS:
-                    raise OverloadedError(f"the {asked} workers have too much to do; try again later") from error
+                if last or left < 2 * _PAUSE_SECONDS:
+                    raise OverloadedError(f"the {asked} workers are overloaded; try again later") from error
                 await asyncio.sleep(_PAUSE_SECONDS)
             except RayTaskError as error:
                 if isinstance(error.cause, MienError):
                     raise error.cause from error
-                raise ServerError(f"the {asked} worker failed; its log says why") from error
+                raise ServerError(f"the {asked} worker failed; its log has the details") from error
+        raise AssertionError("the last attempt returns or raises")
 
     async def _call(self, task: Task, request: bytes) -> bytes:
         response = self._handles[task].predict.remote(request)

@@ -35,9 +35,9 @@ class Orchestrator:
         models = served_models(loaded, make_registry(loaded))
         health = TaskHealth()
         replicas = Replicas(loaded.served, health)
-        call: ModelCall = ServeWorkers(handles, models).call
+        call: ModelCall = ServeWorkers(handles, models, lambda task: replicas.of([task])).call
         call = metrics.metered(call) if metrics else call
-        fanout = Fanout(models, loaded, call, replicas.of, health)
+        fanout = Fanout(models, loaded, call, replicas.of, health, limited=True)
         self._service = make_service(loaded, fanout, self._executor, pb.DEPLOYMENT_MODE_CLUSTER, health)
         self._watching = asyncio.create_task(replicas.watch())
         self._server = Server(self._service, loaded, metrics=metrics, shared_port=True)

@@ -24,12 +24,16 @@ from mien.errors import (
 from mien_models.registry import ANSWERS
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import ModelCall, Prediction
+from mien_orchestrator.pipeline.call_limit import CallLimit
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
 _LOG = logging.getLogger(__name__)
 
 _NOT_THE_CROPS = (OverloadedError, ServerUnavailableError, DeadlineExceededError)
 """Errors of the model's host, not of its input: a smaller batch would meet them again."""
+
+WORKER_DOWN = "WORKER_DOWN"
+"""Reason of an error that says that no worker of the model is running."""
 
 _ROUNDING = 0.01
 """Seconds by which a caller's clock may run ahead of its deadline."""
@@ -55,7 +59,15 @@ class _Item:
 class Batcher:
     """Joins requests for one model into batches. Used on one event loop."""
 
-    def __init__(self, call: ModelCall, *, best_batch: int, slots: Callable[[], int], breaker: CircuitBreaker) -> None:
+    def __init__(
+        self,
+        call: ModelCall,
+        *,
+        best_batch: int,
+        slots: Callable[[], int],
+        breaker: CircuitBreaker,
+        limit: CallLimit | None = None,
+    ) -> None:
         """Create an idle batcher.
 
         Args:
@@ -63,9 +75,13 @@ class Batcher:
             best_batch: Most crops of one call, unless a single request has more.
             slots: Returns how many calls may run at once; at least one always may.
             breaker: Refuses requests while the model fails.
+            limit: Time after which a call counts as hung; None waits until the deadline.
 
         """
         self._call = call
+        self._limit = limit
+        self._answered = 0.0
+        """When the model last answered, in event-loop time."""
         self._best_batch = best_batch
         self._slots = slots
         self._breaker = breaker
@@ -134,16 +150,23 @@ class Batcher:
         crops = items[0].crops if len(items) == 1 else np.concatenate([item.crops for item in items])
         started = loop.time()
         deadline = max(item.deadline for item in items)
+        seconds = self._limit.seconds(len(crops)) if self._limit else None
         try:
-            prediction = await self._call(tasks, crops, deadline)
+            async with asyncio.timeout(seconds):
+                prediction = await self._call(tasks, crops, deadline)
             _check(prediction, tasks, len(crops))
+        except TimeoutError:
+            self._hung(items, started, f"no answer for {' and '.join(tasks)} within {seconds:.1f} s")
         except asyncio.CancelledError:
             if loop.time() > deadline - _ROUNDING:  # everybody left because the call was late
                 self._breaker.abandoned(loop.time() - started)
             raise
         except Exception as error:
             if len(items) == 1 or isinstance(error, _NOT_THE_CROPS):
-                self._breaker.failed(error)
+                if isinstance(error, MienError) and error.reason == WORKER_DOWN:
+                    self._breaker.trip()  # others would only wait for the next worker to start
+                else:
+                    self._breaker.failed(error)
                 for item in items:
                     item.fail(error)
             else:
@@ -152,7 +175,22 @@ class Batcher:
                 await self._run(items[len(items) // 2 :])
         else:
             self._breaker.succeeded()
+            self._answered = loop.time()
+            if self._limit:
+                self._limit.record(self._answered - started)
             _distribute(prediction, items, started)
+
+    def _hung(self, items: Sequence[_Item], started: float, message: str) -> None:
+        """Fail the requests of a call without an answer, and the queue if no other call was answered either."""
+        error = ServerUnavailableError(message, reason="TASK_HUNG")
+        for item in items:
+            item.fail(error)
+        if self._answered < started:
+            self._breaker.trip()
+            for item in self._queue:
+                item.fail(error)
+        else:
+            self._breaker.failed(error)
 
 
 def _check(prediction: Prediction, tasks: Sequence[Task], count: int) -> None:

@@ -74,6 +74,13 @@ class CircuitBreaker:
         if self.is_open and not was_open:
             self._on_change(True)
 
+    def trip(self) -> None:
+        """Open at once: the model is known to be hung or gone."""
+        was_open, self._failures = self.is_open, max(self._failures, self._limit)
+        self._probe_at = self._clock() + self._cooldown_s
+        if not was_open:
+            self._on_change(True)
+
     def abandoned(self, seconds: float) -> None:
         """Record a call that was given up without an answer after `seconds`."""
         if seconds >= _FAIR_SECONDS:

@@ -13,6 +13,7 @@ from mien_models.registry import ANSWERS, Entry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Crops, ModelCall, Outcome, Prediction
 from mien_orchestrator.pipeline.batching import Batcher
+from mien_orchestrator.pipeline.call_limit import CallLimit
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.task_health import TaskHealth
@@ -28,9 +29,26 @@ class Fanout:
     """Sends each task to the batcher of its model; tasks that share a model share one call."""
 
     def __init__(
-        self, models: Mapping[Task, Entry], settings: Settings, call: ModelCall, slots: Slots, health: TaskHealth
+        self,
+        models: Mapping[Task, Entry],
+        settings: Settings,
+        call: ModelCall,
+        slots: Slots,
+        health: TaskHealth,
+        *,
+        limited: bool = False,
     ) -> None:
-        """Create one batcher per model, and keep `health` current with the models that fail."""
+        """Create one batcher per model.
+
+        Args:
+            models: The model of each task.
+            settings: Settings of the tasks and of the circuit breakers.
+            call: Runs a model.
+            slots: How many calls may run at once.
+            health: Is kept current with the models that fail.
+            limited: Whether a call has a time limit, after which its worker counts as hung.
+
+        """
         self._batchers: dict[Task, Batcher] = {}
         for tasks in shared(models, settings.served):
             breaker = CircuitBreaker(
@@ -40,7 +58,8 @@ class Fanout:
                 on_change=partial(health.mark, tasks, "failing"),
             )
             best_batch = models[tasks[0]].spec.best_batch
-            batcher = Batcher(call, best_batch=best_batch, slots=partial(slots, tasks), breaker=breaker)
+            limit = CallLimit(settings.served[tasks[0]].timeout_s) if limited else None
+            batcher = Batcher(call, best_batch=best_batch, slots=partial(slots, tasks), breaker=breaker, limit=limit)
             self._batchers |= dict.fromkeys(tasks, batcher)
 
     async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
