@@ -93,3 +93,19 @@ async def test_crops_are_serialized_once_for_both_tasks(handles: dict[Task, Depl
     finally:
         sys.setprofile(None)
     assert made == [np.uint8]
+
+
+async def test_a_worker_of_another_task_with_the_same_model_replaces_one_that_is_gone(
+    handles: dict[Task, DeploymentHandle[bytes]],
+) -> None:
+    class Gone:
+        """A handle whose replica never answers."""
+
+        class predict:  # noqa: N801  # as a deployment handle names its methods
+            @staticmethod
+            def remote(request: bytes) -> "asyncio.Future[bytes]":
+                return asyncio.get_running_loop().create_future()
+
+    workers = ServeWorkers({"age": Gone(), "gender": handles["gender"]}, {"age": ENTRY, "gender": ENTRY})  # type: ignore[dict-item]
+    prediction = await asyncio.wait_for(workers.call(["age"], crops(2), time.monotonic() + 30), 20)
+    assert {"years", "low", "high"} <= prediction.answers.keys()

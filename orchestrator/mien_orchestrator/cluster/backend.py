@@ -73,7 +73,8 @@ class ServeWorkers:
     async def _hedged(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         """Call the best worker, and if it is late or fails, one other."""
         array = to_message(crops)
-        first, *others = sorted(tasks, key=self._rank)
+        siblings = [task for task in self._siblings(tasks[0]) if task not in tasks]
+        first, *others = sorted([*tasks, *siblings], key=lambda task: self._rank(task, tasks))
         spare = others[0] if others else first if self._replicas(first) > 1 else None
         one = partial(self._ask, first, tasks, array, deadline)
         two = partial(self._ask, spare, tasks, array, deadline) if spare else None
@@ -82,9 +83,18 @@ class ServeWorkers:
             self._avoid(first)
         return prediction
 
-    def _rank(self, task: Task) -> tuple[bool, int]:
-        """Return a key that puts the best worker first: not avoided, and with the fewest calls in flight."""
-        return self._avoided.get(task, 0.0) > time.monotonic(), self._in_flight[task]
+    def _siblings(self, task: Task) -> list[Task]:
+        """Return the other tasks whose workers run the same model, and so can answer this task too."""
+        digest = self._models[task].digest
+        return [
+            other
+            for other, entry in self._models.items()
+            if other != task and entry.digest == digest and not {task, other} & self._apart
+        ]
+
+    def _rank(self, task: Task, tasks: Sequence[Task]) -> tuple[bool, bool, int]:
+        """Return a key that puts the best worker first: not avoided, of the tasks' own, with the fewest calls."""
+        return self._avoided.get(task, 0.0) > time.monotonic(), task not in tasks, self._in_flight[task]
 
     def _avoid(self, task: Task) -> None:
         self._avoided[task] = time.monotonic() + _AVOIDED_SECONDS
@@ -94,9 +104,8 @@ class ServeWorkers:
         for last in (False, True):
             started = time.perf_counter()
             left = deadline - time.monotonic()
-            request = pb.PredictRequest(
-                tasks=sorted(tasks, key=lambda task: task != asked), crops=crops, timeout_ms=left * 1e3
-            )
+            own_first = [asked, *(task for task in tasks if task != asked)]
+            request = pb.PredictRequest(tasks=own_first, crops=crops, timeout_ms=left * 1e3)
             try:
                 reply = pb.PredictResponse.FromString(await self._call(asked, request.SerializeToString()))
                 return _prediction(tasks, reply, (time.perf_counter() - started) * 1e3)
