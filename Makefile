@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+LAST_TAG = $(shell git describe --tags --abbrev=0 2> /dev/null)
+
 .PHONY: help analyze test check format protos serve bench fuzz soak clusters-test image-base image-test clean
 
 help:  ## Show this help
@@ -35,6 +37,7 @@ check: $(VENV)/.dev  ## Check format, lint, types, generated code, unit tests an
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python protos/check.py $(if $(LAST_TAG),--against $(LAST_TAG))
 	$(BIN)/pytest --quiet tests/unit tests/deploy
 
 format: $(VENV)/.dev  ## Format the code and fix lint errors

@@ -1,6 +1,9 @@
 """Tests that the generated stubs are current and the protos keep the project's rules."""
 
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,3 +44,24 @@ def test_images_and_crops_are_bytes_fields() -> None:
         assert message.DESCRIPTOR.fields_by_name[field].type == FieldDescriptor.TYPE_BYTES
     request = AnalyzeRequest(image=bytes(range(256)) * 40)
     assert len(request.SerializeToString()) - len(request.image) < 8
+
+
+def test_the_protos_follow_bufs_standard_rules() -> None:
+    subprocess.run([sys.executable, ROOT / "protos" / "check.py"], check=True)
+
+
+def test_a_change_that_breaks_callers_is_found(tmp_path: Path) -> None:
+    """In a repository whose last commit has another type for a field."""
+    copy = tmp_path / "protos"
+    shutil.copytree(ROOT / "protos", copy)
+    face = copy / "mien" / "v1" / "face.proto"
+    now = face.read_text()
+    face.write_text(now.replace("float years = 1;", "string years = 1;"))
+    git = ["git", "-C", tmp_path, "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "then"]):
+        subprocess.run([*git, *words], check=True)
+    face.write_text(now)
+    check = [sys.executable, copy / "check.py", "--against", "HEAD"]
+    said = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert said.returncode != 0
+    assert 'name "years" on message "Age" changed type' in said.stdout

@@ -1,0 +1,61 @@
+"""Lint the protos with buf, and compare them with those of an earlier commit: python protos/check.py [--against REF]"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import google.rpc
+
+PROTOS = Path(__file__).parent
+_IMPORTED = "google/rpc/status.proto"
+
+
+def main() -> int:
+    """Run `buf lint`, and with --against `buf breaking`; return buf's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", help="Commit or tag whose protos must stay compatible (rules FILE).")
+    against = parser.parse_args().against
+    with TemporaryDirectory() as folder:
+        workspace = lay_out(PROTOS, Path(folder) / "now")
+        if code := buf("lint", workspace):
+            return code
+        if against:
+            earlier = lay_out(extract(against, Path(folder) / "earlier"), Path(folder) / "then")
+            return buf("breaking", workspace, "--against", earlier)
+    return 0
+
+
+def buf(command: str, workspace: Path, *words: str | Path) -> int:
+    """Run buf, whose binary comes with the package buf-bin; return its exit code."""
+    binary = Path(sys.executable).parent / "buf"
+    return subprocess.run([binary, command, *words], cwd=workspace, check=False).returncode
+
+
+def lay_out(protos: Path, workspace: Path) -> Path:
+    """Copy the protos and those that they import into a buf workspace."""
+    shutil.copytree(protos, workspace / "protos", ignore=lambda _, names: [n for n in names if n.endswith(".py")])
+    shutil.copy(PROTOS / "buf.yaml", workspace / "buf.yaml")
+    (workspace / "protos" / "buf.yaml").unlink(missing_ok=True)
+    target = workspace / "google" / _IMPORTED
+    target.parent.mkdir(parents=True)
+    shutil.copy(Path(next(iter(google.rpc.__path__))).parents[1] / _IMPORTED, target)
+    return workspace
+
+
+def extract(ref: str, folder: Path) -> Path:
+    """Return the folder of a commit's protos."""
+    archive = subprocess.run(
+        ["git", "archive", ref, "protos"], cwd=PROTOS.parent, stdout=subprocess.PIPE, check=True
+    ).stdout
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / "protos"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
