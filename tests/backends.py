@@ -1,4 +1,4 @@
-"""Real backends for tests: the real fan-out over this process's models, or over a call that misbehaves on purpose."""
+"""Real backends for tests: the fan-out over in-process models, or over a call that fails in a given way."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -14,17 +14,17 @@ from mien_orchestrator.settings import Settings
 
 
 def within(seconds: float) -> RequestContext:
-    """Return the context of an analysis that may take so many seconds."""
+    """Return the context of an analysis with a timeout in seconds."""
     return begin("/mien.v1.FaceAnalysisService/Analyze", timeout=seconds)
 
 
 def fanout_over(settings: Settings, call: ModelCall, health: TaskHealth | None = None) -> Fanout:
-    """Return the fan-out over a call, two of which may run at once."""
+    """Return the fan-out over a call, with two concurrent calls."""
     entries = served_models(settings, make_registry(settings))
     return Fanout(entries, settings, call, lambda tasks: 2, health or TaskHealth())
 
 
 def fanout(settings: Settings, executor: Executor, wrap: Callable[[ModelCall], ModelCall]) -> Fanout:
-    """Return the fan-out over this process's models; `wrap` gets the call that runs them, and returns another."""
+    """Return the fan-out over in-process models; `wrap` receives the call that runs them and returns another."""
     models = InlineModels({task: load(Registry().for_task(task), task) for task in settings.served}, executor)
     return fanout_over(settings, wrap(models.call))

@@ -1,4 +1,4 @@
-"""Certificates of a made-up authority, as the files that servers and callers have."""
+"""Certificates of a test authority, as the files of servers and clients."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ HOSTS = ("localhost", "127.0.0.1")
 
 
 class Authority:
-    """An authority, and the folder that its files are written to."""
+    """A certificate authority and the folder of its files."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -19,7 +19,7 @@ class Authority:
         self._ca.cert_pem.write_to_path(self.ca)
 
     def issue(self, name: str, *hosts: str, days: float = 1) -> tuple[Path, Path]:
-        """Write a certificate that is good until `days` from now, and its key; returns both paths."""
+        """Write a certificate that is valid until `days` from now, and its key; return both paths."""
         now = datetime.now(UTC)
         made = self._ca.issue_cert(
             *(hosts or HOSTS), not_before=now - timedelta(days=30), not_after=now + timedelta(days=days)

@@ -1,4 +1,4 @@
-"""Fixtures for every test."""
+"""Fixtures of all tests."""
 
 import os
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of shared data (photographs, reference weights), which is no part of the repository."""
+    """The folder of shared data (photographs, reference weights), which is not part of the repository."""
     folder = (ROOT / os.environ.get("MIEN_SHARED", "../shared")).resolve()
     if not folder.is_dir():
-        pytest.skip("no shared data here: set MIEN_SHARED to its folder")
+        pytest.skip("no shared data: set MIEN_SHARED to its folder")
     return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
 def model_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty model store instead of the user's own, for this process and those that it starts."""
+    """An empty model store instead of the user's, for this process and its subprocesses."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("store")
         patch.setenv("MIEN_MODEL_STORE", str(folder))
@@ -39,7 +39,7 @@ def running() -> Running:
 
 @pytest.fixture(scope="session")
 def single() -> Iterator[str]:
-    """The address of a server in the single shape."""
+    """The address of a server in single mode."""
     settings = Settings.load(port=0, drain_seconds=1, max_image_bytes=4 * 2**20)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)

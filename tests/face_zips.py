@@ -1,4 +1,4 @@
-"""Made-up labelled faces in the zip format that training reads."""
+"""Synthetic labelled faces in the zip format for training."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def photograph(seed: int) -> bytes:
 
 
 def write_photographs(path: Path) -> None:
-    """Write a zip as a detector is trained on: in each split a face, two with an ignored region, and none."""
+    """Write a detector's training zip: in each split a face, two with an ignored region, and none."""
     points = [40.0, 40, 56, 40, 48, 48, 42, 56, 54, 56]
     whole = [32, 24, 32, 40, *points, 1.0]
     bare = [90, 30, 20, 24, *([None] * 10), 0.8]

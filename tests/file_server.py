@@ -1,4 +1,4 @@
-"""A real web server of this process on a free port."""
+"""A real web server in this process on a free port."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder's files; yields the address, such as `http://127.0.0.1:40001`."""
+    """Serve a folder's files; yield the address, such as `http://127.0.0.1:40001`."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""HTTP/2 by hand (RFC 9113): a gRPC call whose message is announced and sent in part, and never ended."""
+"""Hand-written HTTP/2 (RFC 9113): a gRPC call whose message is announced, sent in part and never completed."""
 
 import socket
 import struct
@@ -14,10 +14,10 @@ _STREAM = 1
 
 
 class HalfSentCall:
-    """Sends the head of one message over a connection of its own, as fast as the server's windows allow."""
+    """Sends the start of one message over its own connection, as fast as the server's flow control allows."""
 
     def __init__(self, address: str, method: str, announced: int) -> None:
-        """Begin a call of `method` with a message of `announced` bytes."""
+        """Start a call of `method` with a message of `announced` bytes."""
         host, _, port = address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=5)
         self._windows = {0: 65_535, _STREAM: 65_535}
@@ -36,7 +36,7 @@ class HalfSentCall:
         self._pending = struct.pack(">BI", 0, announced)  # the prefix of a gRPC message: not compressed, its length
 
     def send(self, count: int, seconds: float) -> None:
-        """Send zeros until `count` bytes went out, or for so many seconds without the server opening its windows."""
+        """Send zeros until `count` bytes are sent, or for some seconds without a window update."""
         self._socket.settimeout(seconds)
         self._pending += bytes(count)
         while self._pending:

@@ -1,4 +1,4 @@
-"""Made-up Keras weight files: SSR-Net with random weights, laid out as Keras saves it."""
+"""Synthetic Keras weight files: SSR-Net with random weights, in Keras' layout."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _STAGES = ((1, 160), (2, 90), (3, 90))
 
 
 def write_ssrnet(path: Path, *, seed: int = 0, first: int = 1, without: str = "") -> Path:
-    """Write the weights of an SSR-Net; `first` is where Keras' numbering of the layers begins."""
+    """Write the weights of an SSR-Net; `first` is the first number in the names of the layers."""
     shapes: dict[str, dict[str, tuple[int, ...]]] = {}
     for offset, width in ((0, 32), (4, 16)):
         for i in range(4):
@@ -33,7 +33,7 @@ def write_ssrnet(path: Path, *, seed: int = 0, first: int = 1, without: str = ""
             group = file.create_group(name)
             group.attrs["weight_names"] = [f"{name}/{array}:0".encode() for array in arrays]
             for array, shape in arrays.items():
-                # positive variances; a mean above zero keeps the ReLUs awake
+                # positive variances; a mean above zero keeps the ReLUs active
                 group[f"{name}/{array}:0"] = np.abs(random.normal(0.1, 0.2, shape)).astype(np.float32)
     return path
 

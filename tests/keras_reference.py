@@ -1,4 +1,4 @@
-"""What Keras would answer: the published networks in NumPy alone, channels last, in double precision.
+"""Reference outputs: the published networks in plain NumPy, channels last, in double precision.
 
 Independent of the importer on purpose: weights are looked up by their layers' names in the file, the layers' order
 comes from the file's own `model_config` or, for SSR-Net, whose files have weights alone, from its source.

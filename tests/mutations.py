@@ -1,4 +1,4 @@
-"""Photographs spoiled at random, put through the whole way of a request in a process of its own.
+"""Corrupt images at random, and analyze them in a process of their own.
 
     python -m tests.mutations SEED COUNT FOLDER [PHOTOGRAPH...]
 
@@ -31,7 +31,7 @@ MAX_PIXELS = 4_000_000
 
 
 def seeds() -> list[bytes]:
-    """Return the example as each format and mode that is read."""
+    """Return the example in each supported format and mode."""
     with Image.open(EXAMPLE) as file:
         picture = file.convert("RGB").resize((160, 160))
     tags = Image.Exif()
@@ -91,7 +91,7 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random, bytes], None], ...] = (
 
 
 def mutated(files: list[bytes], chance: random.Random) -> bytes:
-    """Return one of the files, spoiled in one to three ways."""
+    """Return one of the files, corrupted in one to three ways."""
     data = bytearray(chance.choice(files))
     for mutation in chance.choices(MUTATIONS, k=chance.choice((1, 1, 2, 3))):
         if data:
@@ -100,12 +100,12 @@ def mutated(files: list[bytes], chance: random.Random) -> bytes:
 
 
 async def outcomes(files: list[bytes], seed: int, count: int, last: Path) -> tuple[Counter[str], float]:
-    """Ask for `count` spoiled files; return how often each outcome came, and the growth of memory's peak in MiB."""
+    """Analyze `count` corrupt files; return the number of each outcome, and the growth of peak memory in MiB."""
     settings = Settings.load(max_image_pixels=MAX_PIXELS)
     chance, found = random.Random(seed), Counter[str]()
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
-        for file in files:  # whole ones first, so that what grows afterwards is the spoiled ones'
+        for file in files:  # valid ones first, so that later growth is caused by corrupt ones
             await _outcome(service.analyze(pb.AnalyzeRequest(image=file), within(60)))
         before = _peak_mib()
         for _ in range(count):

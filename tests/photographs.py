@@ -1,4 +1,4 @@
-"""Photographs made of the example's face: as many as wanted, each another; and what a reply says, as numbers."""
+"""Generate distinct photographs of the example's face, and convert responses to numbers."""
 
 import io
 from pathlib import Path
@@ -19,7 +19,7 @@ _SIZE = 192, 144
 
 
 def distinct(count: int, seed: int = 0) -> list[bytes]:
-    """Return JPEG files of one face each: its place, size, tilt, light, colour and ground are another in every one."""
+    """Return JPEG files of one face each, with distinct position, size, tilt, lighting, colour and background."""
     random = np.random.default_rng(seed)
     with Image.open(EXAMPLE) as file:
         head = file.convert("RGB").crop(_HEAD)
@@ -34,7 +34,7 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def numbers(reply: pb.AnalyzeResponse) -> NDArray[np.float64]:
-    """Return what a reply says of its one face: box (4), years, low, high, probability of male, 7 emotions by name."""
+    """Return a response's one face: box (4), years, low, high, probability of male, 7 emotions by name."""
     (face,) = reply.faces
     male = face.gender.probability if face.gender.value == face_pb2.GENDER_VALUE_MALE else 1 - face.gender.probability
     emotions = [emotion.probability for emotion in sorted(face.emotions, key=lambda emotion: emotion.label)]

@@ -1,4 +1,4 @@
-"""A real gRPC server of this process on a free port."""
+"""A real gRPC server in this process on a free port."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ Running = Callable[[FaceAnalysis, Settings], AbstractContextManager[str]]
 
 @contextmanager
 def run_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | None = None) -> Iterator[str]:
-    """Serve on a thread of its own; yields the address."""
+    """Serve on a separate thread; yield the address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

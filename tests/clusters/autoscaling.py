@@ -1,4 +1,4 @@
-"""Load on one task, then many callers, then one call to a task at zero: replicas and nodes over time."""
+"""Load on one task, then many clients, then one call to a task at zero: replicas and nodes over time."""
 
 import io
 import json
@@ -14,13 +14,13 @@ from tests.clusters import ray_head
 from tests.clusters.callers import EXAMPLE, Calls, calling
 
 GROUPS = {"frontend": (1, 2), "cpu": (1, 1), "emotion": (0, 2)}
-"""Groups of nodes of one CPU: least and most."""
+"""Node groups of one CPU per node: minimum and maximum."""
 
-_FACE = (150, 20, 300, 170)  # of the example: a small picture, so that the worker's part of a call is the larger
+_FACE = (150, 20, 300, 170)  # in the example: a small image, so that the worker's part of a call dominates
 
 
 def main(out: Path) -> None:
-    """Write the time line, what happened when, and the calls that failed."""
+    """Write the timeline, its events and the failed calls."""
     ray_head.start_autoscaled(GROUPS, out.parent)
     ray_head.deploy(scaled_config())
     ray_head.wait_until_running()
@@ -55,7 +55,7 @@ def main(out: Path) -> None:
 
 
 def scaled_config() -> dict[str, Any]:
-    """Return the deployed Serve config with short delays and low targets, and emotion at zero in a group of its own."""
+    """Return the deployed Serve config with short delays and low targets, and emotion at zero in its own group."""
     config = ray_head.base_config()
     quick = {"upscale_delay_s": 1, "downscale_delay_s": 5, "metrics_interval_s": 1, "look_back_period_s": 2}
     for name in ("orchestrator", "age", "gender", "emotion"):
@@ -69,14 +69,14 @@ def scaled_config() -> dict[str, Any]:
 
 
 def picture() -> bytes:
-    """Return the example's face alone, as a JPEG."""
+    """Return the example's face as a JPEG."""
     held = io.BytesIO()
     Image.open(EXAMPLE).crop(_FACE).save(held, "JPEG")
     return held.getvalue()
 
 
 class Timeline:
-    """Counts replicas and nodes, twice a second, on a thread of its own."""
+    """Counts replicas and nodes twice per second, on its own thread."""
 
     def __init__(self) -> None:
         self.samples: list[dict[str, float]] = []
@@ -86,16 +86,16 @@ class Timeline:
         self._thread = threading.Thread(target=self._sample)
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         self._stop.set()
         self._thread.join()
 
     def mark(self, what: str) -> None:
-        """Remember what happens now."""
+        """Record an event."""
         self.marks.append((round(time.monotonic() - self._started, 1), what))
 
     def latest(self, name: str) -> float | None:

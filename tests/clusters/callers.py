@@ -1,4 +1,4 @@
-"""Callers who go on calling until they are told to stop, and what they were answered."""
+"""Concurrent clients that send calls until stopped, and the results of their calls."""
 
 import threading
 import time
@@ -15,11 +15,11 @@ EXAMPLE = ROOT / "examples" / "astronaut.jpg"
 
 @dataclass(slots=True)
 class Calls:
-    """What callers were answered."""
+    """The results of the calls."""
 
     started: float = field(default_factory=time.monotonic)
     answers: list[tuple[float, dict[str, str]]] = field(default_factory=list)
-    """Seconds since the start, and the version of the model of each task that answered."""
+    """Seconds since the start, and the model version of each task in the response."""
     failures: list[str] = field(default_factory=list)
     """Calls that raised, and tasks whose status is not OK."""
 

@@ -1,4 +1,4 @@
-"""Processes are killed under load, three of each kind: workers, orchestrators, raylets with all that runs on them."""
+"""Kill processes under load, three of each kind: workers, orchestrators, raylets with all processes of their node."""
 
 import itertools
 import json
@@ -25,28 +25,28 @@ IN_FLIGHT = 16
 REPLICAS = ("emotion", "age", "gender", "orchestrator", "orchestrator", "orchestrator")
 """Deployments of which a replica is killed, one after the other."""
 NODES_OF = ("emotion", "orchestrator", "emotion")
-"""Deployments of which a replica's whole node is lost: the raylet is killed, and what runs on the node ends with it."""
+"""Deployments of which a replica's node is lost: the raylet is killed, and the node's processes end with it."""
 GROUPS = {"frontend": (3, 1), "cpu": (4, 3)}
-"""Nodes of each group and the CPUs of each: two of each group hold everything, the others may be lost."""
+"""Number of nodes in each group, and CPUs per node: two of each group suffice, the others may be lost."""
 
 _ROUNDING = 1e-3
-"""How far an answer may be from the same one given alone."""
+"""Largest accepted difference from the response without other calls in flight."""
 
 
 @dataclass(slots=True)
 class Crowd:
-    """What callers were answered: when, and what was wrong."""
+    """The results of the calls: times and errors."""
 
     answers: list[float] = field(default_factory=list)
-    """Moments, by `time.monotonic`."""
+    """Times, by `time.monotonic`."""
     failures: list[tuple[float, str]] = field(default_factory=list)
     """Calls that raised, and tasks whose status is not OK."""
     wrong: list[float] = field(default_factory=list)
-    """Answers that are not the photograph's own."""
+    """Responses that are not of the request's photograph."""
 
 
 def main(out: Path) -> None:
-    """Write, for each kill, the calls that failed, the wrong answers, the longest gap and the time to recover."""
+    """Write, for each kill, the failed calls, the wrong responses, the longest gap and the recovery time."""
     config = ray_head.base_config()
     for name in ("orchestrator", "age", "gender", "emotion"):
         ray_head.deployment(config, name)["autoscaling_config"] |= {"min_replicas": 2, "max_replicas": 2}
@@ -70,7 +70,7 @@ def main(out: Path) -> None:
 
 
 def kill(what: str, crowd: Crowd, pid: int) -> dict[str, Any]:
-    """Kill a process and wait until the cluster is whole and the callers were answered many times more."""
+    """Kill a process and wait until the cluster has recovered and many more calls have succeeded."""
     before = len(crowd.answers), len(crowd.failures), len(crowd.wrong)
     killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
@@ -84,7 +84,7 @@ def kill(what: str, crowd: Crowd, pid: int) -> dict[str, Any]:
         "killed": what,
         "recovery_s": round(seconds, 1),
         "answered": len(moments) - 1,
-        "failed": [said for _, said in crowd.failures[before[1] :]],
+        "failed": [expected for _, expected in crowd.failures[before[1] :]],
         "wrong": len(crowd.wrong) - before[2],
         "longest_gap_s": round(max(later - earlier for earlier, later in itertools.pairwise(moments)), 2),
     }
@@ -100,7 +100,7 @@ def start_node(group: str, cpus: int) -> tuple[str, int]:
 
 
 def complete() -> bool:
-    """Tell whether every deployment has its two replicas, on processes that live."""
+    """Return whether every deployment has its two replicas, on running processes."""
     found = ray_head.replicas()
     return len(found) == 4 and all(
         len(replicas) == 2 and all(psutil.pid_exists(replica["pid"]) for replica in replicas)
@@ -109,7 +109,7 @@ def complete() -> bool:
 
 
 def first_replica(name: str) -> dict[str, Any]:
-    """Return what Serve says of a deployment's first replica."""
+    """Return Serve's details of a deployment's first replica."""
     return ray_head.replicas()[name][0]
 
 
@@ -124,14 +124,14 @@ def find_raylets() -> set[int]:
 
 
 def ask_alone(image: bytes) -> NDArray[np.float64]:
-    """Return what the cluster says of a photograph, with nothing else in flight."""
+    """Return the cluster's response to a photograph, with nothing else in flight."""
     with mien.Client(ray_head.ADDRESS, timeout=60) as client:
         return numbers(client.analyze(image).message)
 
 
 @contextmanager
 def calling(photographs: Sequence[bytes], alone: Sequence[NDArray[np.float64]]) -> Iterator[Crowd]:
-    """Keep `IN_FLIGHT` calls in flight, over connections of their own, while the block runs."""
+    """Keep `IN_FLIGHT` calls in flight, each over its own connection, while the block runs."""
     crowd, stop = Crowd(), threading.Event()
     order = itertools.count()
     threads = [threading.Thread(target=_call, args=(photographs, alone, order, crowd, stop)) for _ in range(IN_FLIGHT)]

@@ -1,4 +1,4 @@
-"""A node of workers is lost under load, then a node with an orchestrator; calls go on, capacity comes back."""
+"""Lose a worker node under load, then a node with an orchestrator; calls succeed and capacity recovers."""
 
 import json
 import os
@@ -15,7 +15,7 @@ TASKS = ("age", "gender", "emotion")
 
 
 def main(out: Path) -> None:
-    """Write what callers saw, and how long it took until everything ran again."""
+    """Write the results of the calls, and the time to recovery."""
     config = ray_head.base_config()
     for name in ("orchestrator", *TASKS):
         ray_head.deployment(config, name)["autoscaling_config"] |= {"min_replicas": 2, "max_replicas": 2}
@@ -50,12 +50,12 @@ def main(out: Path) -> None:
 
 
 def times(calls: Calls) -> list[float]:
-    """Return when answers came."""
+    """Return the times of the responses."""
     return sorted(at for at, _ in calls.answers)
 
 
 def complete() -> bool:
-    """Tell whether every deployment has its two replicas."""
+    """Return whether every deployment has its two replicas."""
     return [len(found) for found in ray_head.replicas().values()] == [2, 2, 2, 2]
 
 

@@ -1,4 +1,4 @@
-"""Ray inside a sandbox: a head whose autoscaler starts fake nodes, and Serve configs put to it as the operator does."""
+"""Ray inside a sandbox: a head whose autoscaler starts fake nodes, and Serve configs submitted as by the operator."""
 
 import json
 import os
@@ -19,9 +19,9 @@ METRICS_PORT = 9464
 
 _DASHBOARD = "http://127.0.0.1:8265/api/serve/applications/"
 _PATIENCE = 400.0
-"""Seconds until a condition is given up; on a busy machine of two cores a replica may need a minute to start."""
+"""Timeout of a condition, in seconds; on a busy machine with two cores a replica may take a minute to start."""
 _STARTS = 5
-"""Times that a node is started before the scenario fails."""
+"""Attempts to start a node before the scenario fails."""
 
 _OBJECT_STORE = 100 * 2**20
 _OPTIONS = [f"--object-store-memory={_OBJECT_STORE}", "--min-worker-port=0", "--max-worker-port=0"]  # one host for all
@@ -38,7 +38,7 @@ _EMPTY = (
 
 
 def start_autoscaled(groups: Mapping[str, tuple[int, int]], folder: Path) -> None:
-    """Start a head and its autoscaler, with groups of nodes of one CPU: name to least and most nodes."""
+    """Start a head and its autoscaler, with groups of one-CPU nodes: name to minimum and maximum."""
     types: dict[str, Any] = {
         name: {
             "resources": {"CPU": 1, "object_store_memory": _OBJECT_STORE},
@@ -93,7 +93,7 @@ def _start_head(options: list[str], **environment: str) -> None:
 
 
 def start_node(group: str, *, cpus: int) -> None:
-    """Start a node of a group beside the head; again where Ray gives up, as it does after 30 s on a busy machine."""
+    """Start a node of a group beside the head; retried, since Ray gives up after 30 s on a busy machine."""
     command = ["ray", "start", "--address=127.0.0.1:6379", f"--num-cpus={cpus}", f"--labels=mien/group={group}"]
     command += [*_OPTIONS, "--dashboard-agent-listen-port=0"]
     for _ in range(_STARTS):
@@ -103,7 +103,7 @@ def start_node(group: str, *, cpus: int) -> None:
 
 
 def nodes(group: str) -> list[dict[str, Any]]:
-    """Return the living nodes of a group."""
+    """Return the running nodes of a group."""
     return [node for node in ray.nodes() if node["Alive"] and node["Labels"].get("mien/group") == group]
 
 
@@ -115,13 +115,13 @@ def base_config() -> dict[str, Any]:
 
 
 def deployment(config: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return what a Serve config says of one deployment."""
+    """Return a deployment's options in a Serve config."""
     found: dict[str, Any] = next(d for d in config["applications"][0]["deployments"] if d["name"] == name)
     return found
 
 
 def deploy(config: dict[str, Any]) -> None:
-    """Put a Serve config to the head, as the operator does."""
+    """Submit a Serve config to the head, as the operator does."""
     request = urllib.request.Request(
         _DASHBOARD, json.dumps(config).encode(), {"Content-Type": "application/json"}, method="PUT"
     )
@@ -129,10 +129,10 @@ def deploy(config: dict[str, Any]) -> None:
 
 
 def application() -> dict[str, Any]:
-    """Return what Serve says of the application."""
+    """Return Serve's status of the application."""
     with urllib.request.urlopen(_DASHBOARD, timeout=60) as reply:
-        said: dict[str, Any] = json.load(reply)["applications"].get("mien", {})
-    return said
+        message: dict[str, Any] = json.load(reply)["applications"].get("mien", {})
+    return message
 
 
 def replicas() -> dict[str, list[dict[str, Any]]]:
@@ -144,12 +144,12 @@ def replicas() -> dict[str, list[dict[str, Any]]]:
 
 
 def wait(what: str, condition: Callable[[], object]) -> float:
-    """Wait until a condition holds; return the seconds that took."""
+    """Wait until a condition holds; return the elapsed seconds."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > _PATIENCE:
             raise TimeoutError(f"{what}: not within {_PATIENCE:g} s; {json.dumps(application(), indent=1)[:4000]}")
-        time.sleep(0.25)  # Ray and Serve tell nobody when it happens
+        time.sleep(0.25)  # Ray and Serve have no notification for it
     return time.monotonic() - started
 
 

@@ -1,4 +1,4 @@
-"""A place of its own for a whole Ray cluster: private processes, network and Ray folder, all gone when it ends."""
+"""A sandbox for a whole Ray cluster: private processes, network and Ray folder, removed at its end."""
 
 import json
 import os
@@ -23,19 +23,19 @@ exit $?
 
 
 def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
-    """Run `tests.clusters.SCENARIO` in private namespaces; return the figures that it writes. Needs root."""
+    """Run `tests.clusters.SCENARIO` in private namespaces; return the results that it writes. Needs root."""
     out = folder / f"{scenario}.json"
     (folder / "ray").mkdir()
     environment = {
         **os.environ,
         **SWITCHES,
-        "HOME": str(folder),  # Ray turns on tokens where the user has one
+        "HOME": str(folder),  # Ray enables tokens if the user has one
         "SANDBOX_RAY": str(folder / "ray"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--uts", "--mount"]
-    said = subprocess.run(
+    message = subprocess.run(
         [*command, "bash", "-ec", _ENTER, "bash", sys.executable, "-m", f"tests.clusters.{scenario}", out],
         capture_output=True,
         text=True,
@@ -43,6 +43,6 @@ def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
         env=environment,
         cwd=ROOT,
     )
-    assert said.returncode == 0, said.stdout[-3000:] + said.stderr[-6000:]
+    assert message.returncode == 0, message.stdout[-3000:] + message.stderr[-6000:]
     figures: dict[str, Any] = json.loads(out.read_text())
     return figures

@@ -1,4 +1,4 @@
-"""A task's model is changed under load, through the Serve config alone; then to one that does not exist."""
+"""Change a task's model under load, through the Serve config only; then to one that does not exist."""
 
 import json
 import re
@@ -19,7 +19,7 @@ NEXT = "mien-emotion-next"
 
 
 def main(out: Path) -> None:
-    """Write what callers saw and which replicas ran before and after."""
+    """Write the results of the calls, and the replicas before and after."""
     config = ray_head.base_config()
     config["applications"][0]["args"]["model_folders"] = [str(next_model(out.parent))]
     emotion = ray_head.deployment(config, "emotion")
@@ -38,18 +38,18 @@ def main(out: Path) -> None:
         took = ray_head.wait("the next model answers alone", lambda: versions(calls)[-40:] == ["1.0.1"] * 40)
         emotion["user_config"] = {"model": "nose-net"}
         ray_head.deploy(config)
-        asked = len(calls.answers)
-        ray_head.wait("callers are answered after a wrong model", lambda: len(calls.answers) >= asked + 60)
+        requested = len(calls.answers)
+        ray_head.wait("calls succeed after a wrong model", lambda: len(calls.answers) >= requested + 60)
         ray_head.wait_until_running()
-    ray_head.wait("the metrics asked for are told", lambda: metric_names() <= metrics())  # Ray's come late
+    ray_head.wait("the queried metrics exist", lambda: metric_names() <= metrics())  # Ray's appear late
     figures = {
         "calls": len(calls.answers),
         "failures": calls.failures,
         "change_s": changed,
         "until_next_alone_s": took,
-        "before_change": sorted({seen["emotion"] for at, seen in calls.answers if at < changed}),
-        "after_wrong_model": sorted(set(versions(calls)[asked:])),
-        "other_versions": sorted({seen[task] for _, seen in calls.answers for task in ("age", "gender")}),
+        "before_change": sorted({received["emotion"] for at, received in calls.answers if at < changed}),
+        "after_wrong_model": sorted(set(versions(calls)[requested:])),
+        "other_versions": sorted({received[task] for _, received in calls.answers for task in ("age", "gender")}),
         "replicas_before": before,
         "replicas_after": replica_ids(),
     }
@@ -57,12 +57,12 @@ def main(out: Path) -> None:
 
 
 def versions(calls: Calls) -> list[str]:
-    """Return the versions of the emotion model, in the order of the answers."""
-    return [seen["emotion"] for _, seen in calls.answers]
+    """Return the versions of the emotion model, in the order of the responses."""
+    return [received["emotion"] for _, received in calls.answers]
 
 
 def next_model(folder: Path) -> Path:
-    """Make a folder with the emotion model under another name and version."""
+    """Create a folder with the emotion model under another name and version."""
     models = folder / "models"
     models.mkdir()
     spec = json.loads((WEIGHTS / "mien-emotion.json").read_text())

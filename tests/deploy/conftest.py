@@ -1,4 +1,4 @@
-"""Every overlay, rendered once; the custom resource definitions, read once."""
+"""Fixtures: every overlay, rendered once, and the custom resource definitions."""
 
 import shutil
 from pathlib import Path

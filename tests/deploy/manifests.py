@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` would send: rendered by kubectl itself, read as documents."""
+"""The manifests of `kubectl apply -k`, rendered by kubectl and parsed."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ Manifest = dict[str, Any]
 
 def render(overlay: str) -> list[Manifest]:
     """Return an overlay's documents."""
-    said = subprocess.run(
+    message = subprocess.run(
         ["kubectl", "kustomize", K8S / "overlays" / overlay], capture_output=True, text=True, timeout=60
     )
-    assert said.returncode == 0, said.stderr
-    return list(yaml.safe_load_all(said.stdout))
+    assert message.returncode == 0, message.stderr
+    return list(yaml.safe_load_all(message.stdout))
 
 
 def named(documents: list[Manifest], kind: str, name: str = "mien") -> Manifest:
@@ -47,19 +47,19 @@ def groups(documents: list[Manifest]) -> dict[str, Manifest]:
 
 
 def ray_pods(documents: list[Manifest]) -> dict[str, Manifest]:
-    """Return the pods' specifications by the name of their group; `head` is the head's."""
+    """Return the pods' specifications by group name; the head's is `head`."""
     pods = {name: group["template"]["spec"] for name, group in groups(documents).items()}
     return {"head": cluster(documents)["headGroupSpec"]["template"]["spec"], **pods}
 
 
 def all_pods(documents: list[Manifest]) -> dict[str, Manifest]:
-    """Return the specifications of all pods, Redis's too."""
+    """Return the specifications of all pods, including Redis."""
     stateful = {doc["metadata"]["name"]: doc for doc in documents if doc["kind"] == "StatefulSet"}
     return {**ray_pods(documents), **{name: doc["spec"]["template"]["spec"] for name, doc in stateful.items()}}
 
 
 def containers(documents: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """Iterate over all containers with the name of their group."""
+    """Iterate over all containers with their group's name."""
     for name, pod in all_pods(documents).items():
         for container in pod["containers"]:
             yield name, container
@@ -72,5 +72,5 @@ def serve_config(documents: list[Manifest]) -> Manifest:
 
 
 def deployments(documents: list[Manifest]) -> dict[str, Manifest]:
-    """Return what the Serve config says of each deployment."""
+    """Return each deployment's options in the Serve config."""
     return {deployment["name"]: deployment for deployment in serve_config(documents)["applications"][0]["deployments"]}

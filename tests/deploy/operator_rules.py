@@ -1,4 +1,4 @@
-"""What the KubeRay operator refuses, or gets wrong, though the definition of its resources takes it."""
+"""Rules of the KubeRay operator that its resource definitions do not contain."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def _head_service(documents: list[Manifest]) -> Iterator[str]:
         yield "the head's Service is named by the operator"
     (container,) = ray_pods(documents)["head"]["containers"]
     for missing in _HEAD_PORTS - {port["name"] for port in container["ports"]}:
-        yield f"the head has no port named {missing}, of which the operator makes a Service"
+        yield f"the head has no port named {missing}, for which the operator creates a Service"
 
 
 def _own_labels(documents: list[Manifest]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What Mien's pods keep to: Pod Security's restricted profile, probes, a graceful end, reachable ports."""
+"""Rules for Mien's pods: the restricted Pod Security profile, probes, graceful shutdown, reachable ports."""
 
 from collections.abc import Iterator
 
@@ -144,13 +144,13 @@ def _scraped(documents: list[Manifest]) -> Iterator[str]:
             if not monitors or not port["name"].endswith("metrics"):
                 continue
             if port["name"] not in scraped:
-                yield f"pod {name}: nobody scrapes its port {port['name']}"
+                yield f"pod {name}: port {port['name']} is not scraped"
             if port["containerPort"] not in allowed:
                 yield f"pod {name}: no NetworkPolicy lets Prometheus reach its port {port['name']}"
 
 
 def _ports_for(documents: list[Manifest], application: str) -> set[int]:
-    """Return the ports of Mien's pods that the policies open to the pods of another application."""
+    """Return the ports of Mien's pods that the policies open to another application's pods."""
     peer = {"matchLabels": {"app.kubernetes.io/name": application}}
     rules = [rule for doc in documents if doc["kind"] == "NetworkPolicy" for rule in doc["spec"]["ingress"]]
     opened = [rule for rule in rules if any(source.get("podSelector") == peer for source in rule["from"])]

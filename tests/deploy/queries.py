@@ -1,4 +1,4 @@
-"""What the alerts and the dashboard ask Prometheus for."""
+"""The Prometheus queries of the alerts and the dashboard."""
 
 import json
 import re
@@ -20,5 +20,5 @@ def expressions() -> Iterator[str]:
 
 
 def metric_names() -> set[str]:
-    """Return the names of the metrics that are asked for."""
+    """Return the names of the metrics in the queries."""
     return {name for query in expressions() for name in re.findall(r"\b(?:ray|grpc_server|mien)_\w+", query)}

@@ -1,4 +1,4 @@
-"""Documents against their schemas: Kubernetes' own kinds, and custom resources with their CEL rules."""
+"""Validate documents against their schemas: Kubernetes' kinds, and custom resources with their CEL rules."""
 
 import copy
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.deploy.manifests import Manifest
 KUBERNETES = "1.32"
 
 UNCHECKED = {"PrometheusRule"}
-"""Kinds whose definition is not at hand; the tests of what monitors check their expressions."""
+"""Kinds without an available definition; the tests of the monitoring check their expressions."""
 
 _OBJECT_META = {"apiVersion", "kind", "metadata"}
 
@@ -33,13 +33,13 @@ class CustomKinds:
                 self._schemas[key] = version["schema"]["openAPIV3Schema"]
 
     def problems(self, document: Manifest) -> Iterator[str] | None:
-        """Return what is wrong with a custom resource; None where its kind is not known here."""
+        """Return the errors of a custom resource; None if its kind is unknown."""
         schema = self._schemas.get((document["apiVersion"], document["kind"]))
         return None if schema is None else _custom_problems(document, schema)
 
 
 def problems(documents: list[Manifest], custom: CustomKinds) -> Iterator[str]:
-    """Say what no API server would take."""
+    """Yield what an API server would reject."""
     for document in documents:
         name = f"{document['kind']}/{document['metadata']['name']}"
         found = custom.problems(document)
@@ -51,7 +51,7 @@ def problems(documents: list[Manifest], custom: CustomKinds) -> Iterator[str]:
             except kubernetes_validate.ValidationError as error:
                 yield f"{name}: {error.message}"
             except kubernetes_validate.SchemaNotFoundError:
-                yield f"{name}: nothing here knows this kind"
+                yield f"{name}: unknown kind"
 
 
 def _custom_problems(document: Manifest, schema: dict[str, Any]) -> Iterator[str]:
@@ -63,7 +63,7 @@ def _custom_problems(document: Manifest, schema: dict[str, Any]) -> Iterator[str
 
 
 def _plain(schema: Any) -> Any:
-    """Return a schema as JSON Schema: `x-kubernetes-int-or-string` stands beside no type, `nullable` is dropped."""
+    """Convert a schema to JSON Schema: `x-kubernetes-int-or-string` replaces the type, `nullable` is dropped."""
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
@@ -85,7 +85,7 @@ def _children(value: Any, schema: dict[str, Any]) -> Iterator[tuple[str, Any, di
 
 
 def _unknown(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
-    """Say which fields the API server would drop."""
+    """Yield the fields that the API server would drop."""
     known = schema.get("properties", {})
     open_ = schema.get("additionalProperties") or schema.get("x-kubernetes-preserve-unknown-fields")
     if isinstance(value, dict) and not open_:
@@ -97,7 +97,7 @@ def _unknown(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
-    """Fill in what the API server would, before it looks at rules."""
+    """Fill in defaults as the API server does before it evaluates rules."""
     if isinstance(value, dict):
         for key, inner in schema.get("properties", {}).items():
             if "default" in inner:
@@ -108,7 +108,7 @@ def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _broken_rules(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
-    """Evaluate the CEL rules; those that compare with an older object need one."""
+    """Evaluate the CEL rules; those that compare with an older object are skipped without one."""
     for rule in schema.get("x-kubernetes-validations", []):
         if "oldSelf" not in rule["rule"] and not _holds(rule["rule"], value):
             yield f"{path or '.'}: {rule.get('message', rule['rule'])}"

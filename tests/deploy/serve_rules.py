@@ -1,4 +1,4 @@
-"""What the Serve config keeps to, and that the groups of pods hold what it may ask for."""
+"""Rules for the Serve config, and for the pod groups that must have room for it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ _MILLI = 1000
 
 
 def cpus(quantity: str) -> float:
-    """Return Kubernetes' quantity of CPUs as a number."""
+    """Convert Kubernetes' quantity of CPUs to a number."""
     return int(quantity[:-1]) / _MILLI if quantity.endswith("m") else float(quantity)
 
 
@@ -101,11 +101,11 @@ def _capacity(documents: list[Manifest]) -> Iterator[str]:
         for option, resource in (("num_cpus", "cpu"), ("num_gpus", "nvidia.com/gpu")):
             size = _size(group, resource)
             for bound, pods in (("max", group["maxReplicas"]), ("min", group["minReplicas"])):
-                asked = sum(
+                requested = sum(
                     d["ray_actor_options"].get(option, 0) * d["autoscaling_config"][f"{bound}_replicas"] for d in here
                 )
-                if asked > pods * size:
-                    yield f"group {name}: {bound}_replicas ask for {asked:g} {resource}, the pods have {pods * size:g}"
+                if requested > pods * size:
+                    yield f"group {name}: {bound}_replicas need {requested:g} {resource}, the pods have {pods * size:g}"
         alone = [d["autoscaling_config"]["max_replicas"] for d in here if d.get("max_replicas_per_node") == 1]
         if any(count > group["maxReplicas"] for count in alone):
             yield f"group {name}: fewer pods than replicas that want one each"

@@ -23,7 +23,7 @@ from tests.deploy.queries import expressions, metric_names
 METRIC = re.compile(r"metrics\.(Counter|Gauge|Histogram)\(\s*(?:name=)?\"(\w+)\"")
 
 NODE_METRICS = {"ray_node_mem_used", "ray_node_mem_total"}
-"""Those of Ray's own node agent, which `tests/clusters` sees."""
+"""Metrics of Ray's node agent, which `tests/clusters` checks."""
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +139,11 @@ def test_queries_are_promql(query: str) -> None:
 
 def test_the_guide_creates_every_secret_that_is_not_deployed(rendered: dict[str, list[Manifest]]) -> None:
     guide = (ROOT / "docs" / "deploy.md").read_text()
-    asked = set()
+    requested = set()
     for documents in rendered.values():
         for pod in all_pods(documents).values():
             for container in pod["containers"]:
                 for variable in container.get("env", []):
-                    asked |= {variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name")}
-    assert asked - {None} == {"mien-redis"}
+                    requested |= {variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name")}
+    assert requested - {None} == {"mien-redis"}
     assert "create secret generic mien-redis" in guide

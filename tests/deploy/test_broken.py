@@ -250,10 +250,10 @@ ALSO = {
     "import path": {"setting"},  # such a config has no settings
     "serve schema": {"setting"},
 }
-"""Breaks that another rule cannot help seeing too, by the break that it is named for."""
+"""Breaks that also violate another rule, by name."""
 
 
-def told(documents: Documents) -> list[str]:
+def reported(documents: Documents) -> list[str]:
     rules = (*operator_rules.RULES, *pod_rules.RULES, *serve_rules.RULES)
     return [problem for rule in rules for problem in rule(documents)]
 
@@ -263,7 +263,7 @@ def test_a_broken_manifest_violates_only_its_rule(rendered: dict[str, Documents]
     change, reason = BROKEN[name]
     documents = copy.deepcopy(rendered["prod-cpu"])
     change(documents)
-    found = told(documents)
+    found = reported(documents)
     assert sum(reason in problem for problem in found) == 1, found
     assert len(found) == 1 + len(ALSO.get(name, ())), found
 

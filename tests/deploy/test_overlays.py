@@ -25,12 +25,12 @@ def test_every_rule_is_satisfied(documents: list[Manifest], rule: Rule) -> None:
 def test_dev_fits_a_node_of_four_cores_beside_its_own_pods(rendered: dict[str, list[Manifest]]) -> None:
     documents = rendered["dev"]
     pods = {"head": 1, **{name: group["maxReplicas"] for name, group in groups(documents).items()}}
-    asked = sum(
+    requested = sum(
         pods[name] * serve_rules.cpus(container["resources"]["requests"]["cpu"])
         for name, container in containers(documents)
     )
-    asked += serve_rules.cpus(cluster(documents)["autoscalerOptions"]["resources"]["requests"]["cpu"])
-    assert asked <= 3
+    requested += serve_rules.cpus(cluster(documents)["autoscalerOptions"]["resources"]["requests"]["cpu"])
+    assert requested <= 3
 
 
 @pytest.mark.parametrize("overlay", ["prod-cpu", "prod-gpu"])

@@ -1,4 +1,4 @@
-"""One real Ray cluster for the whole run, started by `mien serve` as a user starts it."""
+"""One real Ray cluster for the whole session, started by `mien serve`."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ def metrics_port() -> int:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[str]:
-    """The address of a cluster: one orchestrator, two emotion workers, one worker of each other task."""
+    """The address of a cluster: one orchestrator, two emotion workers, one worker per other task."""
     folder = tmp_path_factory.mktemp("cluster")
     tasks = {"emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}}, "age": {"scaling": SCALING}}
     config = folder / "mien.yaml"
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iter
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes below a process."""
+    """Return the descendants of a process."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in map(int, (task / "children").read_text().split()):

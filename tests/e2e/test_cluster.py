@@ -37,9 +37,9 @@ def replicas() -> dict[str, int]:
         "apps = serve.status().applications['mien'].deployments;"
         "print(json.dumps({name: d.replica_states.get('RUNNING', 0) for name, d in apps.items()}))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, timeout=60)
-    assert said.returncode == 0, said.stderr
-    counts: dict[str, int] = json.loads(said.stdout.splitlines()[-1])
+    expected = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, timeout=60)
+    assert expected.returncode == 0, expected.stderr
+    counts: dict[str, int] = json.loads(expected.stdout.splitlines()[-1])
     return counts
 
 
@@ -80,12 +80,12 @@ def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:
 def test_invalid_input_is_the_same_in_all_deployment_modes(cluster: str, single: str) -> None:
     with mien.Client() as embedded, mien.Client(single) as one, mien.Client(cluster) as many:
         for image, tasks in ((b"", None), (b"text", None), (EXAMPLE.read_bytes()[:9000], None), (b"x", ["nose"])):
-            said = set()
+            expected = set()
             for client in (embedded, one, many):
                 with pytest.raises(mien.InvalidRequestError) as caught:
                     client.analyze(image, tasks=tasks)
-                said.add((type(caught.value), caught.value.reason, caught.value.message))
-            assert len(said) == 1
+                expected.add((type(caught.value), caught.value.reason, caught.value.message))
+            assert len(expected) == 1
 
 
 def test_the_cluster_reports_its_mode_and_timing(cluster: str) -> None:
@@ -117,7 +117,7 @@ def test_concurrent_cluster_calls_get_their_own_responses(cluster: str) -> None:
 
 
 def test_a_killed_worker_fails_no_call(cluster: str) -> None:
-    """Kill one of the two emotion workers under load: its calls are made again, and it comes back."""
+    """Kill one of the two emotion workers under load: its calls are retried, and it is restarted."""
     before = worker_pids("emotion")
     assert len(before) == 2
     with mien.Client(cluster, timeout=60) as client, ThreadPoolExecutor(8) as pool:

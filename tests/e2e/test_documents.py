@@ -23,21 +23,21 @@ def blocks(path: Path, language: str) -> list[str]:
 @pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python"))
 def test_python_blocks_run(block: str, single: str) -> None:
     code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert said.returncode == 0, said.stderr
-    assert "female" in said.stdout
+    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert message.returncode == 0, message.stderr
+    assert "female" in message.stdout
 
 
 @pytest.mark.parametrize("block", blocks(ROOT / "docs" / "client.md", "python"))
 def test_python_blocks_of_the_clients_page_run(block: str, single: str) -> None:
     code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert said.returncode == 0, said.stderr
+    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert message.returncode == 0, message.stderr
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()])
 def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
-    """Lines that install or serve are run by other tests: here are those that ask."""
+    """Lines that install or serve are run by other tests; these are the client's."""
     command = line.split("#")[0].strip()
     if not command.startswith("client "):
         assert command.split()[0] in {"make", "pip", "mien"}
@@ -46,8 +46,8 @@ def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
     command = command.replace("photos/", str(ROOT / "examples") + "/").replace(
         "annotated/", str(tmp_path / "annotated")
     )
-    said = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
+    message = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
+    assert message.returncode == 0, message.stderr
 
 
 @pytest.mark.parametrize("block", [block for document in DOCUMENTS for block in blocks(document, "yaml")])
@@ -66,5 +66,5 @@ def test_links_have_targets(document: Path) -> None:
 
 @pytest.mark.parametrize("target", ["analyze", "test", "check", "format", "protos", "serve", "help"])
 def test_the_makefile_helps(target: str) -> None:
-    said = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert re.search(rf"^{target} +\S", said.stdout, re.MULTILINE)
+    message = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert re.search(rf"^{target} +\S", message.stdout, re.MULTILINE)

@@ -131,7 +131,7 @@ def test_workers_stop_when_calls_are_cancelled(cluster: str, metrics_port: int, 
 
 
 def test_two_hundred_concurrent_calls_succeed(cluster: str) -> None:
-    """More than the orchestrator takes: it says when to come again, and the SDK does."""
+    """More calls than the orchestrator admits: it returns a retry delay, and the SDK retries."""
 
     async def main() -> list[mien.Analysis]:
         async with mien.AsyncClient(cluster, timeout=120) as client:

@@ -1,4 +1,4 @@
-"""The real image, built once by podman, and containers of it that run as Kubernetes runs them."""
+"""The real image, built once with podman, and containers that run as on Kubernetes."""
 
 import json
 import shutil
@@ -28,13 +28,13 @@ class Container:
     name: str
     address: str
     seconds: float
-    """From its start to SERVING."""
+    """Seconds from start to SERVING."""
 
     def run(self, *command: str) -> str:
-        """Run a command in it and return what it says."""
-        said = subprocess.run(["podman", "exec", self.name, *command], capture_output=True, text=True, timeout=60)
-        assert said.returncode == 0, said.stderr
-        return said.stdout.strip()
+        """Run a command in the container and return its output."""
+        message = subprocess.run(["podman", "exec", self.name, *command], capture_output=True, text=True, timeout=60)
+        assert message.returncode == 0, message.stderr
+        return message.stdout.strip()
 
 
 Serving = Callable[..., AbstractContextManager[Container]]
@@ -84,6 +84,6 @@ def run(image: str, *command: str, patience: float = 400) -> Iterator[Container]
 
 @pytest.fixture(scope="session")
 def layers(image: str) -> list[tuple[float, str]]:
-    """The layers' sizes in MB and what made them."""
-    said = subprocess.check_output(["podman", "history", "--format", "json", image], text=True)
-    return [(layer["size"] / 1e6, layer["CreatedBy"]) for layer in json.loads(said) if layer["size"]]
+    """The layers' sizes in MB and the commands that created them."""
+    message = subprocess.check_output(["podman", "history", "--format", "json", image], text=True)
+    return [(layer["size"] / 1e6, layer["CreatedBy"]) for layer in json.loads(message) if layer["size"]]

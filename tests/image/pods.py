@@ -1,4 +1,4 @@
-"""The pods of an overlay as containers: the operator's commands and token, the manifests' limits."""
+"""The pods of an overlay as containers, with the operator's commands and token and the manifests' limits."""
 
 import json
 import secrets
@@ -35,18 +35,18 @@ class Pod:
     """Its limit."""
 
     def used_mib(self) -> float:
-        """Return the most memory that it had at once, the files that it read included."""
+        """Return the peak memory, page cache included."""
         peak = "cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes || cat /sys/fs/cgroup/memory.peak"
         return int(_podman("exec", self.name, "sh", "-c", f"({peak}) 2>/dev/null")) / 2**20
 
     def killed_for_memory(self) -> bool:
-        """Tell whether a process in it was ended for want of memory, or all of it."""
+        """Return whether a process in the pod, or the pod, was killed for lack of memory."""
         state = json.loads(_podman("inspect", self.name))[0]["State"]
         return bool(state["OOMKilled"]) or not state["Running"]
 
 
 class Pods:
-    """The pods of a cluster: one of the head and one of each group."""
+    """The pods of a cluster: the head and one of each group."""
 
     def __init__(self, token: str, pods: Mapping[str, Pod]) -> None:
         self.token = token
@@ -55,7 +55,7 @@ class Pods:
     def ask(
         self, group: str, port: int, path: str, *, token: str | None = None, put: Manifest | None = None
     ) -> tuple[int, str]:
-        """Ask a pod over HTTP; returns the status, 0 where nobody answers, and what it says."""
+        """Send an HTTP request to a pod; return the status, 0 without a response, and the body."""
         request = urllib.request.Request(f"http://{self.by_group[group].address}:{port}{path}")
         if token:
             request.add_header("X-Ray-Authorization", f"Bearer {token}")
@@ -107,6 +107,6 @@ def _pod(image: str, name: str, group: Manifest, token: str, *, head: str | None
 
 
 def _podman(*arguments: str) -> str:
-    said = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120)
-    assert said.returncode == 0, said.stderr
-    return said.stdout
+    message = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120)
+    assert message.returncode == 0, message.stderr
+    return message.stdout

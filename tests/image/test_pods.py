@@ -24,20 +24,20 @@ def wait(what: str, condition: Callable[[], object]) -> float:
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < _PATIENCE, what
-        time.sleep(0.5)  # Ray tells nobody when it happens
+        time.sleep(0.5)  # Ray has no notification for it
     return time.monotonic() - started
 
 
 def status(pods: Pods) -> str:
-    _, said = pods.ask("head", 8265, _APPLICATIONS, token=pods.token)
-    return str(json.loads(said)["applications"].get("mien", {}).get("status")) if said else "unknown"
+    _, message = pods.ask("head", 8265, _APPLICATIONS, token=pods.token)
+    return str(json.loads(message)["applications"].get("mien", {}).get("status")) if message else "unknown"
 
 
 def test_the_pods_of_an_overlay_serve_a_call(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     documents = render("dev")
     with running(image, documents) as pods:
         wait("the head is ready", lambda: pods.ask("head", 8265, "/api/gcs_healthz")[0] == 200)
-        for group in pods.by_group:  # what kubelet asks has no token
+        for group in pods.by_group:  # the kubelet's probes have no token
             wait(f"{group} lives", lambda group=group: pods.ask(group, 52365, "/api/local_raylet_healthz")[0] == 200)
         assert pods.ask("head", 8265, _APPLICATIONS)[0] == 401
         assert pods.ask("head", 8265, _APPLICATIONS, token="another")[0] == 403

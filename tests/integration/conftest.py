@@ -1,4 +1,4 @@
-"""What the tests of the edge share."""
+"""Fixtures of the server's tests."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.certificates import Authority
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[FaceAnalysis]:
-    """A service with all models, for servers whose edge is what is tested."""
+    """A service with all models, for tests of the server around it."""
     settings = Settings.load()
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         yield make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)

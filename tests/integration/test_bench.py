@@ -27,9 +27,9 @@ def bench(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_closed_loop_measures_a_server(single: str) -> None:
-    said = bench("--server", single, "--concurrency", 4, "--duration", 2, "--warmup", 0.01, "--json", EXAMPLE)
-    assert said.returncode == 0, said.stderr
-    result = json.loads(said.stdout)
+    message = bench("--server", single, "--concurrency", 4, "--duration", 2, "--warmup", 0.01, "--json", EXAMPLE)
+    assert message.returncode == 0, message.stderr
+    result = json.loads(message.stdout)
     assert (result["mode"], result["concurrency"], result["server"]) == ("closed", 4, single)
     assert result["errors"] == result["task_failures"] == {}
     assert result["calls"] > 0
@@ -48,15 +48,15 @@ def test_an_open_loop_keeps_its_rate_and_is_reproducible(single: str) -> None:
 
 
 def test_local_mode_is_measured_without_a_server() -> None:
-    said = bench("--duration", 1, "--warmup", 0, EXAMPLE)
-    assert said.returncode == 0, said.stderr
-    assert "1 in flight" in said.stdout
-    assert "p99" in said.stdout
-    assert "requests/s" in said.stdout
+    message = bench("--duration", 1, "--warmup", 0, EXAMPLE)
+    assert message.returncode == 0, message.stderr
+    assert "1 in flight" in message.stdout
+    assert "p99" in message.stdout
+    assert "requests/s" in message.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["--rate", "1", "--concurrency", "1", EXAMPLE], 2, "not both"),
         (["--server", "127.0.0.1:1", EXAMPLE], 3, "no server answers"),
@@ -64,9 +64,9 @@ def test_local_mode_is_measured_without_a_server() -> None:
         ([], 2, "Missing argument"),
     ],
 )
-def test_wrong_usage_is_an_error(words: list[object], code: int, said: str) -> None:
+def test_wrong_usage_is_an_error(words: list[object], code: int, message: str) -> None:
     done = bench(*words)
-    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
 
 

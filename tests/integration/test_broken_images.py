@@ -35,7 +35,7 @@ def client(single: str) -> Iterator[mien.Client]:
 
 
 def example(mode: str = "RGB") -> Image.Image:
-    """The example, which is no square: as tall as wide, a picture turned wrongly could pass."""
+    """The example, which is not square, so that a wrong rotation is detected."""
     with Image.open(EXAMPLE) as file:
         return file.convert("RGB").crop((0, 0, 512, 400)).convert(mode)
 
@@ -95,7 +95,7 @@ def test_an_image_of_one_pixel_has_no_face(client: mien.Client) -> None:
 
 
 def bomb(side: int) -> bytes:
-    """Return a PNG file of a few KB that says it has `side` x `side` black pixels, and has them."""
+    """Return a PNG file of a few KB with `side` x `side` black pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

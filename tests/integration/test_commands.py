@@ -24,28 +24,28 @@ def client(*words: str | Path, stdin: bytes = b"", **environment: str) -> subpro
 
 
 def test_results_are_printed_as_a_table(single: str) -> None:
-    said = client("analyze", EXAMPLE, "--server", single)
-    assert said.returncode == 0
-    assert b"female" in said.stdout
-    assert b"happy" in said.stdout
-    assert said.stderr == b""
+    message = client("analyze", EXAMPLE, "--server", single)
+    assert message.returncode == 0
+    assert b"female" in message.stdout
+    assert b"happy" in message.stdout
+    assert message.stderr == b""
 
 
 def test_json_has_the_source_and_the_protos_field_names(single: str) -> None:
     (line,) = client("analyze", EXAMPLE, "--json", MIEN_SERVER=single).stdout.splitlines()
-    said = json.loads(line)
-    assert said["source"] == str(EXAMPLE)
-    assert said["faces"][0]["ratio_box"].keys() == {"x", "y", "width", "height"}
-    assert said["faces_truncated"] is False
-    assert [task["task"] for task in said["tasks"]] == ["age", "gender", "emotion"]
+    message = json.loads(line)
+    assert message["source"] == str(EXAMPLE)
+    assert message["faces"][0]["ratio_box"].keys() == {"x", "y", "width", "height"}
+    assert message["faces_truncated"] is False
+    assert [task["task"] for task in message["tasks"]] == ["age", "gender", "emotion"]
 
 
 def test_a_face_too_small_for_a_prediction_is_reported_in_text_and_json(tmp_path: Path) -> None:
-    said = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
-    assert said.returncode == 0
-    assert b"too small to tell" in said.stdout
-    assert b"female" not in said.stdout
-    assert said.stderr == b""
+    message = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
+    assert message.returncode == 0
+    assert b"too small to tell" in message.stdout
+    assert b"female" not in message.stdout
+    assert message.stderr == b""
     assert (tmp_path / "small.png").exists()
     (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_MIN_FACE="400").stdout)["faces"]
     assert face["quality"]["abstained_reasons"] == ["REASON_FACE_TOO_SMALL"]
@@ -57,19 +57,19 @@ def test_a_face_too_small_for_a_prediction_is_reported_in_text_and_json(tmp_path
 def test_one_invalid_image_does_not_fail_the_others(single: str, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
     names = [tmp_path / "text.jpg", tmp_path / "missing.jpg", EXAMPLE]
-    said = client("analyze", *names, "--json", "--server", single)
-    first, second, third = map(json.loads, said.stdout.splitlines())
-    assert said.returncode == 1
+    message = client("analyze", *names, "--json", "--server", single)
+    first, second, third = map(json.loads, message.stdout.splitlines())
+    assert message.returncode == 1
     assert first["error"]["reason"] == "IMAGE_UNDECODABLE"
     assert "no such file" in second["error"]["message"]
     assert len(third["faces"]) == 1
-    assert said.stderr.count(b"client: ") == 2
+    assert message.stderr.count(b"client: ") == 2
 
 
 def test_standard_input_is_read(single: str) -> None:
-    said = client("analyze", "-", "--json", "--server", single, stdin=EXAMPLE.read_bytes())
-    assert json.loads(said.stdout)["source"] == "-"
-    assert len(json.loads(said.stdout)["faces"]) == 1
+    message = client("analyze", "-", "--json", "--server", single, stdin=EXAMPLE.read_bytes())
+    assert json.loads(message.stdout)["source"] == "-"
+    assert len(json.loads(message.stdout)["faces"]) == 1
 
 
 def test_folders_and_patterns_are_expanded(single: str, tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_folders_and_patterns_are_expanded(single: str, tmp_path: Path) -> None:
     for name in ("a.png", "below/b.JPG"):
         Image.fromarray(np.full((40, 60, 3), 120, np.uint8)).save(folder / name)
     (folder / "notes.txt").write_text("no image")
-    said = client("analyze", folder, "--json", "--server", single)
-    assert [Path(json.loads(line)["source"]).name for line in said.stdout.splitlines()] == ["a.png", "b.JPG"]
-    said = client("analyze", folder / "*.png", "--json", "--server", single)
-    assert len(said.stdout.splitlines()) == 1
+    message = client("analyze", folder, "--json", "--server", single)
+    assert [Path(json.loads(line)["source"]).name for line in message.stdout.splitlines()] == ["a.png", "b.JPG"]
+    message = client("analyze", folder / "*.png", "--json", "--server", single)
+    assert len(message.stdout.splitlines()) == 1
 
 
 def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["analyze", "--tasks", "nose", str(EXAMPLE)], 2, "unknown task 'nose'; available: age, gender, emotion"),
         (["analyze", "--tasks", "", str(EXAMPLE)], 2, "no task named"),
@@ -120,20 +120,20 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
     ],
 )
 def test_wrong_usage_has_an_exit_code_and_a_message(
-    single: str, tmp_path: Path, words: list[str], code: int, said: str
+    single: str, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     result = client(*(word.format(empty=tmp_path) for word in words), MIEN_SERVER=single)
     assert result.returncode == code, result.stderr.decode()
-    assert said in result.stderr.decode()
+    assert message in result.stderr.decode()
     assert b"Traceback" not in result.stderr
 
 
 def test_several_images_cannot_be_annotated_into_one_file(single: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(EXAMPLE.read_bytes())
-    said = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
-    assert said.returncode == 2
-    assert b"name a folder" in said.stderr
+    message = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
+    assert message.returncode == 2
+    assert b"name a folder" in message.stderr
 
 
 def test_models_and_info_as_table_and_json(single: str) -> None:
@@ -144,15 +144,15 @@ def test_models_and_info_as_table_and_json(single: str) -> None:
 
 
 def test_local_mode_is_used_without_a_server() -> None:
-    said = json.loads(client("analyze", EXAMPLE, "--json").stdout)
-    assert len(said["faces"]) == 1
+    message = json.loads(client("analyze", EXAMPLE, "--json").stdout)
+    assert len(message["faces"]) == 1
 
 
 def test_an_invalid_setting_of_local_mode_is_reported() -> None:
-    said = client("info", MIEN_DETECTOR="nose")
-    assert said.returncode == 2
-    assert b"detector" in said.stderr
-    assert b"Traceback" not in said.stderr
+    message = client("info", MIEN_DETECTOR="nose")
+    assert message.returncode == 2
+    assert b"detector" in message.stderr
+    assert b"Traceback" not in message.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -168,7 +168,7 @@ def test_serve_prints_when_it_is_ready_and_stops_cleanly(number: signal.Signals)
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "said"),
+    ("words", "status", "message"),
     [
         ([], 0, "SERVING"),
         (["--service", "emotion"], 0, "SERVING"),
@@ -178,47 +178,47 @@ def test_serve_prints_when_it_is_ready_and_stops_cleanly(number: signal.Signals)
     ids=["server", "task", "unknown", "nobody"],
 )
 def test_the_health_check_reports_whether_a_server_serves(
-    single: str, words: list[str], status: int, said: str
+    single: str, words: list[str], status: int, message: str
 ) -> None:
     command = [BIN / "mien", "health", "--server", single, *words]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert checked.returncode == status
-    assert said in checked.stdout + checked.stderr
+    assert message in checked.stdout + checked.stderr
     assert "Traceback" not in checked.stderr
 
 
 def test_a_taken_port_is_an_error(single: str) -> None:
     port = single.rpartition(":")[2]
     command = [BIN / "mien", "serve", "--inline", "--port", port]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert said.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in said.stderr
-    assert "Traceback" not in said.stderr
+    message = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert message.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in message.stderr
+    assert "Traceback" not in message.stderr
 
 
 def test_serve_reports_an_invalid_settings_file(tmp_path: Path) -> None:
     (tmp_path / "mien.yaml").write_text("tasks: {age: {model: nose-net}}")
     command = [BIN / "mien", "serve", "--inline", "--config", tmp_path / "mien.yaml"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert said.returncode == 1
-    assert "unknown model 'nose-net'" in said.stderr
-    assert "Traceback" not in said.stderr
+    message = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert message.returncode == 1
+    assert "unknown model 'nose-net'" in message.stderr
+    assert "Traceback" not in message.stderr
 
 
 def test_a_non_ascii_file_name_is_read_and_printed(single: str, tmp_path: Path) -> None:
     path = tmp_path / "Ångström 人 é.jpg"
     path.write_bytes(EXAMPLE.read_bytes())
-    said = client("analyze", path, "--json", "--server", single, "--annotate", tmp_path / "ö.png", LC_ALL="C")
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["source"] == str(path)
+    message = client("analyze", path, "--json", "--server", single, "--annotate", tmp_path / "ö.png", LC_ALL="C")
+    assert message.returncode == 0, message.stderr
+    assert json.loads(message.stdout)["source"] == str(path)
     assert (tmp_path / "ö.png").exists()
 
 
 def test_brackets_in_a_name_are_printed_literally(single: str, tmp_path: Path) -> None:
     for name in ("img [copy].jpg", "x[bold].jpg"):
         (tmp_path / name).write_bytes(EXAMPLE.read_bytes())
-    said = client("analyze", tmp_path, "--server", single)
-    assert said.returncode == 0, said.stderr
-    shown = said.stdout.decode().replace("\n", "")
+    message = client("analyze", tmp_path, "--server", single)
+    assert message.returncode == 0, message.stderr
+    shown = message.stdout.decode().replace("\n", "")
     assert "img [copy].jpg" in shown
     assert "x[bold].jpg" in shown

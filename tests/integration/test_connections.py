@@ -125,5 +125,5 @@ with mien.Client({single!r}) as client:
         assert set(pool.map(refused, range(4))) == {{"IMAGE_TOO_LARGE"}}
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert int(said.stdout) < 16 * 1024  # KiB
+    expected = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert int(expected.stdout) < 16 * 1024  # KiB

@@ -18,7 +18,7 @@ from tests.servers import Running
 
 CROWD = 1000
 PARTS = {"box": slice(0, 4), "age and gender": slice(4, 8), "emotion": slice(8, 15)}
-"""What one step or one model call says, of `numbers`."""
+"""The difference that one step or one model call may cause in `numbers`."""
 
 ROUNDING = 1e-3
 """How far an answer may be from the same one given alone: a model's last digits depend on its batch."""
@@ -34,11 +34,11 @@ SMALL = {
 def assert_own(together: Sequence[pb.AnalyzeResponse], alone: Sequence[pb.AnalyzeResponse]) -> None:
     """Each answer is the one given alone; and of all those, each part is nearest to its own."""
     assert all(task.status.code == 0 for reply in together for task in reply.tasks)
-    said, expected = (np.stack([numbers(reply) for reply in replies]) for replies in (together, alone))
-    assert np.abs(said - expected).max() < ROUNDING
+    output, expected = (np.stack([numbers(reply) for reply in replies]) for replies in (together, alone))
+    assert np.abs(output - expected).max() < ROUNDING
     for name, part in PARTS.items():
-        nearest = np.array([np.abs(expected[:, part] - one).sum(axis=1).argmin() for one in said[:, part]])
-        assert np.array_equal(nearest, np.arange(len(said))), name
+        nearest = np.array([np.abs(expected[:, part] - one).sum(axis=1).argmin() for one in output[:, part]])
+        assert np.array_equal(nearest, np.arange(len(output))), name
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ async def test_a_thousand_concurrent_remote_calls_get_their_own_responses(runnin
 
 
 async def test_two_hundred_concurrent_first_calls_succeed(running: Running) -> None:
-    """A server that was never asked before; the callers come over eight connections."""
+    """A fresh server; the calls use eight connections."""
     settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=200)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
@@ -78,8 +78,8 @@ async def test_two_hundred_concurrent_first_calls_succeed(running: Running) -> N
             for client in clients:
                 await client.close()
     assert all(task.ok for analysis in analyses for task in analysis.tasks)
-    said: NDArray[np.float64] = np.stack([numbers(analysis.message) for analysis in analyses])
-    assert np.ptp(said, axis=0).max() < ROUNDING
+    output: NDArray[np.float64] = np.stack([numbers(analysis.message) for analysis in analyses])
+    assert np.ptp(output, axis=0).max() < ROUNDING
 
 
 async def test_an_invalid_image_does_not_fail_concurrent_calls(service: FaceAnalysis) -> None:

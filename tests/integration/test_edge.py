@@ -87,14 +87,14 @@ def test_an_unknown_method_has_error_info(single: str) -> None:
 
 
 def test_the_request_id_is_returned_or_generated(stub: FaceAnalysisServiceStub) -> None:
-    def told(*given: tuple[str, str]) -> str | bytes:
+    def reported(*given: tuple[str, str]) -> str | bytes:
         _, call = stub.GetServerInfo.with_call(pb.GetServerInfoRequest(), timeout=10, metadata=given)
         return trailing(call)["x-request-id"]
 
-    assert told(("x-request-id", "mine-1")) == "mine-1"
-    assert told() != told()
-    assert " " not in str(told(("x-request-id", "two words")))
-    assert len(told(("x-request-id", "long" * 99))) < 128
+    assert reported(("x-request-id", "mine-1")) == "mine-1"
+    assert reported() != reported()
+    assert " " not in str(reported(("x-request-id", "two words")))
+    assert len(reported(("x-request-id", "long" * 99))) < 128
 
 
 def test_an_error_has_the_request_id_in_details_and_metadata(stub: FaceAnalysisServiceStub) -> None:

@@ -127,7 +127,7 @@ def test_a_task_without_workers_is_not_serving(running: Running) -> None:
 
 
 class Poisonable:
-    """Real models that fail at a call in which a crop has no blue in it, whatever else comes with it."""
+    """Real models that fail on calls with a crop without blue."""
 
     def __init__(self, models: InlineModels) -> None:
         self._models = models

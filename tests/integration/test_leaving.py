@@ -68,7 +68,7 @@ def serving(running: Running) -> Iterator[tuple[str, Endless]]:
         service = make_service(settings, backend, executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:
             yield address, backend
-            while service.in_flight:  # the tasks are given up first, and nobody tells; the test's time limit counts
+            while service.in_flight:  # the tasks are cancelled first, without notification; the test's timeout applies
                 time.sleep(0.01)
 
 

@@ -26,24 +26,24 @@ def test_model_cards_are_equal_locally_remotely_and_with_asyncio(single: str) ->
 
     with mien.Client(single) as remote, mien.Client() as embedded:
         for name in NAMES:
-            told = remote.model_card(name)
-            assert told == embedded.model_card(name)
-            assert told.model in remote.models()
-            assert str(told) == (CARDS / f"{name}.md").read_text()
+            reported = remote.model_card(name)
+            assert reported == embedded.model_card(name)
+            assert reported.model in remote.models()
+            assert str(reported) == (CARDS / f"{name}.md").read_text()
         assert asyncio.run(ask()) == [remote.model_card(name) for name in NAMES for _ in range(2)]
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "x" * 100_000, "../mien-emotion"])
 def test_an_unknown_model_is_rejected_with_the_known_ones(single: str, name: str) -> None:
-    said = []
+    expected = []
     with mien.Client(single) as remote, mien.Client() as embedded:
         for client in (remote, embedded):
             with pytest.raises(mien.NotFoundError, match="available: mien-age-gender, mien-emotion") as caught:
                 client.model_card(name)
-            said.append((caught.value.message, caught.value.reason))
-    assert said[0] == said[1]
-    assert said[0][1] == "MODEL_UNKNOWN"
-    assert len(said[0][0]) < 1000
+            expected.append((caught.value.message, caught.value.reason))
+    assert expected[0] == expected[1]
+    assert expected[0][1] == "MODEL_UNKNOWN"
+    assert len(expected[0][0]) < 1000
 
 
 @pytest.mark.parametrize("name", [None, b"mien-emotion", "two\nlines", "\ud800"])
@@ -66,11 +66,11 @@ def test_weights_of_no_release_get_a_card_without_metrics() -> None:
 
 def test_the_command_prints_markdown_to_a_pipe_and_json_on_request(single: str) -> None:
     plain = subprocess.check_output([CLIENT, "models", "mien-emotion", "--server", single], text=True)
-    told = json.loads(subprocess.check_output([CLIENT, "models", "mien-emotion", "--json", "--server", single]))
+    reported = json.loads(subprocess.check_output([CLIENT, "models", "mien-emotion", "--json", "--server", single]))
 
     assert plain == (CARDS / "mien-emotion.md").read_text()
-    assert told["markdown"] == plain
-    assert told["model"]["name"] == "mien-emotion"
+    assert reported["markdown"] == plain
+    assert reported["model"]["name"] == "mien-emotion"
 
 
 def test_the_command_formats_the_card_on_a_terminal(single: str) -> None:
@@ -78,15 +78,15 @@ def test_the_command_formats_the_card_on_a_terminal(single: str) -> None:
     command = [CLIENT, "models", "mien-emotion", "--server", single]
     with subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}) as running:
         os.close(theirs)
-        told = b""
+        reported = b""
         while chunk := _read(ours):
-            told += chunk
+            reported += chunk
     os.close(ours)
 
     assert running.returncode == 0
-    assert b"Intended use" in told
-    assert b"## Intended use" not in told
-    assert b"\x1b[" in told
+    assert b"Intended use" in reported
+    assert b"## Intended use" not in reported
+    assert b"\x1b[" in reported
 
 
 def _read(terminal: int) -> bytes:

@@ -33,9 +33,9 @@ def models(*words: str | Path, store: Path, **environment: str) -> subprocess.Co
 
 
 def test_an_empty_store_lists_shipped_and_published_models(tmp_path: Path) -> None:
-    said = models("list", store=tmp_path / "none")
-    assert said.returncode == 0
-    installed, _, published = said.stdout.partition("published, for `mien models fetch NAME`")
+    message = models("list", store=tmp_path / "none")
+    assert message.returncode == 0
+    installed, _, published = message.stdout.partition("published, for `mien models fetch NAME`")
     assert "mien-emotion" in installed
     assert AGE in published
     assert "yunet" in published
@@ -44,26 +44,26 @@ def test_an_empty_store_lists_shipped_and_published_models(tmp_path: Path) -> No
 
 def test_an_imported_model_is_listed_and_shown(tmp_path: Path) -> None:
     own = write_ssrnet(tmp_path / "own.h5")
-    said = models("import", own, "--as", AGE, "--any-file", store=tmp_path)
-    assert said.returncode == 0
-    assert said.stdout == f"{AGE} is in {tmp_path / AGE}.onnx\n"
-    assert said.stderr == ""
-    said = models("list", store=tmp_path, MIEN_TASKS__AGE__MODEL=AGE)
-    assert AGE in said.stdout.partition("published, for")[0]
-    assert AGE not in said.stdout.partition("published, for")[2]
-    said = models("show", AGE, store=tmp_path)
+    message = models("import", own, "--as", AGE, "--any-file", store=tmp_path)
+    assert message.returncode == 0
+    assert message.stdout == f"{AGE} is in {tmp_path / AGE}.onnx\n"
+    assert message.stderr == ""
+    message = models("list", store=tmp_path, MIEN_TASKS__AGE__MODEL=AGE)
+    assert AGE in message.stdout.partition("published, for")[0]
+    assert AGE not in message.stdout.partition("published, for")[2]
+    message = models("show", AGE, store=tmp_path)
     for fact in ("40,531", "64 x 64 pixels, bgr", str(tmp_path / f"{AGE}.onnx"), find(AGE).url, "Apache-2.0"):
-        assert fact in said.stdout
+        assert fact in message.stdout
 
 
 def test_show_describes_models_that_are_not_installed(tmp_path: Path) -> None:
-    said = models("show", "yunet", store=tmp_path)
-    assert said.returncode == 0
-    assert find("yunet").sha256 in said.stdout
+    message = models("show", "yunet", store=tmp_path)
+    assert message.returncode == 0
+    assert find("yunet").sha256 in message.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["show", "nose-net"], 1, "unknown model 'nose-net'; available: mien-age-gender"),
         (["fetch", "nose-net"], 1, "no published weights are called 'nose-net'"),
@@ -74,18 +74,18 @@ def test_show_describes_models_that_are_not_installed(tmp_path: Path) -> None:
         (["fetch"], 2, "Missing argument 'NAME'"),
     ],
 )
-def test_errors_are_short_messages(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+def test_errors_are_short_messages(tmp_path: Path, words: list[str], code: int, message: str) -> None:
     write_ssrnet(tmp_path / "own.h5")
     result = models(*(word.format(folder=tmp_path) for word in words), store=tmp_path / "store")
     assert result.returncode == code, result.stderr
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_an_invalid_setting_is_reported(tmp_path: Path) -> None:
-    said = models("list", store=tmp_path, MIEN_PORT="many")
-    assert said.returncode == 2
-    assert "port: Input should be a valid integer" in said.stderr
+    message = models("list", store=tmp_path, MIEN_PORT="many")
+    assert message.returncode == 2
+    assert "port: Input should be a valid integer" in message.stderr
 
 
 @pytest.mark.parametrize("package", ["h5py", "torch", "onnx"])
@@ -93,9 +93,9 @@ def test_a_missing_package_is_reported_with_the_install_command(tmp_path: Path, 
     # A module that fails as a missing one does, found before the real one.
     (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
     own = write_ssrnet(tmp_path / "own.h5")
-    said = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=str(tmp_path))
-    assert said.returncode == 2
-    assert said.stderr == f"mien: this needs the package {package!r}: pip install 'mien[train]'\n"
+    message = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=str(tmp_path))
+    assert message.returncode == 2
+    assert message.stderr == f"mien: this needs the package {package!r}: pip install 'mien[train]'\n"
     assert models("list", store=tmp_path / "store", PYTHONPATH=str(tmp_path)).returncode == 0
 
 
@@ -103,11 +103,11 @@ def test_a_missing_package_is_reported_with_the_install_command(tmp_path: Path, 
 def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
     with serve_folder(shared / "reference") as address:
         for name, file in FILES.items():
-            said = models("fetch", name, "--url", f"{address}/{file}", store=tmp_path)
-            assert said.returncode == 0, said.stderr
+            message = models("fetch", name, "--url", f"{address}/{file}", store=tmp_path)
+            assert message.returncode == 0, message.stderr
     published = (shared / "reference" / FILES["yunet"]).read_bytes()
     assert hashlib.sha256((tmp_path / find("yunet").file).read_bytes()).digest() == hashlib.sha256(published).digest()
-    said = run(
+    message = run(
         "client",
         *("analyze", ROOT / "examples" / "astronaut.jpg", "--json"),
         store=tmp_path,
@@ -116,7 +116,7 @@ def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
         MIEN_DETECTOR="yunet",
         MIEN_SHARED=str(tmp_path / "none"),
     )
-    (face,) = json.loads(said.stdout)["faces"]
+    (face,) = json.loads(message.stdout)["faces"]
     assert 20 < face["age"]["years"] < 60
     assert face["emotions"][0]["label"] == "happy"
 
@@ -124,15 +124,15 @@ def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
 def test_a_model_trained_on_own_faces_is_listed_and_served_from_the_store(tmp_path: Path) -> None:
     data, store = tmp_path / "data", tmp_path / "store"
     write_faces(data / "fer2013.zip", "file,emotion,split", [f"{('happy', 'sad')[i % 2]}" for i in range(6)])
-    said = models("train", EMOTION_HERE, "--data", data, "--epochs", "1", store=store)
-    assert said.returncode == 0, said.stderr
-    line, where = said.stdout.splitlines()
+    message = models("train", EMOTION_HERE, "--data", data, "--epochs", "1", store=store)
+    assert message.returncode == 0, message.stderr
+    line, where = message.stdout.splitlines()
     assert json.loads(line)["epoch"] == 1
     assert where == f"{EMOTION_HERE} is in {store / EMOTION_HERE}.onnx"
     digest = hashlib.sha256((store / f"{EMOTION_HERE}.onnx").read_bytes()).hexdigest()
     assert digest in models("show", EMOTION_HERE, store=store).stdout
-    said = run("client", "models", "--json", store=store)
-    assert f"sha256:{digest}" in [model["digest"] for model in json.loads(said.stdout)]
+    message = run("client", "models", "--json", store=store)
+    assert f"sha256:{digest}" in [model["digest"] for model in json.loads(message.stdout)]
     assert sorted(path.name for path in (store / "runs").iterdir()) == [f"{EMOTION_HERE}.jsonl", f"{EMOTION_HERE}.pt"]
 
 
@@ -145,38 +145,38 @@ def test_a_trained_detector_is_served_from_the_store(tmp_path: Path, shared: Pat
     finished.epoch = 1
     finished.save()
     words = ("train", "mien", "--data", data, "--runs", runs, "--epochs", "1")
-    said = models(*words, store=store, MIEN_SHARED=str(shared))
-    assert said.returncode == 0, said.stderr
-    assert said.stdout == f"mien is in {store / 'detectors' / 'mien'}.onnx\n"
+    message = models(*words, store=store, MIEN_SHARED=str(shared))
+    assert message.returncode == 0, message.stderr
+    assert message.stdout == f"mien is in {store / 'detectors' / 'mien'}.onnx\n"
     assert models("list", store=store).returncode == 0
     photograph = ROOT / "examples" / "astronaut.jpg"
-    said = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR="mien")
-    assert json.loads(said.stdout)["detector"]["name"] == "mien"
+    message = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR="mien")
+    assert json.loads(message.stdout)["detector"]["name"] == "mien"
     weights = store / "detectors" / "mien.onnx"
     weights.write_bytes(weights.read_bytes()[:-1])
-    said = run("client", "analyze", photograph, store=store, MIEN_DETECTOR="mien")
-    assert said.returncode != 0
-    assert f"{weights} is damaged" in said.stderr
+    message = run("client", "analyze", photograph, store=store, MIEN_DETECTOR="mien")
+    assert message.returncode != 0
+    assert f"{weights} is damaged" in message.stderr
 
 
 def test_training_a_detector_without_its_teacher_is_an_error(tmp_path: Path) -> None:
-    said = models("train", "mien", "--data", tmp_path, store=tmp_path, MIEN_SHARED=str(tmp_path))
-    assert said.returncode == 1
-    assert "mien models fetch yunet" in said.stderr
+    message = models("train", "mien", "--data", tmp_path, store=tmp_path, MIEN_SHARED=str(tmp_path))
+    assert message.returncode == 1
+    assert "mien models fetch yunet" in message.stderr
 
 
 def test_training_reports_missing_data(tmp_path: Path) -> None:
-    said = models("train", "emotion-dcn", "--data", tmp_path, store=tmp_path)
-    assert said.returncode == 1
-    assert "no recipe makes 'emotion-dcn'; there are recipes for: " in said.stderr
-    said = models("train", "emotion-dcnn", "--data", tmp_path, store=tmp_path)
-    assert said.returncode == 1
-    assert said.stderr.startswith(f"mien: {tmp_path / 'fer2013.zip'} does not exist")
+    message = models("train", "emotion-dcn", "--data", tmp_path, store=tmp_path)
+    assert message.returncode == 1
+    assert "no recipe makes 'emotion-dcn'; there are recipes for: " in message.stderr
+    message = models("train", "emotion-dcnn", "--data", tmp_path, store=tmp_path)
+    assert message.returncode == 1
+    assert message.stderr.startswith(f"mien: {tmp_path / 'fer2013.zip'} does not exist")
     assert not list(tmp_path.glob("*.json"))
 
 
 def test_models_without_shipped_weights_are_listed_as_trainable(tmp_path: Path) -> None:
-    said = models("list", store=tmp_path).stdout.partition("for `mien models train NAME`")[2]
-    assert "emotion-dcnn" in said
-    assert "vgg16-age-gender" in said
-    assert "mien-emotion" not in said
+    message = models("list", store=tmp_path).stdout.partition("for `mien models train NAME`")[2]
+    assert "emotion-dcnn" in message
+    assert "vgg16-age-gender" in message
+    assert "mien-emotion" not in message

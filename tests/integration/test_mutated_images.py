@@ -11,19 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 COUNT = int(os.environ.get("FUZZ", "200"))
-"""Spoiled files; the environment may ask for more."""
+"""Number of corrupt files; the environment variable FUZZ overrides it."""
 
 OUTCOMES = {"faces", "no face", "IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_FORMAT_UNSUPPORTED"}
 
 MOST_MIB = 400
-"""Growth of memory while spoiled files are looked at: some pictures of four million pixels, in several copies."""
+"""Accepted growth of memory: several images of four million pixels, in several copies."""
 
 
 def run(count: int, folder: Path, *photographs: Path) -> None:
     command = [sys.executable, "-m", "tests.mutations", "0", str(count), folder, *photographs]
-    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert said.returncode == 0, f"a crash at {folder / 'last'}: {said.stderr[-3000:]}"
-    figures = json.loads(said.stdout)
+    message = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert message.returncode == 0, f"a crash at {folder / 'last'}: {message.stderr[-3000:]}"
+    figures = json.loads(message.stdout)
     print(figures)  # `make fuzz` shows it
     assert sum(figures["outcomes"].values()) == count
     assert figures["outcomes"].keys() <= OUTCOMES

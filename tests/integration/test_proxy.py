@@ -13,13 +13,13 @@ DEAD = "http://user:secret@127.0.0.1:1"
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Tunnels every CONNECT to one address, whatever it asks for, and keeps what it asked for."""
+    """Tunnels every CONNECT to one address and records the requested one."""
 
     daemon_threads = True
 
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), Tunnel)
-        self.target, self.asked = target, list[str]()
+        self.target, self.requested = target, list[str]()
 
     @property
     def url(self) -> str:
@@ -29,7 +29,7 @@ class Proxy(socketserver.ThreadingTCPServer):
 class Tunnel(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         assert isinstance(self.server, Proxy)
-        self.server.asked.append(self.rfile.readline().decode().split()[1])
+        self.server.requested.append(self.rfile.readline().decode().split()[1])
         while self.rfile.readline().strip():
             pass
         host, _, port = self.server.target.rpartition(":")
@@ -81,7 +81,7 @@ def test_other_addresses_go_through_the_proxy(proxy: Proxy, monkeypatch: pytest.
     monkeypatch.setenv("http_proxy", proxy.url)
     with mien.Client("mien.example:50051") as client:
         assert client.server_info(timeout=5).tasks
-    assert proxy.asked == ["mien.example:50051"]
+    assert proxy.requested == ["mien.example:50051"]
 
 
 @pytest.mark.parametrize("listed", ["mien.example", ".example", "other, example", "*"])
@@ -93,7 +93,7 @@ def test_hosts_of_no_proxy_are_called_directly(
     monkeypatch.setenv(variable, listed)
     with mien.Client("mien.example:50051") as client, pytest.raises(mien.ServerUnavailableError) as caught:
         client.server_info(timeout=1)
-    assert proxy.asked == []
+    assert proxy.requested == []
     assert "proxy" not in caught.value.message
 
 
@@ -102,7 +102,7 @@ def test_networks_of_no_proxy_are_called_directly(proxy: Proxy, monkeypatch: pyt
     monkeypatch.setenv("NO_PROXY", "10.0.0.0/8, 192.0.2.0/24")
     with mien.Client("192.0.2.7:50051") as client, pytest.raises(mien.MienError):
         client.server_info(timeout=0.5)
-    assert proxy.asked == []
+    assert proxy.requested == []
 
 
 def test_an_error_names_the_proxy_but_not_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,19 +74,19 @@ def test_an_unknown_authority_is_an_error(secure: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "days", "said"),
+    ("hosts", "days", "expected"),
     [
         ((), -1, "certificate has expired"),
         (("other.example",), 1, "is for another name"),
     ],
 )
 def test_an_invalid_server_certificate_is_an_error(
-    running: Running, service: FaceAnalysis, authority: Authority, hosts: tuple[str, ...], days: float, said: str
+    running: Running, service: FaceAnalysis, authority: Authority, hosts: tuple[str, ...], days: float, expected: str
 ) -> None:
     certificate, key = authority.issue("bad", *hosts, days=days)
     settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
     with running(service, settings) as address:
-        assert said in refusal(address, tls=mien.Tls(ca=authority.ca)).message
+        assert expected in refusal(address, tls=mien.Tls(ca=authority.ca)).message
 
 
 def test_the_server_name_may_differ_from_the_address(
@@ -133,7 +133,7 @@ def test_an_expired_client_certificate_is_rejected(
 
 def test_wrong_tls_files_are_errors_before_any_call(authority: Authority, tmp_path: Path) -> None:
     own, other = authority.issue("own", "me.example"), authority.issue("other", "me.example")
-    for tls, said in (
+    for tls, expected in (
         (mien.Tls(ca=tmp_path / "none.pem"), "No such file"),
         (mien.Tls(ca=own[1]), "PEM"),
         (mien.Tls(certificate=own[0]), "belong together"),
@@ -141,11 +141,11 @@ def test_wrong_tls_files_are_errors_before_any_call(authority: Authority, tmp_pa
     ):
         error = refusal("127.0.0.1:1", tls=tls)
         assert (type(error), error.reason) == (mien.InvalidRequestError, "TLS_FILES")
-        assert said in error.message
+        assert expected in error.message
 
 
 @pytest.mark.parametrize(
-    ("server", "said"),
+    ("server", "expected"),
     [
         (["a:1", "b:2"], "IP addresses of one version"),
         (["127.0.0.1:1", "[::1]:1"], "IP addresses of one version"),
@@ -153,8 +153,8 @@ def test_wrong_tls_files_are_errors_before_any_call(authority: Authority, tmp_pa
         ([], "empty"),
     ],
 )
-def test_wrong_addresses_are_errors(server: str | list[str], said: str) -> None:
-    assert said in refusal(server, token="x").message  # type: ignore[arg-type]
+def test_wrong_addresses_are_errors(server: str | list[str], expected: str) -> None:
+    assert expected in refusal(server, token="x").message  # type: ignore[arg-type]
 
 
 def test_an_invalid_token_is_an_error_that_does_not_show_it() -> None:
@@ -168,16 +168,16 @@ def test_the_command_line_has_the_same_options(secure: str, authority: Authority
     file.write_text("the-token\n")
     command = [Path(sys.executable).parent / "client", "info", "--server", secure]
 
-    def said(*words: object) -> tuple[int, str]:
+    def expected(*words: object) -> tuple[int, str]:
         done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=60)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
 
-    assert said("--ca", authority.ca, "--token-file", file)[0] == 0
-    code, text = said("--ca", authority.ca)
+    assert expected("--ca", authority.ca, "--token-file", file)[0] == 0
+    code, text = expected("--ca", authority.ca)
     assert (code, "--token-file" in text) == (1, True)
-    code, text = said("--token-file", file)
+    code, text = expected("--token-file", file)
     assert (code, "--tls" in text) == (3, True)
-    code, text = said("--tls", "--token-file", tmp_path / "none")
+    code, text = expected("--tls", "--token-file", tmp_path / "none")
     assert (code, "none: No such file" in text) == (2, True)
-    assert said("--cert", authority.ca)[0] == 2
+    assert expected("--cert", authority.ca)[0] == 2

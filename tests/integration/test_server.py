@@ -53,16 +53,16 @@ def test_a_blurred_face_gets_no_prediction_remotely_or_locally(single: str, tmp_
     with Image.open(EXAMPLE) as picture:
         picture.filter(ImageFilter.GaussianBlur(6)).save(path)
     with mien.Client(single) as remote, mien.Client() as embedded:
-        told, here = remote.analyze(path), embedded.analyze(path)
+        reported, here = remote.analyze(path), embedded.analyze(path)
         info = remote.server_info()
         assert info.min_face == embedded.server_info().min_face
-    (face,) = told.faces
-    assert told.faces == here.faces
+    (face,) = reported.faces
+    assert reported.faces == here.faces
     assert face.abstained_reasons == ("face_too_blurred",)
     assert 0 < face.quality.sharpness < info.min_sharpness
     assert face.quality.size_px == face.box.height
     assert (face.age, face.gender, face.emotion, face.mood) == (None,) * 4
-    assert all(task.ok for task in told.tasks)
+    assert all(task.ok for task in reported.tasks)
     assert str(face).endswith("too blurred to tell")
 
 
@@ -129,7 +129,7 @@ def test_a_late_response_is_a_deadline_error(single: str) -> None:
 
 
 def test_concurrent_calls_get_their_own_responses(single: str) -> None:
-    """The same face on wider and wider pictures: a swapped reply would have another width."""
+    """The same face on ever wider images: a swapped response would have another width."""
     pixels = mien.draw(EXAMPLE, mien.Analysis.from_message(pb.AnalyzeResponse()))
     pictures = [np.pad(pixels, ((0, 0), (0, 4 * step), (0, 0)), "edge") for step in range(24)]
     with mien.Client(single, timeout=120) as client, ThreadPoolExecutor(24) as pool:
@@ -191,10 +191,10 @@ def test_no_traceback_reaches_a_client(running: Running) -> None:
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, defective), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client:
-            said = str(client.analyze(EXAMPLE).message)
+            expected = str(client.analyze(EXAMPLE).message)
             with pytest.raises(mien.ServerError) as caught:
                 client.analyze(EXAMPLE, all_or_nothing=True)
-    for text in (said, str(caught.value)):
+    for text in (expected, str(caught.value)):
         assert "Traceback" not in text
         assert "/secret" not in text
         assert "ZeroDivision" not in text
@@ -240,7 +240,7 @@ def test_closing_waits_for_the_calls_in_flight() -> None:
         client.analyze(EXAMPLE)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # what is shown here
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # the fork is intended
 def test_a_client_used_after_a_fork_raises_an_error() -> None:
     with mien.Client() as client:
         client.server_info()
@@ -249,10 +249,10 @@ def test_a_client_used_after_a_fork_raises_an_error() -> None:
         if child == 0:
             try:
                 client.analyze(EXAMPLE)
-                said = b"answered"
+                expected = b"answered"
             except mien.MienError as error:
-                said = error.reason.encode()
-            os.write(write, said)
+                expected = error.reason.encode()
+            os.write(write, expected)
             os._exit(0)
         os.close(write)
         with os.fdopen(read, "rb") as pipe:

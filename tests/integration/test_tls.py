@@ -30,7 +30,7 @@ def call(address: str, ca: Path, own: tuple[Path, Path] | None = None) -> str:
 
 
 def serial(address: str) -> int:
-    """Return what tells one certificate of the server from another."""
+    """Return an identifier of the server's certificate."""
     host, _, port = address.rpartition(":")
     return hash(ssl.get_server_certificate((host, int(port)), timeout=10))
 
@@ -80,11 +80,11 @@ def test_a_replaced_certificate_is_used_unless_invalid(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [("missing", "No such file"), ("swapped", "PEM"), ("other key", "mismatch"), ("garbage", "PEM")],
 )
 def test_an_invalid_tls_file_fails_the_start(
-    running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path, change: str, said: str
+    running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path, change: str, message: str
 ) -> None:
     certificate, key = authority.issue("server")
     match change:
@@ -98,7 +98,7 @@ def test_an_invalid_tls_file_fails_the_start(
             certificate = tmp_path / "garbage.pem"
             certificate.write_text("garbage")
     settings = Settings.load(port=0, tls_certificate=certificate, tls_key=key)
-    with pytest.raises(SettingsError, match=said), running(service, settings):
+    with pytest.raises(SettingsError, match=message), running(service, settings):
         pass
 
 

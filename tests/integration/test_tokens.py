@@ -78,21 +78,21 @@ def test_the_token_file_is_reloaded_when_it_changes(
 
 def test_the_command_creates_a_token_and_its_line(running: Running, service: FaceAnalysis, tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "mien", "token", "phone"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    token = said.stderr.split()[-1]
-    assert said.stdout.startswith("phone:")
-    assert token not in said.stdout
-    (tmp_path / "tokens").write_text(said.stdout)
+    message = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    token = message.stderr.split()[-1]
+    assert message.stdout.startswith("phone:")
+    assert token not in message.stdout
+    (tmp_path / "tokens").write_text(message.stdout)
     with running(service, Settings.load(port=0, drain_seconds=0, token_file=tmp_path / "tokens")) as address:
         assert call(address, f"Bearer {token}") == pb.DEPLOYMENT_MODE_SINGLE
 
 
 def test_a_token_name_is_validated() -> None:
     command = [Path(sys.executable).parent / "mien", "token", "a:b"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert said.returncode == 2
-    assert "a token's name" in said.stderr
-    assert said.stdout == ""
+    message = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert message.returncode == 2
+    assert "a token's name" in message.stderr
+    assert message.stdout == ""
 
 
 def test_an_open_server_logs_warnings(

@@ -1,4 +1,4 @@
-"""Fixtures of the training tests: made-up labels and made-up zips."""
+"""Fixtures of the training tests: synthetic labels and zips."""
 
 import zipfile
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ FaceMaker = Callable[..., FaceData]
 
 @pytest.fixture
 def make_zip(tmp_path: Path) -> ZipMaker:
-    """Write `name` with the given lines as labels.csv and a random picture for each line but the header."""
+    """Write `name` with the given lines as labels.csv and a random image for each line except the header."""
 
     def make(name: str, lines: Sequence[str], *, shape: tuple[int, ...] = (20, 20, 3), pictures: bool = True) -> Path:
         random = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def make_zip(tmp_path: Path) -> ZipMaker:
 
 @pytest.fixture
 def make_faces() -> FaceMaker:
-    """Return labels of `count` faces, all unknown but those given by name."""
+    """Return labels of `count` faces, unknown except those given by name."""
 
     def make(count: int, **labels: object) -> FaceData:
         unknown = np.full(count, -1)

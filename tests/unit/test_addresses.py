@@ -24,7 +24,7 @@ def test_addresses_become_targets(server: str | list[str], expected: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("server", "said"),
+    ("server", "output"),
     [
         ("127.0.0.1:99999", "a port is a number from 1 to 65535, not 99999"),
         ("localhost:0", "from 1 to 65535"),
@@ -41,8 +41,8 @@ def test_addresses_become_targets(server: str | list[str], expected: str) -> Non
         (["127.0.0.1:1", "[::1]:1"], "one version"),
     ],
 )
-def test_wrong_addresses_get_a_short_clear_error(server: str | list[str], said: str) -> None:
-    with pytest.raises(mien.InvalidRequestError, match=said) as caught:
+def test_wrong_addresses_get_a_short_clear_error(server: str | list[str], output: str) -> None:
+    with pytest.raises(mien.InvalidRequestError, match=output) as caught:
         mien.Client(server)
     assert len(caught.value.message) < 400
 

@@ -35,7 +35,7 @@ def test_a_failed_image_releases_its_slot() -> None:
 
 
 async def test_a_request_that_cannot_finish_in_time_is_rejected_at_once() -> None:
-    """One worker that takes 20 ms each: of 40 callers who wait 200 ms, those let in are answered in time."""
+    """One worker that takes 20 ms per image: of 40 requests with 200 ms each, the admitted ones finish in time."""
     admission = Admission(max_requests=1000, max_bytes=1000)
     worker = asyncio.Lock()
 
@@ -52,8 +52,8 @@ async def test_a_request_that_cannot_finish_in_time_is_rejected_at_once() -> Non
 
     for _ in range(5):
         assert await call(LONG) == "in time"
-    said = await asyncio.gather(*(call(0.2) for _ in range(40)))
-    assert said.count("in time") >= 4
-    assert said.count("refused") >= 25
-    assert said.count("late") <= 3
+    message = await asyncio.gather(*(call(0.2) for _ in range(40)))
+    assert message.count("in time") >= 4
+    assert message.count("refused") >= 25
+    assert message.count("late") <= 3
     assert await asyncio.gather(*(call(LONG) for _ in range(10))) == ["in time"] * 10

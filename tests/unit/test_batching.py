@@ -63,7 +63,7 @@ REQUESTS = st.lists(
     min_size=1,
     max_size=14,
 )
-"""Crops, tasks, turns of the loop before it comes, turns after which its caller leaves."""
+"""Crops, tasks, loop iterations before the request arrives and after which it is cancelled."""
 
 
 @given(requests=REQUESTS, slots=st.integers(1, 3), turns=st.integers(0, 5))
@@ -140,7 +140,7 @@ async def test_as_many_calls_are_in_flight_as_there_are_slots() -> None:
     waiting = [asyncio.ensure_future(batcher.predict(["age"], stack(i), deadline())) for i in range(8)]
     await turns()
     assert reader.running == 1
-    slots = 3  # a replica more each: the next call that ends makes room
+    slots = 3  # one more replica each: the next call that ends frees a slot
     reader.gate.set()
     await asyncio.gather(*waiting)
     assert reader.most_running == 3

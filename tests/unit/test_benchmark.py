@@ -103,7 +103,7 @@ def test_the_same_answers_may_differ_in_the_last_digits_and_in_the_order_of_emot
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"gender": {"value": "male", "probability": 0.9}}, "face 0.gender.value is 'male' instead of 'female'"),
         ({"gender": {"value": "female", "probability": 0.8}}, "face 0.gender.probability is 0.8 instead of 0.9"),
@@ -111,9 +111,9 @@ def test_the_same_answers_may_differ_in_the_last_digits_and_in_the_order_of_emot
         ({"emotions": []}, "face 0.emotions.happy is None instead of 0.7"),
     ],
 )
-def test_different_predictions_are_detected(change: dict[str, object], said: str) -> None:
+def test_different_predictions_are_detected(change: dict[str, object], message: str) -> None:
     (face,) = REPLY["faces"]
-    assert said in str(difference({"faces": [face | change]}, REPLY))
+    assert message in str(difference({"faces": [face | change]}, REPLY))
     assert difference({}, REPLY) == "0 faces instead of 1"
 
 

@@ -20,13 +20,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def told() -> list[bool]:
+def reported() -> list[bool]:
     return []
 
 
 @pytest.fixture
-def breaker(clock: Clock, told: list[bool]) -> CircuitBreaker:
-    return CircuitBreaker("emotion", failures=3, cooldown_s=5, on_change=told.append, clock=clock)
+def breaker(clock: Clock, reported: list[bool]) -> CircuitBreaker:
+    return CircuitBreaker("emotion", failures=3, cooldown_s=5, on_change=reported.append, clock=clock)
 
 
 def fail(breaker: CircuitBreaker, times: int = 1) -> None:
@@ -34,7 +34,7 @@ def fail(breaker: CircuitBreaker, times: int = 1) -> None:
         breaker.failed(mien.ServerUnavailableError("down"))
 
 
-def test_consecutive_failures_open_the_breaker(breaker: CircuitBreaker, told: list[bool]) -> None:
+def test_consecutive_failures_open_the_breaker(breaker: CircuitBreaker, reported: list[bool]) -> None:
     fail(breaker, 2)
     breaker.succeeded()
     fail(breaker, 2)
@@ -42,11 +42,11 @@ def test_consecutive_failures_open_the_breaker(breaker: CircuitBreaker, told: li
     fail(breaker)
     with pytest.raises(mien.ServerUnavailableError, match=r"emotion failed 3 times in a row.*next attempt in 5\.0 s"):
         breaker.admit()
-    assert told == [True]
+    assert reported == [True]
 
 
 def test_a_successful_probe_after_the_cooldown_closes_the_breaker(
-    breaker: CircuitBreaker, clock: Clock, told: list[bool]
+    breaker: CircuitBreaker, clock: Clock, reported: list[bool]
 ) -> None:
     fail(breaker, 3)
     clock.now += 5.1
@@ -55,11 +55,11 @@ def test_a_successful_probe_after_the_cooldown_closes_the_breaker(
         breaker.admit()
     breaker.succeeded()
     breaker.admit()
-    assert told == [True, False]
+    assert reported == [True, False]
 
 
 def test_a_failed_probe_keeps_the_breaker_open_and_an_abandoned_one_allows_another(
-    breaker: CircuitBreaker, clock: Clock, told: list[bool]
+    breaker: CircuitBreaker, clock: Clock, reported: list[bool]
 ) -> None:
     fail(breaker, 3)
     clock.now += 5.1
@@ -69,10 +69,10 @@ def test_a_failed_probe_keeps_the_breaker_open_and_an_abandoned_one_allows_anoth
     with pytest.raises(mien.ServerUnavailableError):
         breaker.admit()
     clock.now += 1.1
-    breaker.admit()  # its caller goes away, and nothing comes of it
+    breaker.admit()  # its request is cancelled without a result
     clock.now += 5.1
     breaker.admit()
-    assert told == [True]
+    assert reported == [True]
 
 
 def test_client_errors_do_not_open_the_breaker(breaker: CircuitBreaker) -> None:

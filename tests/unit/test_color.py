@@ -19,7 +19,7 @@ def profile(name: str) -> bytes:
 
 
 def swapped() -> bytes:
-    """Return an sRGB profile in which red and blue have changed places, under another name."""
+    """Return an sRGB profile with red and blue swapped, under another name."""
     data = profile("sRGB").replace(b"sRGB", b"xRGB").replace("sRGB".encode("utf-16-be"), "xRGB".encode("utf-16-be"))
     return data.replace(b"rXYZ", b"tmpX").replace(b"bXYZ", b"rXYZ").replace(b"tmpX", b"bXYZ")
 

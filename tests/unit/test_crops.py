@@ -47,7 +47,7 @@ def test_the_box_centre_lies_at_center_y_and_the_side_is_scale_times_the_height(
     image = np.zeros((400, 400, 3), np.uint8)
     image[200:] = 255
 
-    # Side 1.25 x 80 = 100 pixels, its top at 200 - 0.4 x 100: the edge at 200 comes to lie in row 40.
+    # Side 1.25 x 80 = 100 pixels, its top at 200 - 0.4 x 100: the edge at 200 is in row 40.
     crops = cut(image, boxed(160, 160, 60, 80), CropSpec(size=100, scale=1.25, center_y=0.4))
 
     assert crops[0, 39].max() == 0
@@ -62,7 +62,7 @@ def test_a_tilted_face_comes_out_with_level_eyes(degrees: int) -> None:
     cv2.circle(image, right, 6, (255, 0, 0), -1)
     cv2.circle(image, left, 6, (0, 255, 0), -1)
 
-    # The centre of pixel 150 lies at 150.5, and so does that of the box.
+    # The centre of pixel 150 is at 150.5, like the box's.
     faces = with_eyes(boxed(100.5, 100.5, 100, 100), (right[0] + 0.5, right[1] + 0.5), (left[0] + 0.5, left[1] + 0.5))
     crop = cut(image, faces, CropSpec(size=100, scale=1.0, center_y=0.5))[0]
 

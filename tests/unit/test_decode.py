@@ -33,7 +33,7 @@ def exif(orientation: int) -> Image.Exif:
 
 
 def scene() -> Image.Image:
-    """A smooth 48 x 32 picture in which no two corners look alike, so that JPEG keeps it and no turn goes unseen."""
+    """A smooth 48 x 32 image with four distinct corners: JPEG preserves it, and every rotation is detected."""
     down, across = np.mgrid[:32, :48]
     return Image.fromarray(np.stack([across * 5, down * 7, (across + down) * 3], axis=2).astype(np.uint8))
 

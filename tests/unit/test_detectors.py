@@ -16,7 +16,7 @@ from mien_models.images.decode import decode
 
 ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
 
-# Where YuNet sees the face in it.
+# YuNet's box of the face.
 ASTRONAUT_BOX = (178, 65, 92, 112)
 
 
@@ -222,7 +222,7 @@ def test_detectors_have_few_false_positives(shared: Path, yunet_file: Path) -> N
 @pytest.mark.shared
 def test_hand_counted_faces_are_detected(shared: Path, yunet_file: Path) -> None:
     detector = create("yunet", model_path=yunet_file, long_side=640)
-    counted = {
+    counts = {
         "nasa/STS-106.jpg": 7,
         "nasa/Expedition_3_Crew.jpg": 10,
         "nasa/Expedition_1_Crew.jpg": 3,
@@ -230,5 +230,5 @@ def test_hand_counted_faces_are_detected(shared: Path, yunet_file: Path) -> None
         "azure/detection4.jpg": 3,
         "public_domain/usnavy_grace_hopper_128.jpg": 1,
     }
-    for name, count in counted.items():
+    for name, count in counts.items():
         assert len(detector.detect(decode((shared / "photos" / name).read_bytes()).pixels)) == count, name

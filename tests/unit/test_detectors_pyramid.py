@@ -21,10 +21,10 @@ class Squares:
 
     def __init__(self, surest: float = 1.0) -> None:
         self.surest = surest
-        self.looks: list[tuple[int, ...]] = []
+        self.passes: list[tuple[int, ...]] = []
 
     def look(self, image: NDArray[np.uint8]) -> Faces:
-        self.looks.append(image.shape[:2])
+        self.passes.append(image.shape[:2])
         found = cv2.connectedComponentsWithStats((image[:, :, 0] > 200).astype(np.uint8))[2][1:]
         boxes = found[:, :4][found[:, 2:4].min(1) >= 8].astype(np.float32)
         points = np.repeat(boxes[:, None, :2] + boxes[:, None, 2:] / 2, 5, axis=1)
@@ -43,7 +43,7 @@ def test_a_face_too_small_for_the_first_look_is_found_by_a_finer_one() -> None:
     image = picture((500, 400, 24))
     squares = Squares()
     faces = Pyramid(squares, long_side=SIDE).detect(image)
-    assert squares.looks[:2] == [(150, 200), (300, 400)]
+    assert squares.passes[:2] == [(150, 200), (300, 400)]
     assert len(faces) == 1
     assert faces.boxes[0] == pytest.approx([500, 400, 24, 24], abs=4)
     assert faces.points is not None
@@ -64,20 +64,20 @@ def test_a_face_on_the_edge_between_tiles_is_whole() -> None:
 def test_tiles_are_no_larger_than_their_limit() -> None:
     squares = Squares()
     Pyramid(squares, long_side=1000).detect(picture((10, 10, 25), size=(1500, 3000)))
-    assert max(max(size) for size in squares.looks) <= TILE
+    assert max(max(size) for size in squares.passes) <= TILE
 
 
 def test_large_faces_alone_are_looked_at_once() -> None:
     squares = Squares()
     faces = Pyramid(squares, long_side=SIDE).detect(picture((100, 100, 300)))
-    assert squares.looks == [(150, 200)]
+    assert squares.passes == [(150, 200)]
     assert faces.searched == pytest.approx(SEARCHED * 800 / SIDE)
 
 
 def test_an_image_that_was_not_shrunk_is_looked_at_once() -> None:
     squares = Squares()
     faces = Pyramid(squares, long_side=SIDE).detect(picture(size=(150, 200)))
-    assert squares.looks == [(150, 200)]
+    assert squares.passes == [(150, 200)]
     assert faces.searched == SEARCHED
 
 
@@ -92,7 +92,7 @@ def test_a_finer_look_after_one_without_faces_counts_where_it_is_sure() -> None:
 def test_an_image_without_faces_is_looked_at_twice() -> None:
     squares = Squares()
     Pyramid(squares, long_side=SIDE).detect(picture(size=(2400, 3200)))
-    assert squares.looks == [(150, 200), (300, 400)]
+    assert squares.passes == [(150, 200), (300, 400)]
 
 
 @pytest.mark.parametrize(("finest", "last"), [(4, 800), (None, 1600)])
@@ -108,7 +108,7 @@ def test_looks_go_on_to_the_limit_while_faces_are_small(finest: int | None, last
 def test_a_part_of_a_large_face_is_no_face() -> None:
     image = picture((600, 300, 12))
     image[100:500, 100:500] = 230
-    image[296:302, 100:500] = 0  # what a finer look could take for two faces
+    image[296:302, 100:500] = 0  # a finer pass could detect two faces here
     image[100:500, 296:302] = 0
     sizes = Pyramid(Squares(), long_side=100).detect(image).boxes[:, 2:]
     assert (sizes.max(1) < 60).sum() <= 1
@@ -120,7 +120,7 @@ def test_the_first_look_at_a_panorama_has_as_many_pixels_as_any_other() -> None:
     assert side * side * 600 / 8000 == pytest.approx(640 * 640 / 1.5, rel=0.02)
     squares = Squares()
     faces = Pyramid(squares, long_side=SIDE).detect(picture((1500, 40, 30), size=(100, 3000)))
-    assert squares.looks[0][1] == first_side(3000, 100, SIDE)
+    assert squares.passes[0][1] == first_side(3000, 100, SIDE)
     assert len(faces) == 1
 
 

@@ -241,7 +241,7 @@ async def test_the_timing_tree_adds_up(service: FaceAnalysis) -> None:
 
 
 def inside(inner: face_pb2.Span, outer: face_pb2.Span) -> bool:
-    """Return whether a span lies in another, up to the clock's rounding."""
+    """Return whether a span is inside another, up to the clock's rounding."""
     ends = inner.start_ms + inner.elapsed_ms <= outer.start_ms + outer.elapsed_ms + 0.01
     return inner.start_ms >= outer.start_ms - 0.01 and ends
 

@@ -30,14 +30,14 @@ def write(path: Path, *lines: str) -> Path:
 def test_detectors_are_judged_in_one_run(tmp_path: Path) -> None:
     boxes = write(tmp_path / "boxes.csv", f"astronaut.jpg,{','.join(map(str, ASTRONAUT_BOX))}")
     options = ("--photos", ASTRONAUT.parent, "--boxes", boxes, "--long-side", 320, "--repeats", 1)
-    said = run(*options, "--detector", "haar", "--detector", "mien", "--json")
-    assert said.exit_code == 0, said.output
-    told = json.loads(said.stdout)
-    assert list(told["detectors"]) == ["haar", "mien"]
-    assert (told["photographs"], told["long_side"]) == (1, 320)
-    assert "--detector haar --detector mien --long-side 320" in told["command"]
-    assert told["data"]["file"] == "boxes.csv"
-    for figures in told["detectors"].values():
+    result = run(*options, "--detector", "haar", "--detector", "mien", "--json")
+    assert result.exit_code == 0, result.output
+    reported = json.loads(result.stdout)
+    assert list(reported["detectors"]) == ["haar", "mien"]
+    assert (reported["photographs"], reported["long_side"]) == (1, 320)
+    assert "--detector haar --detector mien --long-side 320" in reported["command"]
+    assert reported["data"]["file"] == "boxes.csv"
+    for figures in reported["detectors"].values():
         assert figures["faces"] == figures["found"] == figures["recall"] == 1
         assert 0 < figures["median_ms"] <= figures["p95_ms"]
     table = run(*options, "--detector", "haar")
@@ -46,9 +46,9 @@ def test_detectors_are_judged_in_one_run(tmp_path: Path) -> None:
 
 
 def test_found_and_false_boxes_are_counted() -> None:
-    seen = Faces(np.array([[0, 0, 10, 10], [50, 50, 10, 10]], np.float32), None, np.array([0.9, 0.8], np.float32))
+    found = Faces(np.array([[0, 0, 10, 10], [50, 50, 10, 10]], np.float32), None, np.array([0.9, 0.8], np.float32))
     truth = [np.array([[3, 0, 10, 10], [80, 80, 9, 9]], np.float32)]
-    figures = measure(Turn([seen], [2.0, 4.0]), truth)
+    figures = measure(Turn([found], [2.0, 4.0]), truth)
     assert figures == {
         "faces": 2,
         "found": 1,
@@ -70,7 +70,7 @@ def test_a_line_with_a_file_alone_is_a_photograph_without_a_face(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "result"),
     [
         ("file,x,y\na.jpg,1,2\n", "the first line must contain the columns file,x,y,w,h"),
         ("file,x,y,w,h\na.jpg,1,2,3,4\na.jpg,1,2,3,wide\n", "line 3: x, y, w and h must be numbers"),
@@ -78,22 +78,22 @@ def test_a_line_with_a_file_alone_is_a_photograph_without_a_face(tmp_path: Path)
         ("file,x,y,w,h\n", "lists no photograph"),
     ],
 )
-def test_malformed_boxes_are_refused(tmp_path: Path, lines: str, said: str) -> None:
+def test_malformed_boxes_are_refused(tmp_path: Path, lines: str, result: str) -> None:
     path = tmp_path / "boxes.csv"
     path.write_text(lines)
-    with pytest.raises(BoxesError, match=said):
+    with pytest.raises(BoxesError, match=result):
         read_boxes(path)
 
 
 def test_missing_files_are_reported(tmp_path: Path) -> None:
     boxes = write(tmp_path / "boxes.csv", "none.jpg,1,2,3,4")
-    said = run("--photos", tmp_path, "--boxes", boxes, "--detector", "haar")
-    assert said.exit_code == 1
-    assert "none.jpg" in said.stderr
-    said = run("--photos", tmp_path, "--boxes", tmp_path / "none.csv", "--detector", "haar")
-    assert said.exit_code == 1
-    assert "none.csv: No such file" in said.stderr
+    result = run("--photos", tmp_path, "--boxes", boxes, "--detector", "haar")
+    assert result.exit_code == 1
+    assert "none.jpg" in result.stderr
+    result = run("--photos", tmp_path, "--boxes", tmp_path / "none.csv", "--detector", "haar")
+    assert result.exit_code == 1
+    assert "none.csv: No such file" in result.stderr
     boxes = write(tmp_path / "boxes.csv", "astronaut.jpg,1,2,3,4")
-    said = run("--photos", ASTRONAUT.parent, "--boxes", boxes, "--detector", "nose")
-    assert said.exit_code == 1
-    assert "detector" in said.stderr
+    result = run("--photos", ASTRONAUT.parent, "--boxes", boxes, "--detector", "nose")
+    assert result.exit_code == 1
+    assert "detector" in result.stderr

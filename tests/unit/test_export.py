@@ -64,9 +64,9 @@ def test_onnx_outputs_equal_the_modules(tmp_path: Path, architecture: str) -> No
     for task in heads:
         model = runtimes.load(entry, task)
         for count in (0, 1, 3):
-            said = model.predict(crops[:count])
+            message = model.predict(crops[:count])
             for name in ANSWERS[task]:
-                assert np.allclose(said[name], expected[name][:count].numpy(), atol=1e-4, rtol=1e-4)
+                assert np.allclose(message[name], expected[name][:count].numpy(), atol=1e-4, rtol=1e-4)
 
 
 def test_half_precision_files_are_half_as_large_and_equal_in_both_runtimes(tmp_path: Path) -> None:

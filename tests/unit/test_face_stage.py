@@ -63,7 +63,7 @@ def test_reduced_decoding_finds_the_same_faces(orientation: int) -> None:
 
 
 class Knowing:
-    """A detector that knows where the face is."""
+    """A detector that returns a known face."""
 
     info = DetectorInfo("knowing", "1", "sha256:")
 

@@ -108,7 +108,7 @@ BASE64 = base64.b64encode(os.urandom(6_000)).decode()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("https://example.com/photo.jpg?key=" + "s" * 500, "https: URLs are not read"),
         ("file:///tmp/photo.jpg", "file: URLs are not read"),
@@ -124,10 +124,10 @@ BASE64 = base64.b64encode(os.urandom(6_000)).decode()
     ],
     ids=["url", "file url", "data url", "base64", "short base64", "name", "path", "missing", "null", "empty", "folder"],
 )  # fmt: skip
-def test_text_that_is_no_file_gets_one_short_clear_line(text: str, said: str) -> None:
+def test_text_that_is_no_file_gets_one_short_clear_line(text: str, expected: str) -> None:
     with pytest.raises(mien.ImageError) as caught:
         image_bytes(text)
-    assert said in caught.value.message
+    assert expected in caught.value.message
     assert len(caught.value.message) < 250
     assert "\n" not in caught.value.message
     assert caught.value.reason == "IMAGE_UNREADABLE"
@@ -200,7 +200,7 @@ try:
 except mien.MienError as error:
     print(type(error).__name__, error)
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert said.stdout.startswith("FileError cannot read"), said
-    assert os.strerror(errno.EMFILE).lower() in said.stdout
+    expected = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert expected.stdout.startswith("FileError cannot read"), expected
+    assert os.strerror(errno.EMFILE).lower() in expected.stdout
     assert not issubclass(mien.FileError, mien.InvalidRequestError)

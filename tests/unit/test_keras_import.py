@@ -57,9 +57,9 @@ def test_mini_xception_answers_as_the_published_graph(
 ) -> None:
     path = published_file(shared, name)
     grey = np.repeat(crops[..., :1], 3, axis=3)
-    said = imported(path, name, tmp_path).predict(grey)
+    message = imported(path, name, tmp_path).predict(grey)
     expected = run_graph(path, (grey[..., :1] / 255 - 0.5) * 2)
-    answer = said["probabilities"] if "probabilities" in said else said["p_male"]
+    answer = message["probabilities"] if "probabilities" in message else message["p_male"]
     assert np.abs(answer - (expected if answer.ndim == 2 else expected[:, 1])).max() < CLOSE
 
 
@@ -69,13 +69,13 @@ def test_ssrnet_answers_as_the_published_network(
     shared: Path, tmp_path: Path, crops: NDArray[np.uint8], name: str
 ) -> None:
     path = published_file(shared, name)
-    said = imported(path, name, tmp_path).predict(crops)
+    message = imported(path, name, tmp_path).predict(crops)
     bgr = crops[..., ::-1].astype(np.float64)
-    if "years" in said:
-        assert np.abs(said["years"] - run_ssrnet(path, bgr, 101)).max() < CLOSE  # years
+    if "years" in message:
+        assert np.abs(message["years"] - run_ssrnet(path, bgr, 101)).max() < CLOSE  # years
     else:
         value = run_ssrnet(path, bgr, 1).clip(1e-3, 1 - 1e-3)
-        assert np.abs(said["p_male"] - (1 - value if "morph" in name else value)).max() < CLOSE
+        assert np.abs(message["p_male"] - (1 - value if "morph" in name else value)).max() < CLOSE
 
 
 @pytest.mark.parametrize("first", [1, 8])
@@ -85,23 +85,23 @@ def test_any_ssrnet_is_read_wherever_its_numbering_begins(tmp_path: Path, crops:
     net = read_net(write_ssrnet(tmp_path / "own.h5", first=first), spec)
     bgr = crops[..., ::-1].astype(np.float64)
     with torch.inference_mode():
-        said = net(torch.from_numpy(bgr.transpose(0, 3, 1, 2)).float())[:, 0].numpy()
+        message = net(torch.from_numpy(bgr.transpose(0, 3, 1, 2)).float())[:, 0].numpy()
     expected = run_ssrnet(write_ssrnet(tmp_path / "same.h5"), bgr, 101)
     assert np.ptp(expected) > 0
-    assert np.allclose(said, expected, rtol=CLOSE)
+    assert np.allclose(message, expected, rtol=CLOSE)
 
 
 @pytest.mark.parametrize(
-    ("name", "without", "said"),
+    ("name", "without", "message"),
     [
         ("ssrnet-age-wiki-published", "dense_4", r"has other layers than the network: .*'dense': 8"),
         ("mini-xception-gender-published", "", r"other layers than the network: .*'separable_conv2d': 8"),
     ],
 )
-def test_a_file_of_another_network_is_refused(tmp_path: Path, name: str, without: str, said: str) -> None:
+def test_a_file_of_another_network_is_refused(tmp_path: Path, name: str, without: str, message: str) -> None:
     spec = find(name).spec
     assert spec
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         read_net(write_ssrnet(tmp_path / "own.h5", without=without), spec)
 
 

@@ -28,9 +28,9 @@ def test_the_table_holds_every_emotion() -> None:
      ("sad", "gloomy"), ("neutral", "neutral")],
 )  # fmt: skip
 def test_a_pure_emotion_has_its_own_quadrant(emotion: str, label: str) -> None:
-    said = mood({emotion: 1.0})
-    assert (said.valence, said.arousal) == CIRCUMPLEX[emotion]
-    assert said.label == label
+    message = mood({emotion: 1.0})
+    assert (message.valence, message.arousal) == CIRCUMPLEX[emotion]
+    assert message.label == label
 
 
 def test_a_faint_smile_is_less_pleasant_than_a_broad_one() -> None:
@@ -46,9 +46,9 @@ def test_the_document_has_the_table() -> None:
 @pytest.mark.parametrize(("emotions", "valence", "arousal", "label"), EXAMPLES)
 def test_the_documents_examples_are_right(emotions: str, valence: str, arousal: str, label: str) -> None:
     shares = [part.split() for part in emotions.split(", ")]
-    said = mood({name: float(share.rstrip("%")) / 100 for name, share in shares})
-    assert (said.valence, said.arousal) == pytest.approx((float(valence), float(arousal)), abs=0.0051)
-    assert said.label == label
+    message = mood({name: float(share.rstrip("%")) / 100 for name, share in shares})
+    assert (message.valence, message.arousal) == pytest.approx((float(valence), float(arousal)), abs=0.0051)
+    assert message.label == label
 
 
 def test_the_document_has_examples() -> None:
@@ -60,9 +60,9 @@ def test_opposite_emotions_cancel() -> None:
 
 
 def test_an_even_distribution_has_no_strong_mood() -> None:
-    said = mood(dict.fromkeys(EMOTIONS, 1 / 7))
-    assert abs(said.valence) < 0.2
-    assert said.arousal == pytest.approx(0.35)
+    message = mood(dict.fromkeys(EMOTIONS, 1 / 7))
+    assert abs(message.valence) < 0.2
+    assert message.arousal == pytest.approx(0.35)
 
 
 @given(DISTRIBUTIONS)
@@ -80,6 +80,6 @@ def test_no_mixture_is_pleasant_and_calm(emotions: dict[str, float]) -> None:
 
 @given(DISTRIBUTIONS)
 def test_mood_stays_in_bounds(emotions: dict[str, float]) -> None:
-    said = mood(emotions)
-    assert -1 <= said.valence <= 1
-    assert -1 <= said.arousal <= 1
+    message = mood(emotions)
+    assert -1 <= message.valence <= 1
+    assert -1 <= message.arousal <= 1

@@ -64,9 +64,9 @@ def test_sharpness_of_flat_noisy_and_chessboard_images() -> None:
 
 
 def test_more_blur_is_less_sharp() -> None:
-    told = [sharpness_of(PHOTO), *(sharpness_of(blurred(sigma)) for sigma in (2, 4, 6, 10))]
-    assert told == sorted(told, reverse=True)
-    assert told[-1] < told[0] / 3
+    reported = [sharpness_of(PHOTO), *(sharpness_of(blurred(sigma)) for sigma in (2, 4, 6, 10))]
+    assert reported == sorted(reported, reverse=True)
+    assert reported[-1] < reported[0] / 3
 
 
 def test_an_enlarged_small_face_is_not_sharp() -> None:

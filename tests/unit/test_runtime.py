@@ -45,16 +45,16 @@ def test_predictions_do_not_depend_on_the_batch(name: str, task: Task) -> None:
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_answers_are_in_their_ranges(name: str, task: Task) -> None:
     model = load(Registry().get(name), task)
-    said = model.predict(crops(model.entry.spec.crop.size))
+    message = model.predict(crops(model.entry.spec.crop.size))
     match task:
         case "age":
-            assert (said["low"] <= said["years"]).all()
-            assert (said["years"] <= said["high"]).all()
-            assert (said["low"] >= 0).all()
+            assert (message["low"] <= message["years"]).all()
+            assert (message["years"] <= message["high"]).all()
+            assert (message["low"] >= 0).all()
         case "gender":
-            assert ((said["p_male"] >= 0) & (said["p_male"] <= 1)).all()
+            assert ((message["p_male"] >= 0) & (message["p_male"] <= 1)).all()
         case "emotion":
-            assert np.allclose(said["probabilities"].sum(1), 1, atol=1e-5)
+            assert np.allclose(message["probabilities"].sum(1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("runtime", get_args(RuntimeName))

@@ -105,10 +105,10 @@ def test_an_abstained_face_has_its_reasons_everywhere() -> None:
 def test_the_reason_is_drawn_at_the_face() -> None:
     wide = np.full((120, 300, 3), 100, np.uint8)
     mute = face_pb2.Face(box=POOR.box)
-    said, silent = (
+    message, silent = (
         mien.draw(wide, mien.Analysis.from_message(pb.AnalyzeResponse(faces=[face]))) for face in (POOR, mute)
     )
-    assert (said != silent).any(2).sum() > 200
+    assert (message != silent).any(2).sum() > 200
 
 
 def test_a_reason_of_a_newer_server_is_still_a_reason() -> None:
@@ -120,8 +120,8 @@ def test_a_reason_of_a_newer_server_is_still_a_reason() -> None:
 
 
 def test_a_reply_as_dict_has_every_field() -> None:
-    said = mien.Analysis.from_message(REPLY).to_dict()
-    assert {"faces", "faces_truncated", "image", "tasks", "detector"} <= said.keys()
+    message = mien.Analysis.from_message(REPLY).to_dict()
+    assert {"faces", "faces_truncated", "image", "tasks", "detector"} <= message.keys()
     assert mien.Analysis.from_message(pb.AnalyzeResponse()).to_dict()["faces"] == []
 
 

@@ -47,7 +47,7 @@ def test_deployment_options_override_the_arguments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             ("mien_orchestrator.cluster.app:build", "other:app"),
@@ -63,11 +63,11 @@ def test_deployment_options_override_the_arguments(tmp_path: Path) -> None:
         (("min_replicas: 0, max_replicas: 4", "min_replicas: 5"), "min_replicas (5) is above max_replicas (1)"),
     ],
 )
-def test_an_invalid_config_is_an_error(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+def test_an_invalid_config_is_an_error(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     assert change[0] in CONFIG
     with pytest.raises(SettingsError) as caught:
         load(tmp_path, CONFIG.replace(*change))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_config_without_deployments_is_its_arguments(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_settings_are_equal_after_serialization(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("prot: 1", "prot: Extra inputs are not permitted"),
         ("port: many", "port: Input should be a valid integer"),
@@ -82,12 +82,12 @@ def test_settings_are_equal_after_serialization(file: Path) -> None:
         ("port: [", "is not YAML"),
     ],
 )
-def test_an_invalid_settings_file_is_an_error(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_settings_file_is_an_error(tmp_path: Path, content: str, expected: str) -> None:
     path = tmp_path / "mien.yaml"
     path.write_text(content)
     with pytest.raises(SettingsError) as caught:
         Settings.load(config=path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -96,14 +96,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"tls_certificate": "server.pem"}, "tls_certificate and tls_key belong together"),
         ({"tls_client_ca": "ca.pem"}, "tls_client_ca needs tls_certificate and tls_key"),
     ],
 )
-def test_incomplete_tls_settings_are_rejected(given: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_incomplete_tls_settings_are_rejected(given: dict[str, str], expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected):
         Settings.load(**given)
 
 

@@ -63,7 +63,7 @@ async def test_the_fan_out_takes_less_than_the_sum_of_its_tasks(service: FaceAna
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 async def test_the_event_loop_is_not_blocked_by_decoding_and_detection(service: FaceAnalysis, kind: str) -> None:
-    """Turns of the event loop are counted within the steps that the reply's timing tree tells."""
+    """Count iterations of the event loop within the steps of the response's timing tree."""
     large = Image.open(EXAMPLE).resize((3000, 3000), Image.Resampling.LANCZOS)
     data = encoded(large, kind)
     turns: list[float] = []

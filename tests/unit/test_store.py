@@ -28,7 +28,7 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def file(tmp_path: Path, web: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A made-up SSR-Net file on the server, which stands in the table as the published one of `NAME`."""
+    """A synthetic SSR-Net file on the server, listed as the published one of `NAME`."""
     path = write_ssrnet(tmp_path / "web" / "net.h5")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setitem(PUBLISHED, NAME, dataclasses.replace(find(NAME), sha256=digest, url=f"{web}/net.h5"))
@@ -96,7 +96,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("{web}/missing.h5", "HTTP 404 File not found"),
         ("http://127.0.0.1:{port}/net.h5", "Connection refused"),
@@ -104,8 +104,8 @@ def free_port() -> int:
         ("net.h5", "unknown url type"),
     ],
 )
-def test_a_failed_download_is_an_error_with_advice(web: str, store: ModelStore, url: str, said: str) -> None:
-    with pytest.raises(ModelError, match=said) as caught:
+def test_a_failed_download_is_an_error_with_advice(web: str, store: ModelStore, url: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
         store.fetch(NAME, url=url.format(web=web, port=free_port()))
     assert f"`mien models import FILE --as {NAME}`" in str(caught.value)
     assert names(store) == []

@@ -37,8 +37,8 @@ def scene(*boxes: tuple[float, float, float, float], ignored: np.ndarray = NONE,
     return Scene(np.zeros((size, size, 3), np.uint8), rows, points, ignored)
 
 
-def told(box: tuple[float, float, float, float], logit: float, size: int = 64) -> torch.Tensor:
-    """Predictions of a picture in which every cell tells the same box, with points in its middle."""
+def reported(box: tuple[float, float, float, float], logit: float, size: int = 64) -> torch.Tensor:
+    """Predictions in which every cell predicts the same box, with points in its middle."""
     places = torch.from_numpy(cells(size, size))
     stride = places[:, 2]
     x, y, width, height = box
@@ -51,7 +51,7 @@ def told(box: tuple[float, float, float, float], logit: float, size: int = 64) -
 
 
 def test_the_loss_reads_predictions_as_serving_does() -> None:
-    boxes, points = decode(told((8, 16, 24, 32), 0), torch.from_numpy(cells(64, 64)))
+    boxes, points = decode(reported((8, 16, 24, 32), 0), torch.from_numpy(cells(64, 64)))
     assert torch.allclose(boxes, torch.tensor([8.0, 16, 24, 32]), atol=1e-4)
     assert torch.allclose(points, torch.tensor([20.0, 32]), atol=1e-4)
 
@@ -65,7 +65,7 @@ def test_overlap_is_intersection_over_union() -> None:
 def test_every_face_gets_cells_near_it_even_a_tiny_one() -> None:
     truth = torch.tensor([[10.0, 10, 3, 3], [20, 20, 40, 40]])
     places = torch.from_numpy(cells(64, 64))
-    predictions = told((0, 0, 8, 8), 0)
+    predictions = reported((0, 0, 8, 8), 0)
     boxes, _ = decode(predictions[None], places)
     pairs = assign(boxes, predictions[None, :, 0], places, truth, UNKNOWN, torch.tensor([0, 0]))
     assert set(pairs.faces.tolist()) == {0, 1}
@@ -78,7 +78,7 @@ def test_every_face_gets_cells_near_it_even_a_tiny_one() -> None:
 def test_faces_of_other_pictures_are_not_mixed_up() -> None:
     truth = torch.tensor([[8.0, 8, 16, 16], [8, 8, 16, 16]])
     places = torch.from_numpy(cells(64, 64))
-    good, bad = told((8, 8, 16, 16), 2), told((40, 40, 8, 8), -2)
+    good, bad = reported((8, 8, 16, 16), 2), reported((40, 40, 8, 8), -2)
     predictions = torch.stack([good, bad])
     boxes, _ = decode(predictions, places)
     pairs = assign(boxes, predictions[..., 0], places, truth, UNKNOWN, torch.tensor([0, 1]))
@@ -91,19 +91,19 @@ def test_faces_of_other_pictures_are_not_mixed_up() -> None:
 def test_a_teachers_cells_are_assigned_their_face_but_not_its_points() -> None:
     places = torch.from_numpy(cells(64, 64))
     truth = torch.tensor([[8.0, 16, 24, 32], [8, 16, 24, 32]])
-    seen, astray = told((8, 18, 24, 30), 0.0), told((40, 40, 20, 20), 0.0)
-    seen[7, 0], seen[9, 0], astray[5, 0] = 0.9, 0.2, 0.9
-    pairs = taught(torch.stack([astray, seen]), places, truth, UNKNOWN, torch.tensor([0, 1]))
+    received, astray = reported((8, 18, 24, 30), 0.0), reported((40, 40, 20, 20), 0.0)
+    received[7, 0], received[9, 0], astray[5, 0] = 0.9, 0.2, 0.9
+    pairs = taught(torch.stack([astray, received]), places, truth, UNKNOWN, torch.tensor([0, 1]))
     assert (pairs.faces.tolist(), pairs.cells.tolist()) == ([1], [7])
     assert pairs.scores.tolist() == pytest.approx([0.9])
     assert pairs.points.isnan().all()
-    nobody = taught(seen[None], places, truth[:0], UNKNOWN[:0], torch.tensor([], dtype=torch.long))
+    nobody = taught(received[None], places, truth[:0], UNKNOWN[:0], torch.tensor([], dtype=torch.long))
     assert len(nobody.faces) == 0
 
 
 def test_a_teachers_detections_add_to_the_labels() -> None:
-    picture, doubt = scene((8, 16, 24, 32)), told((8, 16, 24, 32), -3.0)
-    lesson = told((8, 16, 24, 32), 0.0)
+    picture, doubt = scene((8, 16, 24, 32)), reported((8, 16, 24, 32), -3.0)
+    lesson = reported((8, 16, 24, 32), 0.0)
     alone, _ = detection_loss(doubt[None], [picture], lesson[None])
     lesson[:, 0] = 0.8
     assert detection_loss(doubt[None], [picture])[0] == alone
@@ -111,14 +111,14 @@ def test_a_teachers_detections_add_to_the_labels() -> None:
 
 
 def test_a_batch_without_faces_has_a_loss() -> None:
-    sure, unsure = (detection_loss(told((0, 0, 9, 9), logit)[None], [scene()])[0] for logit in (3.0, -3.0))
+    sure, unsure = (detection_loss(reported((0, 0, 9, 9), logit)[None], [scene()])[0] for logit in (3.0, -3.0))
     assert sure > unsure > 0
 
 
 def test_correct_predictions_have_a_lower_loss() -> None:
     picture = scene((8, 16, 24, 32))
-    _, right = detection_loss(told((8, 16, 24, 32), 0)[None], [picture])
-    _, wrong = detection_loss(told((14, 16, 24, 24), 0)[None], [picture])
+    _, right = detection_loss(reported((8, 16, 24, 32), 0)[None], [picture])
+    _, wrong = detection_loss(reported((14, 16, 24, 24), 0)[None], [picture])
     assert right["box"] == pytest.approx(0, abs=1e-4)
     assert right["points"] == pytest.approx(0, abs=1e-4)
     assert wrong["box"] > 0.3
@@ -128,17 +128,17 @@ def test_correct_predictions_have_a_lower_loss() -> None:
 def test_unknown_points_cost_nothing() -> None:
     picture = scene((8, 16, 24, 32))
     picture.points[:] = np.nan
-    loss, parts = detection_loss(told((14, 16, 24, 24), 0)[None], [picture])
+    loss, parts = detection_loss(reported((14, 16, 24, 24), 0)[None], [picture])
     assert parts["points"] == 0
     assert loss.isfinite()
 
 
 def test_ignored_regions_count_neither_way() -> None:
     everywhere = np.array([[0, 0, 64, 64]], np.float32)
-    assert detection_loss(told((0, 0, 9, 9), 3)[None], [scene(ignored=everywhere)])[0] == 0
+    assert detection_loss(reported((0, 0, 9, 9), 3)[None], [scene(ignored=everywhere)])[0] == 0
     face, beside = scene((8, 8, 24, 24)), scene((8, 8, 24, 24), ignored=everywhere)
-    counted, spared = (detection_loss(told((8, 8, 24, 24), 3)[None], [picture])[1] for picture in (face, beside))
-    assert 0 < spared["score"] < counted["score"]
+    counts, spared = (detection_loss(reported((8, 8, 24, 24), 3)[None], [picture])[1] for picture in (face, beside))
+    assert 0 < spared["score"] < counts["score"]
 
 
 def test_a_strided_filter_is_equal_in_training_and_serving() -> None:

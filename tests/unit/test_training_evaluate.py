@@ -45,10 +45,12 @@ def _table(path: Path) -> list[dict[str, str]]:
 def test_a_model_is_evaluated_in_all_its_tasks(make_zip: ZipMaker, tmp_path: Path) -> None:
     data = make_zip("aged.zip", AGED)
     out, table = tmp_path / "result.json", tmp_path / "answers.csv"
-    said = _run("--model", "mien-age-gender", "--data", data, "--split", "val", "--out", out, "--predictions", table)
+    expected = _run(
+        "--model", "mien-age-gender", "--data", data, "--split", "val", "--out", out, "--predictions", table
+    )
     result, entry = json.loads(out.read_text()), Registry().get("mien-age-gender")
 
-    assert said.exit_code == 0
+    assert expected.exit_code == 0
     assert (result["model"], result["digest"], result["version"]) == (entry.spec.name, entry.digest, entry.spec.version)
     assert result["tasks"] == ["age", "gender"]
     assert result["data"]["file"] == "aged.zip"
@@ -69,10 +71,10 @@ def test_a_model_is_evaluated_in_all_its_tasks(make_zip: ZipMaker, tmp_path: Pat
 
 def test_a_single_task_is_evaluated_without_labels(make_zip: ZipMaker, tmp_path: Path) -> None:
     data = make_zip("bare.zip", ["file", "a.webp", "b.png", "c.jpg"], shape=(70, 50))
-    said = _run("--task", "emotion", "--data", data, "--predictions", tmp_path / "answers.csv")
-    result, rows = json.loads(said.stdout), _table(tmp_path / "answers.csv")
+    expected = _run("--task", "emotion", "--data", data, "--predictions", tmp_path / "answers.csv")
+    result, rows = json.loads(expected.stdout), _table(tmp_path / "answers.csv")
 
-    assert said.exit_code == 0
+    assert expected.exit_code == 0
     assert result["metrics"] == {"emotion": {}}
     assert list(rows[0]) == [
         "file", "p_angry", "p_disgust", "p_fear", "p_happy", "p_sad", "p_surprise", "p_neutral"
@@ -88,7 +90,7 @@ def test_a_task_of_a_model_with_two_leaves_the_other_out(make_zip: ZipMaker) -> 
 
 
 def test_calibration_is_reported_before_and_after(make_zip: ZipMaker) -> None:
-    """At temperature 1 the served graph itself gives what untempering says."""
+    """At temperature 1 the served graph returns the untempered answers."""
     figures = json.loads(_run("--model", "mien-age-gender", "--data", make_zip("aged.zip", AGED)).stdout)["metrics"]
 
     assert set(figures["gender"]["uncalibrated"]) == {"ece", "nll"}
@@ -105,11 +107,11 @@ def test_untempered_answers_are_those_of_the_graph_at_temperature_one(name: str)
     crops = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8)
     heads = {task: head.model_copy(update={"temperature": 1.0}) for task, head in entry.spec.heads.items()}
     cold = dataclasses.replace(entry, spec=entry.spec.model_copy(update={"heads": heads}))
-    told = uncalibrated.answers(entry, tasks, evaluate.predict(entry, tasks, crops), crops)
+    reported = uncalibrated.answers(entry, tasks, evaluate.predict(entry, tasks, crops), crops)
 
     for task in tasks:
         wanted = TorchModel(cold, task).predict(crops)
-        for key, values in told[task].items():
+        for key, values in reported[task].items():
             np.testing.assert_allclose(values, wanted[key], rtol=1e-3, atol=1e-5)
 
 
@@ -162,19 +164,19 @@ def test_cost_is_measured_on_demand(make_zip: ZipMaker, monkeypatch: pytest.Monk
     ],
 )
 def test_invalid_usage_is_reported(make_zip: ZipMaker, options: list[str], code: int, message: str) -> None:
-    said = _run("--data", make_zip("aged.zip", AGED), *options)
+    expected = _run("--data", make_zip("aged.zip", AGED), *options)
 
-    assert said.exit_code == code
-    assert message in " ".join(said.stderr.replace("│", " ").split())
-    assert said.stdout == ""
+    assert expected.exit_code == code
+    assert message in " ".join(expected.stderr.replace("│", " ").split())
+    assert expected.stdout == ""
 
 
 def test_a_failure_leaves_no_files(make_zip: ZipMaker, tmp_path: Path) -> None:
     data = make_zip("aged.zip", AGED[:2], pictures=False)
-    said = _run("--task", "age", "--data", data, "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.csv")
+    expected = _run("--task", "age", "--data", data, "--out", tmp_path / "r.json", "--predictions", tmp_path / "p.csv")
 
-    assert said.exit_code == 1
-    assert "line 2 (a.jpg): the zip does not contain this file" in said.stderr
+    assert expected.exit_code == 1
+    assert "line 2 (a.jpg): the zip does not contain this file" in expected.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["aged.zip"]
 
 
@@ -188,10 +190,10 @@ def test_the_data_is_never_overwritten(make_zip: ZipMaker) -> None:
 
 def test_the_command_runs_as_a_script_and_fails_without_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "models" / "training" / "evaluate.py"), "--task", "age", "--data", "none.zip"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    reported = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert told.returncode == 1
-    assert told.stderr == "error: none.zip does not exist or is not a file\n"
+    assert reported.returncode == 1
+    assert reported.stderr == "error: none.zip does not exist or is not a file\n"
 
 
 @pytest.mark.shared

@@ -33,13 +33,13 @@ def marked(points: NDArray[np.float32], box: float = 100) -> Photograph:
 
 
 class HalfTilt:
-    """Sees the coloured eyes and reports half of their tilt; `looks` counts the pictures."""
+    """Detects the coloured eyes and reports half of their tilt; `passes` counts the images."""
 
     info = DetectorInfo("half", "1", "")
-    looks = 0
+    passes = 0
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
-        self.looks += 1
+        self.passes += 1
         eyes = [np.argwhere(image[:, :, channel] > 120)[:, ::-1].mean(0) for channel in (0, 2)]
         middle, across = (eyes[0] + eyes[1]) / 2, eyes[1] - eyes[0]
         angle, reach = math.atan2(across[1], across[0]) / 2, np.hypot(*across) / 2
@@ -71,7 +71,7 @@ def test_a_face_seen_from_the_side_keeps_its_points() -> None:
 def test_small_faces_are_not_looked_at() -> None:
     teacher, item = HalfTilt(), marked(turned(20), box=18)
     assert np.array_equal(level(item, teacher).points, item.points)
-    assert teacher.looks == 0
+    assert teacher.passes == 0
 
 
 class Blind:

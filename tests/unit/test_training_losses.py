@@ -117,12 +117,12 @@ def test_an_overconfident_emotion_head_is_calibrated(make_faces: FaceMaker) -> N
     assert nll(fitted) < nll(head)
 
 
-def _distribution(said: torch.Tensor) -> torch.Tensor:
-    return -((YEARS - said[:, None]) ** 2) / (2 * 4.0**2)
+def _distribution(message: torch.Tensor) -> torch.Tensor:
+    return -((YEARS - message[:, None]) ** 2) / (2 * 4.0**2)
 
 
-def _value(said: torch.Tensor) -> torch.Tensor:
-    return said[:, None]
+def _value(message: torch.Tensor) -> torch.Tensor:
+    return message[:, None]
 
 
 @pytest.mark.parametrize(("head", "scores_of"), [(AgeDistributionHead(), _distribution), (AgeValueHead(), _value)])
@@ -132,9 +132,9 @@ def test_age_ranges_have_the_nominal_coverage(
     random = torch.Generator().manual_seed(0)
     age = torch.randint(15, 80, (4000,), generator=random)
     scores = scores_of(age + 6 * torch.randn(4000, generator=random))
-    said = answer(calibrate(head, scores, make_faces(4000, age=torch.stack([age, age], 1).numpy())), scores)
-    coverage = ((said["low"] <= age) & (age <= said["high"])).float().mean().item()
+    message = answer(calibrate(head, scores, make_faces(4000, age=torch.stack([age, age], 1).numpy())), scores)
+    coverage = ((message["low"] <= age) & (age <= message["high"])).float().mean().item()
 
     assert coverage == pytest.approx(COVERAGE, abs=0.03)
-    assert (said["low"] <= said["years"]).all()
-    assert (said["years"] <= said["high"]).all()
+    assert (message["low"] <= message["years"]).all()
+    assert (message["years"] <= message["high"]).all()

@@ -23,9 +23,9 @@ def _shares(*best: tuple[int, float]) -> np.ndarray:
 
 
 def test_emotion_is_evaluated_on_both_label_sets(make_faces: FaceMaker) -> None:
-    told = _shares((3, 0.7), (3, 0.7), (6, 0.4), (0, 0.4))
+    reported = _shares((3, 0.7), (3, 0.7), (6, 0.4), (0, 0.4))
     faces = make_faces(4, emotion=np.array([3, 4, 6, -1]), majority=np.array([3, 3, -1, 0]))
-    figures = metrics.emotion(told, faces)
+    figures = metrics.emotion(reported, faces)
     fer, ferplus = figures["fer"], figures["ferplus"]
 
     assert fer["n"] == 3

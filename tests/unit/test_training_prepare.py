@@ -38,8 +38,8 @@ def test_fer2013_with_its_votes(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_text(FER)
     (tmp_path / "fer2013new.csv").write_text(FER_PLUS)
     words = ["fer2013", str(tmp_path / "fer2013.csv"), "--votes", str(tmp_path / "fer2013new.csv")]
-    said = RUNNER.invoke(prepare.app, [*words, "--out", str(tmp_path / "fer.zip")])
-    assert said.exit_code == 0, said.output
+    outcome = RUNNER.invoke(prepare.app, [*words, "--out", str(tmp_path / "fer.zip")])
+    assert outcome.exit_code == 0, outcome.output
     faces = load(tmp_path / "fer.zip", size=48)
     assert faces.emotion.tolist() == [0, 3, 6, 1]
     assert [EMOTIONS[index] for index in faces.majority[:3]] == ["neutral", "happy", "neutral"]
@@ -57,8 +57,8 @@ def test_fairface_with_its_bins(tmp_path: Path) -> None:
             picture(tmp_path / split / f"{index}.jpg", 224, 60 + index)
             lines.append(f"{split}/{index}.jpg,{age},Female,East Asian,True")
         (tmp_path / f"fairface_label_{split}.csv").write_text("\n".join(lines) + "\n")
-    said = RUNNER.invoke(prepare.app, ["fairface", str(tmp_path), "--out", str(tmp_path / "fairface.zip")])
-    assert said.exit_code == 0, said.output
+    outcome = RUNNER.invoke(prepare.app, ["fairface", str(tmp_path), "--out", str(tmp_path / "fairface.zip")])
+    assert outcome.exit_code == 0, outcome.output
     faces = load(tmp_path / "fairface.zip", split="train", size=80)
     assert faces.age.tolist()[0] == [0, 2]
     assert faces.age[1, 0] == 70
@@ -71,9 +71,9 @@ def test_utkface_with_the_labels_of_its_names(tmp_path: Path) -> None:
     folder = tmp_path / "UTKFace"
     for name in ("26_0_1_20170116.jpg.chip.jpg", "3_1_4_20161219.jpg.chip.jpg", "61_1_20170109.jpg.chip.jpg"):
         picture(folder / name, 200, 99)
-    said = RUNNER.invoke(prepare.app, ["utkface", str(folder), "--out", str(tmp_path / "utkface.zip")])
-    assert said.exit_code == 0, said.output
-    assert "61_1_20170109" in said.output
+    outcome = RUNNER.invoke(prepare.app, ["utkface", str(folder), "--out", str(tmp_path / "utkface.zip")])
+    assert outcome.exit_code == 0, outcome.output
+    assert "61_1_20170109" in outcome.output
     faces = load(tmp_path / "utkface.zip", size=80)
     assert faces.age.tolist() == [[26, 26], [3, 3]]
     assert faces.male.tolist() == [1, 0]
@@ -81,7 +81,7 @@ def test_utkface_with_the_labels_of_its_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "outcome"),
     [
         (["fairface", "{folder}"], "fairface_label_train.csv does not exist"),
         (["utkface", "{folder}"], "contains no .jpg files"),
@@ -90,11 +90,11 @@ def test_utkface_with_the_labels_of_its_names(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_or_malformed_file_is_named_and_nothing_is_written(
-    tmp_path: Path, words: list[str], said: str
+    tmp_path: Path, words: list[str], outcome: str
 ) -> None:
     (tmp_path / "wrong.csv").write_text("emotion,Usage\n0,Training\n")
     out = tmp_path / "out.zip"
     result = RUNNER.invoke(prepare.app, [*(word.format(folder=tmp_path) for word in words), "--out", str(out)])
     assert result.exit_code == 1
-    assert said in result.output
+    assert outcome in result.output
     assert not list(tmp_path.glob("*out.zip*"))

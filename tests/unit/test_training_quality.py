@@ -30,8 +30,8 @@ def test_the_document_is_current() -> None:
 
 def test_the_limits_are_of_the_shipped_models() -> None:
     digests = {task: Registry().for_task(task).digest for task in ("gender", "age", "emotion")}
-    told = {task: model["digest"] for task, model in RESULT["models"].items()}
-    assert told == digests, "run mien_training.evaluation.quality, then set the settings' defaults to its limits"
+    reported = {task: model["digest"] for task, model in RESULT["models"].items()}
+    assert reported == digests, "run mien_training.evaluation.quality, then set the settings' defaults to its limits"
 
 
 def test_min_face_is_the_smallest_height_without_a_large_loss_on_any_task() -> None:

@@ -43,20 +43,20 @@ def test_robustness_is_measured_on_a_sample_chosen_by_the_seed(make_zip: ZipMake
     assert first == again
     assert first["changes"] != other["changes"]
     assert len(first["changes"]) == 6
-    for told in first["changes"].values():
-        assert 0 <= told["gender"]["changed"] <= 1
-        assert abs(told["age"]["mean_years"]) <= told["age"]["mean_absolute_years"]
+    for reported in first["changes"].values():
+        assert 0 <= reported["gender"]["changed"] <= 1
+        assert abs(reported["age"]["mean_years"]) <= reported["age"]["mean_absolute_years"]
 
 
-@pytest.mark.parametrize(("options", "said"), [
+@pytest.mark.parametrize(("options", "message"), [
     (["--model", "nobody"], "unknown model 'nobody'"),
     (["--model", "ssrnet-age", "--split", "test"], "no rows of split"),
 ])  # fmt: skip
-def test_invalid_options_are_refused(make_zip: ZipMaker, options: list[str], said: str) -> None:
+def test_invalid_options_are_refused(make_zip: ZipMaker, options: list[str], message: str) -> None:
     result = _run(*options, "--data", make_zip("utkface.zip", FACES))
 
     assert result.exit_code == 1
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_each_change_changes_the_crops() -> None:
@@ -86,6 +86,6 @@ def test_smaller_variants_predict_nearly_the_same_as_the_shipped_model(tmp_path:
 
     for name, reach in {"float16": 0.01, "int8": 0.3}.items():
         variant = quantization.make_variants(entry, faces, tmp_path)[name]
-        told = evaluate.predict(variant, ["emotion"], faces)["probabilities"]
+        reported = evaluate.predict(variant, ["emotion"], faces)["probabilities"]
         assert variant.digest != entry.digest
-        assert np.abs(told - wanted).max() < reach, name
+        assert np.abs(reported - wanted).max() < reach, name

@@ -66,11 +66,11 @@ def test_points_stay_on_the_eyes_and_the_right_one_is_left_in_the_picture_even_i
         scene = composer.compose(160, random)
         for right, left in scene.points[:, :2].astype(int).tolist():
             if min(*right, *left) >= 0 and max(*right, *left) < 160:
-                seen = [scene.image[row, column].argmax() for column, row in (right, left)]
-                marks.append(sorted(seen) == [0, 2])
+                found = [scene.image[row, column].argmax() for column, row in (right, left)]
+                marks.append(sorted(found) == [0, 2])
                 upright.append(right[0] < left[0])
     assert len(marks) > 30
-    # In a mosaic the rest of a face at the edge of its part lies under another part; few faces lie on their sides.
+    # In a mosaic, a face at the edge of its part may be cut off by another part; few faces are rotated by 90 degrees.
     assert np.mean(marks) > 0.95
     assert np.mean(upright) > 0.95
 

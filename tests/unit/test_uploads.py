@@ -53,9 +53,9 @@ async def test_a_crowd_of_stalled_uploads_delays_a_new_caller_by_the_guaranteed_
     await started(*stalled[:4])
     new = Upload()
     new.sent.set()
-    asked = time.monotonic()
+    requested = time.monotonic()
     assert await gate.read(new.receive) == b"image"
-    assert time.monotonic() - asked < 2 * GUARANTEED_SECONDS
+    assert time.monotonic() - requested < 2 * GUARANTEED_SECONDS
     with pytest.raises(mien.OverloadedError) as refused:
         await crowd[0]
     assert refused.value.reason == "UPLOAD_TOO_SLOW"

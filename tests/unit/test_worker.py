@@ -105,7 +105,7 @@ def test_a_replica_reloads_another_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model": "nose-net"}, "unknown model 'nose-net'"),
         ({"model": "mien-emotion"}, "does not serve task 'gender'"),
@@ -113,9 +113,9 @@ def test_a_replica_reloads_another_model(tmp_path: Path) -> None:
     ],
     ids=["unknown", "task", "field"],
 )
-def test_a_replica_keeps_its_model_if_the_next_cannot_be_loaded(change: dict[str, str], said: str) -> None:
+def test_a_replica_keeps_its_model_if_the_next_cannot_be_loaded(change: dict[str, str], message: str) -> None:
     worker = replica("gender")
-    with pytest.raises((ModelError, SettingsError), match=re.escape(said)):
+    with pytest.raises((ModelError, SettingsError), match=re.escape(message)):
         asyncio.run(worker.reconfigure(change))
     asyncio.run(worker.reconfigure({"model": "mien-age-gender"}))
     asyncio.run(worker.reconfigure(change))
@@ -128,7 +128,7 @@ def test_a_model_that_takes_other_crops_is_refused() -> None:
 
 
 def copy_model(name: str, new: str, folder: Path) -> None:
-    """Put a model that ships into a folder, under another name."""
+    """Copy a shipped model into a folder, under another name."""
     entry = Registry().get(name)
     spec = json.loads(entry.path.with_suffix(".json").read_text())
     (folder / f"{new}.json").write_text(json.dumps({**spec, "name": new}))
