@@ -83,7 +83,7 @@ def test_a_tampered_download_is_rejected_and_removed(store: ModelStore, file: Pa
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ModelError, match=rf"{NAME}: .* bytes that are not the published file .*; nothing was kept"):
+    with pytest.raises(ModelError, match=rf"{NAME}: .* bytes that are not the published file .*; nothing was saved"):
         store.fetch(NAME)
     assert names(store) == []
 
@@ -100,7 +100,7 @@ def free_port() -> int:
     [
         ("{web}/missing.h5", "HTTP 404 File not found"),
         ("http://127.0.0.1:{port}/net.h5", "Connection refused"),
-        ("http://nowhere.invalid/net.h5", "cannot be had"),
+        ("http://nowhere.invalid/net.h5", "cannot download"),
         ("net.h5", "unknown url type"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_file_of_another_model_is_reported_with_its_name(store: ModelStore, fi
 
 def test_an_unknown_file_needs_an_option(store: ModelStore, tmp_path: Path) -> None:
     own = write_ssrnet(tmp_path / "own.h5", seed=1)
-    with pytest.raises(ModelError, match=r"own\.h5 is not the file published for .*--any-file imports it all the same"):
+    with pytest.raises(ModelError, match=r"own\.h5 is not the file published for .*--any-file imports it anyway"):
         store.import_file(own, NAME)
     store.import_file(own, NAME, any_file=True)
     spec = Registry([store.folder]).get(NAME).spec

@@ -1,7 +1,7 @@
-"""A detector that looks at a photograph more finely wherever the look before saw small faces, or none.
+"""Multi-pass detection: finer passes over an image as long as a pass finds small faces, or none.
 
-The first look has about as many pixels whatever the photograph's shape is, so that a panorama keeps its faces. Each
-further one has twice the resolution. A portrait is looked at once.
+The first pass has about the same number of pixels for any aspect ratio, so that faces in panoramas are found. Each
+further pass doubles the resolution. A portrait takes one pass.
 """
 
 import math
@@ -16,47 +16,47 @@ from mien_models.detectors.base import DetectorInfo, shrink
 from mien_models.faces import Faces
 
 FINEST = 4
-"""Resolution of the last look, relative to the first one."""
+"""Resolution of the last pass, relative to the first one."""
 
 SMALL = 40
-"""Longer side of a face, in pixels of a look, below which a finer look follows."""
+"""Longer side of a face, in pixels of a pass, below which a finer pass follows."""
 
 SEARCHED = 20
-"""Height of a face, in pixels of the last look, from which a face counts as searched for."""
+"""Height of a face, in pixels of the last pass, from which a face counts as searched for."""
 
 SHAPE = 1.5
-"""Aspect ratio up to which the first look is limited by its longer side, and beyond which by its number of pixels."""
+"""Aspect ratio up to which the first pass is limited by its longer side, and above which by its number of pixels."""
 
 TILE = 1280
-"""Largest side of what is looked at in one piece, in pixels; it limits the memory that a look takes."""
+"""Largest side of a tile, in pixels; it limits the memory of a pass."""
 
 OVERLAP = 0.2
-"""Fraction of a tile that its neighbour covers too: faces up to this size are whole in one of them."""
+"""Overlap of neighbouring tiles as a fraction: faces up to this size are complete in one of them."""
 
 MAX_OVERLAP = 0.4
-"""Intersection over union from which the weaker of two boxes of different looks is dropped."""
+"""IoU from which the lower-scored of two boxes of different passes is dropped."""
 
 
 class Looking(Protocol):
-    """A detector that can look at an image at the image's own resolution."""
+    """A detector that can process an image at its own resolution."""
 
     info: DetectorInfo
     min_score: float
 
     def look(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB without shrinking it, with scores."""
+        """Detect the faces of an image (H, W, 3) uint8 RGB without shrinking it, with scores."""
 
 
 class Pyramid:
-    """A detector with further looks at twice, four times, ... the resolution of the first one."""
+    """A detector with further passes at twice, four times, ... the resolution of the first one."""
 
     def __init__(self, detector: Looking, *, long_side: int, finest: int | None = FINEST) -> None:
         """Wrap a detector.
 
         Args:
-            detector: Looks at images.
-            long_side: Longer side of the first look at a photograph of up to 3:2, in pixels.
-            finest: Resolution of the last look, relative to the first one; None goes on to the image's own.
+            detector: Processes the images.
+            long_side: Longer side of the first pass for aspect ratios up to 3:2, in pixels.
+            finest: Resolution of the last pass, relative to the first one; None for the image's own.
 
         """
         self.info = detector.info
@@ -65,7 +65,7 @@ class Pyramid:
         self._finest = math.inf if finest is None else finest
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB; `Faces.searched` tells from which height on."""
+        """Detect the faces of an image (H, W, 3) uint8 RGB; `Faces.searched` is the height from which on."""
         longer = max(image.shape[:2])
         first = first_side(image.shape[1], image.shape[0], self._side)
         last = min(longer, self._finest * first)
@@ -75,16 +75,16 @@ class Pyramid:
         while side < last and (_small(found, side / longer) or (len(parts) == 1 and not len(found))):
             side = int(min(2 * side, last))
             found = self._sure(self._look(image, side), parts)
-            # What is large here was seen in the look before; parts of it are no faces.
+            # Faces that are large here were found in the previous pass; these are parts of them.
             most = 4 * SMALL * longer / side if any(map(len, parts)) else math.inf
             parts.append(found.take(np.flatnonzero(found.boxes[:, 2:].max(1, initial=0) < most)))
         faces = parts[0] if len(parts) == 1 else _joined(parts)
         return faces.searched_from(SEARCHED * longer / side)
 
     def _sure(self, found: Faces, before: Sequence[Faces]) -> Faces:
-        """Return the faces of a look, or none where it follows looks without faces and is sure of no face itself.
+        """Return the faces of a pass, or none if it follows passes without faces and has no confident detection.
 
-        Finer looks see more that resembles a face: without this an image without faces gets three times as many.
+        Finer passes have more false positives: without this, images without faces have three times as many.
         """
         sure = (1 + self._detector.min_score) / 2
         if any(map(len, before)) or found.scores is None or (found.scores >= sure).any():
@@ -92,7 +92,7 @@ class Pyramid:
         return found.take(np.zeros(0, np.intp))
 
     def _look(self, image: NDArray[np.uint8], side: int) -> Faces:
-        """Look at an image shrunk to a longer side of `side` pixels, tile by tile; faces are in the image's pixels."""
+        """Process an image shrunk to a longer side of `side` pixels, tile by tile; faces are in the image's pixels."""
         small, factor = shrink(image, side)
         if max(small.shape[:2]) <= TILE:
             return self._detector.look(small).scaled(factor)
@@ -104,13 +104,13 @@ class Pyramid:
 
 
 def first_side(width: int, height: int, long_side: int) -> int:
-    """Return the longer side of the first look at a photograph, in pixels: `long_side`, more for elongated ones."""
+    """Return the longer side of the first pass, in pixels: `long_side`, more for elongated images."""
     aspect = max(width, height) / min(width, height)
     return max(long_side, round(long_side * math.sqrt(aspect / SHAPE)))
 
 
 def _small(faces: Faces, scale: float) -> bool:
-    """Return whether any face is small in a look at `scale` times the image's resolution."""
+    """Return whether any face is small in a pass at `scale` times the image's resolution."""
     return bool((faces.boxes[:, 2:].max(1, initial=0) * scale < SMALL).any())
 
 
@@ -130,7 +130,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _uncut(faces: Faces, start: tuple[int, int], tile: tuple[int, ...], image: tuple[int, ...]) -> Faces:
-    """Keep the faces that no edge between two tiles cuts; the neighbour, or the first look, has them whole."""
+    """Drop faces cut by an inner tile edge; the neighbouring tile, or the first pass, has them complete."""
     low, high = faces.boxes[:, :2], faces.boxes[:, :2] + faces.boxes[:, 2:]
     size = np.array([tile[1], tile[0]])
     inner_low = np.array(start) > 0
@@ -140,7 +140,7 @@ def _uncut(faces: Faces, start: tuple[int, int], tile: tuple[int, ...], image: t
 
 
 def _joined(parts: Sequence[Faces]) -> Faces:
-    """Join the faces of several looks, each face once."""
+    """Merge the faces of all passes, each face once."""
     boxes = np.concatenate([part.boxes for part in parts])
     points = [part.points for part in parts if part.points is not None]
     scores = np.concatenate([part.scores for part in parts if part.scores is not None])

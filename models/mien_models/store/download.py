@@ -1,4 +1,4 @@
-"""A published file's address in, the file on disk out: complete and verified, or an error."""
+"""Download published files, verified and complete."""
 
 import hashlib
 import urllib.request
@@ -10,15 +10,15 @@ from mien_models.catalog import Published
 from mien_models.errors import ModelError
 
 _TIMEOUT = 30.0
-"""Seconds in which the server must answer, and go on answering."""
+"""Timeout of the connection and of each read, in seconds."""
 _LARGEST = 16 * 2**20
-"""No published file has as many bytes; more are not read."""
+"""Larger than any published file; more bytes are not read."""
 
 
 def download(published: Published, path: Path, *, url: str | None = None) -> None:
-    """Download a published file to `path`, from `url` or from where it was published.
+    """Download a published file to `path`, from `url` or its published address.
 
-    Raises `ModelError` where it cannot be had or is not the published one; `path` may then hold a part of it.
+    Raises `ModelError` if the download fails or is not the published file; `path` may then contain a part of it.
     """
     address = url or published.url
     try:
@@ -26,20 +26,20 @@ def download(published: Published, path: Path, *, url: str | None = None) -> Non
             content = response.read(_LARGEST)
     except (OSError, HTTPException, ValueError) as error:
         raise ModelError(
-            f"{published.name}: {address} cannot be had ({_reason(error)}); "
+            f"{published.name}: cannot download {address} ({_reason(error)}); "
             f"get the file elsewhere and run `mien models import FILE --as {published.name}`"
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != published.sha256:
         raise ModelError(
-            f"{published.name}: {address} gave {len(content):,} bytes that are not the published file "
-            f"(SHA-256 {digest} instead of {published.sha256}); nothing was kept"
+            f"{published.name}: {address} returned {len(content):,} bytes that are not the published file "
+            f"(SHA-256 {digest} instead of {published.sha256}); nothing was saved"
         )
     path.write_bytes(content)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError):
-        error.close()  # it is the response as well, with its connection
+        error.close()  # the error is also the response, with its connection
         return f"HTTP {error.code} {error.reason}"
     return str(error.reason if isinstance(error, URLError) else error) or type(error).__name__

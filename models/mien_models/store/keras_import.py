@@ -1,7 +1,7 @@
-"""A published Keras HDF5 file in, the PyTorch network with its weights out. Needs h5py and torch, but no TensorFlow.
+"""Convert published Keras HDF5 files to PyTorch networks. Needs h5py and torch, but not TensorFlow.
 
-Keras numbers the layers of a kind in the order in which the network's source makes them (conv2d_1, conv2d_2, ...). The
-tables below name the PyTorch layers in that order, as read in the released sources: `mini_XCEPTION` of
+Keras numbers the layers of a kind in the order in which the network's source creates them (conv2d_1, conv2d_2, ...).
+The tables below list the PyTorch layers in that order, as in the released sources: `mini_XCEPTION` of
 github.com/oarriaga/face_classification, src/models/cnn.py, and `SSR_net` and `SSR_net_general` of
 github.com/shamangary/SSR-Net, demo/SSRNET_model.py.
 """
@@ -25,7 +25,7 @@ Arrays = dict[str, NDArray[np.float32]]
 def read_net(path: Path, spec: ModelSpec) -> nn.Module:
     """Build the specification's network with a Keras file's weights, in evaluation mode.
 
-    Raises `ModelError` where the file is no Keras file or one of another network.
+    Raises `ModelError` if the file is not a Keras file or contains another network.
     """
     tensors = _tensors(read_layers(path), _LAYERS[spec.architecture], path.name)
     net = build(spec)
@@ -34,15 +34,15 @@ def read_net(path: Path, spec: ModelSpec) -> nn.Module:
         here, there = (tuple(values[name].shape) if name in values else None for values in (wanted, tensors))
         if here != there:
             raise ModelError(
-                f"{path.name} is not a {spec.architecture} as {spec.name} needs it: "
+                f"{path.name} is not a {spec.architecture} as {spec.name} requires: "
                 f"{name} has shape {there or 'none'} in the file and {here or 'none'} in the network"
             )
-    net.load_state_dict(tensors, strict=False)  # all but the batch counters, which serving does not read
+    net.load_state_dict(tensors, strict=False)  # all except the batch counters, which serving does not use
     return net.eval()
 
 
 def read_layers(path: Path) -> dict[str, Arrays]:
-    """Read all layers with weights of a Keras file, by name; of a whole model or of its weights alone."""
+    """Read all layers with weights from a Keras file of a whole model or of weights only, by name."""
     try:
         with h5py.File(path) as file:
             group = file.get("model_weights", file)
@@ -62,7 +62,7 @@ def _text(name: bytes | str) -> str:
 
 
 def _tensors(layers: dict[str, Arrays], modules: dict[str, list[str]], file: str) -> dict[str, Tensor]:
-    """Bring a file's layers to the names and the layout of a network's state."""
+    """Convert a file's layers to the names and layout of a network's state."""
     kinds: dict[str, dict[int, Arrays]] = {}
     for name, arrays in layers.items():
         stem = name.rstrip("0123456789")
@@ -88,11 +88,11 @@ _NAMES = {
     "depthwise_kernel": "0.weight",
     "pointwise_kernel": "1.weight",
 }
-"""Keras' names of arrays as PyTorch's; `bias` is both."""
+"""PyTorch's names of Keras' arrays; `bias` is the same in both."""
 
 
 def _laid_out(name: str, array: NDArray[np.float32]) -> Tensor:
-    """Bring an array to PyTorch's order of axes."""
+    """Convert an array to PyTorch's order of axes."""
     if name == "depthwise_kernel":
         array = array.transpose(2, 3, 0, 1)  # height, width, input, 1
     elif array.ndim == 4:
@@ -118,7 +118,7 @@ def _ssrnet() -> dict[str, list[str]]:
     stages = [f"stages.{i}" for i in range(3)]
     blocks = [f"stream_{stream}.{i}" for stream in "ab" for i in range(4)]
     return {
-        # the released source makes the layers of stream b (max-pooled, tanh) first in every stage
+        # the released source creates the layers of stream b (max-pooled, tanh) first in every stage
         "conv2d": [*(f"{block}.0" for block in blocks), *(f"{stage}.reduce.{i}" for stage in stages for i in (1, 0))],
         "batch_normalization": [f"{block}.1" for block in blocks],
         "dense": [f"{stage}.{layer}" for stage in stages for layer in ("mix.1", "mix.0", "hidden")],

@@ -1,4 +1,4 @@
-"""Published files in, served models out: the user's own folder, which the registry reads after the package's."""
+"""The model store: a user folder that the registry reads after the package's models."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ from mien_models.registry import Registry
 from mien_models.store.download import download
 
 TRAINED_DETECTORS = "detectors"
-"""Folder, in the store, of the detectors trained here; the registry reads only models of faces."""
+"""Folder, in the store, of detectors trained here; the registry reads only models of faces."""
 
 
 def default_folder() -> Path:
@@ -25,20 +25,20 @@ def default_folder() -> Path:
 
 
 class ModelStore:
-    """A folder of models, made when the first one is brought in."""
+    """A folder of models, created when the first one is installed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def exists(self) -> bool:
-        """Say whether there is such a folder; False also where this user may not look."""
-        return os.path.isdir(self.folder)  # `Path.is_dir` raises where a folder above may not be read
+        """Return whether the folder exists; False also if this user may not read it."""
+        return os.path.isdir(self.folder)  # `Path.is_dir` raises if a parent folder is not readable
 
     def registry(self, folders: Sequence[Path] = ()) -> Registry:
         """Return the models of the package, of this store and of further folders; later ones win.
 
         Raises:
-            ModelError: A folder is missing, or holds an invalid specification.
+            ModelError: A folder is missing, or contains an invalid specification.
 
         """
         return Registry([*([self.folder] if self.exists() else []), *folders])
@@ -49,14 +49,14 @@ class ModelStore:
         return path if path and os.path.isfile(path) else None
 
     def has(self, published: Published) -> bool:
-        """Say whether a published file was brought in."""
+        """Return whether a published file is installed."""
         return os.path.isfile(self.folder / published.file)
 
     def import_file(self, path: Path, name: str, *, any_file: bool = False) -> Path:
-        """Bring in a published file that lies on this machine; returns the ONNX file in the store.
+        """Install a published file from this machine; return the ONNX file in the store.
 
-        `any_file` also takes a Keras file of the same network that is not the published one, such as one trained
-        further. Raises `ModelError`, and `ImportError` where h5py, onnx or torch is missing.
+        `any_file` also accepts another Keras file of the same network, such as one trained further. Raises
+        `ModelError`, and `ImportError` if h5py, onnx or torch is missing.
         """
         published = find(name)
         digest = _digest(path)
@@ -68,20 +68,20 @@ class ModelStore:
         return self.folder / published.file
 
     def add(self, write: Callable[[Path], object]) -> None:
-        """Take over all files that `write` puts into the folder it is given; all of them or, if it fails, none.
+        """Move all files that `write` puts into the given folder into the store; all of them or, if it fails, none.
 
-        Raises `ModelError` where the store cannot be written, and whatever `write` raises.
+        Raises `ModelError` if the store is not writable, and any error of `write`.
         """
         with self._scratch() as folder:
             write(folder)
-            # The specification goes last, so that no registry finds one whose weights are not there yet.
+            # The specification is moved last, so that no registry finds one without its weights.
             for part in sorted(folder.iterdir(), key=lambda part: part.suffix == ".json"):
                 part.replace(self.folder / part.name)
 
     def fetch(self, name: str, *, url: str | None = None) -> Path:
-        """Download a published file, from `url` or from where it was published, and bring it in.
+        """Download a published file, from `url` or its published address, and install it.
 
-        Raises `ModelError`, and `ImportError` where h5py, onnx or torch is missing.
+        Raises `ModelError`, and `ImportError` if h5py, onnx or torch is missing.
         """
         published = find(name)
         with self._scratch() as folder:
@@ -91,7 +91,7 @@ class ModelStore:
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        """Give a folder inside the store, from which files can enter it in one step; it goes when the block ends."""
+        """Yield a temporary folder inside the store, from which files can be moved atomically."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=self.folder, prefix=".partial-") as folder:
@@ -111,17 +111,17 @@ def _wrong(published: Published, path: Path, digest: str) -> str:
     for other in PUBLISHED.values():
         if other.sha256 == digest:
             return f"{path} is the published file of {other.name}, not of {published.name}: import it as {other.name}"
-    hint = "; --any-file imports it all the same" if published.spec else ""
+    hint = "; --any-file imports it anyway" if published.spec else ""
     return (
         f"{path} is not the file published for {published.name} (SHA-256 {digest} instead of {published.sha256}){hint}"
     )
 
 
 def _unpublished(published: Published, digest: str) -> Published:
-    """Return the entry with a specification that does not pass the file off as the published one."""
+    """Return the entry with a specification that marks the file as not the published one."""
     if published.spec is None:
         return published
-    summary = f"{published.spec.architecture} from a file of this installation's own, not the published one."
+    summary = f"{published.spec.architecture} from a local file, not the published one."
     spec = published.spec.model_copy(update={"version": f"0+{digest[:12]}", "summary": summary})
     return dataclasses.replace(published, spec=spec)
 
@@ -130,7 +130,7 @@ def _convert(published: Published, path: Path, folder: Path) -> None:
     if published.spec is None:
         shutil.copyfile(path, folder / published.file)
         return
-    # Imported here: they bring torch, which serving does without.
+    # Imported here: they import torch, which serving does not need.
     from mien_models.export.model import write
     from mien_models.store.keras_import import read_net
 

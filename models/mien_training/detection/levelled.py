@@ -1,7 +1,7 @@
-"""Points that another detector drew, drawn again with each face turned upright.
+"""Refine a detector's landmarks with each face rotated upright.
 
-YuNet, which drew most of the points, reports about two thirds of a face's tilt. What it says of an upright face is
-right, so each face is turned back by the tilt found so far and looked at again, until nothing is left to turn.
+YuNet, which labelled most landmarks, reports about two thirds of a face's tilt, but is accurate on upright faces. Each
+face is therefore rotated by the tilt found so far and detected again, until no tilt remains.
 """
 
 import dataclasses
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from mien_models.detectors import Detector
 from mien_training.detection.photographs import Photograph
 
-_LEAST = 20.0  # longer side of a face, in pixels, below which its points stay as they are
-_HEIGHT = 96.0  # longer side to which a face is scaled before it is looked at
-_SIDE = 224  # side of the picture that is cut around it
+_LEAST = 20.0  # longer side of a face, in pixels, below which its landmarks are kept
+_HEIGHT = 96.0  # longer side to which a face is scaled before detection
+_SIDE = 224  # side of the crop around it
 _LOOKS = 4
 _LEVEL = math.radians(2)  # tilt below which a face counts as upright
-_APART = 0.25  # distance of the eyes, in faces, below which a face is seen from the side
-_NEAR = 0.35  # distance from the middle, in faces, up to which a found face is the one meant
+_APART = 0.25  # distance of the eyes, in faces, below which a face is a side view
+_NEAR = 0.35  # largest distance of a detected face from the centre, in faces
 _AS_LARGE = (0.6, 1.6)
 
 
 def level(item: Photograph, teacher: Detector) -> Photograph:
-    """Return the photograph with the points of all faces from 20 pixels on as the teacher sees them upright.
+    """Return the photograph with refined landmarks of all faces from 20 pixels on.
 
-    A face that the teacher does not see, or from the side, where the line through the eyes tells no tilt, keeps the
-    points that it has.
+    A face that the teacher does not detect keeps its landmarks, and so does a side view, whose eye line has no reliable
+    angle.
     """
     points = item.points.copy()
     for row, box in enumerate(item.boxes):
@@ -39,7 +39,7 @@ def level(item: Photograph, teacher: Detector) -> Photograph:
 
 
 def _upright(image: NDArray[np.uint8], box: NDArray[np.float32], teacher: Detector) -> NDArray[np.float32] | None:
-    """Return the (5, 2) points of one face in the image's pixels, or None; see `level`."""
+    """Return the (5, 2) landmarks of one face in the image's pixels, or None; see `level`."""
     scale, centre, angle = _HEIGHT / float(box[2:].max()), box[:2] + box[2:] / 2, 0.0
     best = None
     for _ in range(_LOOKS):
@@ -63,7 +63,7 @@ def _upright(image: NDArray[np.uint8], box: NDArray[np.float32], teacher: Detect
 
 
 def _middle(picture: NDArray[np.uint8], teacher: Detector) -> NDArray[np.float32] | None:
-    """Return the points of the face in the middle of a picture."""
+    """Return the landmarks of the face in the centre of an image."""
     faces = teacher.detect(picture)
     if not len(faces) or faces.points is None:
         return None

@@ -1,7 +1,7 @@
-"""A detector's ONNX file in, a network to train further out.
+"""Initialise a network from a detector's ONNX file, for further training.
 
-The file holds convolutions into which the normalisations were folded. Each normalisation is opened again around what
-its convolution gives on some photographs: the network answers as before, and can learn.
+The file contains convolutions with folded normalisations. Each normalisation is restored from the statistics of its
+convolution's output on some photographs: the outputs do not change, and the network can be trained.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from mien_models.networks.face_detector import SCALE, FaceDetectorNet
 
 
 def warm_start(net: FaceDetectorNet, path: Path, images: Sequence[NDArray[np.uint8]]) -> None:
-    """Put the weights of the detector specified in `path` into `net`.
+    """Load the weights of the detector specified in `path` into `net`.
 
-    `images`, (H, W, 3) uint8 RGB, tell what the layers give; some fifty photographs will do. Raises `DetectorError`
-    where the file cannot be read, `ModelError` where it is of another network.
+    `images`, (H, W, 3) uint8 RGB, provide the statistics; some fifty photographs suffice. Raises `DetectorError` if the
+    file cannot be read, `ModelError` if it contains another network.
     """
     kernels = _kernels(read(path)[1])
     layers = _layers(net)
     if [kernel.shape for kernel, _ in kernels] != [layer.weight.shape for layer, _ in layers]:
-        raise ModelError(f"{path}: its weights are those of another network than the recipe's")
+        raise ModelError(f"{path}: the weights are of another network than the recipe's")
     for (layer, norm), (kernel, bias) in zip(layers, kernels, strict=True):
         with torch.no_grad():
             layer.weight.copy_(kernel)
@@ -39,12 +39,12 @@ def warm_start(net: FaceDetectorNet, path: Path, images: Sequence[NDArray[np.uin
             else:
                 _open(norm, bias)
     with torch.no_grad():
-        layers[0][0].weight *= SCALE  # the export had put the division of the bytes into the first kernels
+        layers[0][0].weight *= SCALE  # the export folded the division of the bytes into the first kernels
     _measure(net, [norm for _, norm in layers if norm is not None], images)
 
 
 def _kernels(data: bytes) -> list[tuple[Tensor, Tensor]]:
-    """Return weight and bias of each convolution in the order in which they run."""
+    """Return weight and bias of each convolution in execution order."""
     graph = onnx.load_from_string(data).graph
     held = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
     for node in graph.node:
@@ -54,7 +54,7 @@ def _kernels(data: bytes) -> list[tuple[Tensor, Tensor]]:
 
 
 def _layers(net: FaceDetectorNet) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """Return each convolution, in the order in which they run, with the normalisation behind it."""
+    """Return each convolution in execution order, with the normalisation after it."""
     order: list[nn.Module] = []
     hooks = [
         module.register_forward_hook(lambda module, *_: order.append(module))
@@ -75,7 +75,7 @@ def _layers(net: FaceDetectorNet) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None
 
 @torch.no_grad()
 def _open(norm: nn.BatchNorm2d, bias: Tensor) -> None:
-    """Make a normalisation that only adds the bias."""
+    """Initialise a normalisation that only adds the bias."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     norm.running_mean.zero_()
@@ -86,7 +86,7 @@ def _open(norm: nn.BatchNorm2d, bias: Tensor) -> None:
 
 @torch.inference_mode()
 def _measure(net: FaceDetectorNet, norms: Sequence[nn.BatchNorm2d], images: Sequence[NDArray[np.uint8]]) -> None:
-    """Give each normalisation the mean and the variance of what reaches it, and weights that undo both."""
+    """Set each normalisation's mean and variance to its input's, and its weights so that both cancel."""
     seen: dict[nn.BatchNorm2d, tuple[int, Tensor, Tensor]] = {}
 
     def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -1,11 +1,11 @@
-"""Large group photographs and panoramas, composed of portraits: how many of their faces the detector finds by default.
+"""Measure detection with default settings on large group photographs and panoramas, composed of portraits.
 
 Run from the repository's root:
 
     python -m mien_training.evaluation.crowds --photographs PHOTOGRAPHS --out models/results/mien.crowds.json
 
-Portraits with one known face are cut out loosely, scaled to the same face height and laid on a grid over a dim,
-blurred background. A face counts as found where a box overlaps its own by at least 0.35.
+Portraits with one known face are cropped loosely, scaled to the same face height and placed on a grid over a dim,
+blurred background. A face counts as detected if the IoU is at least 0.35.
 """
 
 import time
@@ -26,14 +26,14 @@ from mien_training.evaluation.counted import Counted
 from mien_training.results import provenance
 
 _FOUND = 0.35
-_LEAST = 60  # pixels of a face's height from which a portrait is used
+_LEAST = 60  # smallest face height of a portrait, in pixels
 _CUT = 2.4  # side of a cut-out, in face heights
 _NONE = np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A picture of portraits on a grid."""
+    """An image of portraits on a grid."""
 
     width: int
     height: int
@@ -56,7 +56,7 @@ def main(
     photographs: Annotated[Path, typer.Option(help="Folder with nasa, azure, public_domain.")],
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="Result file; standard output if omitted.")] = None,
 ) -> None:
-    """Measure the detector that ships, with its defaults."""
+    """Measure the shipped detector with its defaults."""
     cv2.setNumThreads(1)
     portraits = cut_outs(photographs)
     detector = create("mien", long_side=640)
@@ -76,7 +76,7 @@ def main(
 
 
 def measured(detector: Detector, portraits: Sequence[NDArray[np.uint8]], layout: Layout) -> dict[str, object]:
-    """Return a picture's size and faces, how many are found, boxes without a face, and the milliseconds of one look."""
+    """Return an image's size and faces, the detected ones, false positives, and the milliseconds of one call."""
     image, boxes = compose(portraits, layout)
     started = time.thread_time()
     faces = detector.detect(image)
@@ -95,7 +95,7 @@ def measured(detector: Detector, portraits: Sequence[NDArray[np.uint8]], layout:
 
 
 def cut_outs(photographs: Path) -> list[NDArray[np.uint8]]:
-    """Return squares, `_CUT` face heights wide, with a portrait's face in the middle."""
+    """Return squares, `_CUT` face heights wide, with a portrait's face in the centre."""
     finder = create("mien", long_side=640)
     squares = []
     counted = Counted.read(photographs)
@@ -112,7 +112,7 @@ def cut_outs(photographs: Path) -> list[NDArray[np.uint8]]:
 
 
 def compose(portraits: Sequence[NDArray[np.uint8]], layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return a picture (H, W, 3) uint8 RGB and the boxes (N, 4) of its faces; a box is 0.75 times as wide as high."""
+    """Return an image (H, W, 3) uint8 RGB and the boxes (N, 4) of its faces; a box is 0.75 times as wide as high."""
     noise = np.random.default_rng(0).integers(60, 140, (layout.rows + 2, layout.columns + 2, 3), np.uint8)
     image = np.asarray(cv2.resize(noise, (layout.width, layout.height), interpolation=cv2.INTER_CUBIC), np.uint8)
     cell_x, cell_y = layout.width / layout.columns, layout.height / layout.rows

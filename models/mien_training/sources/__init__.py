@@ -1,1 +1,1 @@
-"""Further public collections: the folder as it was published in, rows of a labelled zip out."""
+"""Convert further public collections, in their published layout, to rows of a labelled zip."""

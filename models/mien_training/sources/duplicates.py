@@ -1,4 +1,4 @@
-"""Faces that another collection has too, found by a perceptual hash: no face may be learned from and judged on."""
+"""Find duplicate faces across collections by a perceptual hash, so that no face is in both training and evaluation."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NEAR = 4
-"""Bits of 64 in which the hashes of two copies of a picture may differ."""
+"""Largest Hamming distance of two copies' 64-bit hashes."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
 
 class Known:
-    """The hashes of faces that are not to be learned from."""
+    """The hashes of faces excluded from training."""
 
     def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
-        """`images`: (H, W) or (H, W, 3) faces; those that are compared are framed alike."""
+        """`images`: (H, W) or (H, W, 3) faces; compared faces must be framed alike."""
         self._hashes = np.array([difference_hash(image) for image in images], np.uint64)
 
     def __contains__(self, image: NDArray[np.uint8]) -> bool:
@@ -27,7 +27,7 @@ class Known:
 
     @staticmethod
     def contradictions(faces: Mapping[_Key, NDArray[np.uint8]], labels: Mapping[_Key, str]) -> set[_Key]:
-        """Return the faces to leave out: copies of one face with different labels, and all copies but the first."""
+        """Return the faces to drop: copies of one face with different labels, and all copies but the first."""
         groups: dict[int, list[_Key]] = {}
         for key, face in faces.items():
             groups.setdefault(difference_hash(face), []).append(key)
@@ -39,7 +39,7 @@ class Known:
 
 
 def difference_hash(image: NDArray[np.uint8]) -> int:
-    """Return 64 bits: whether each of 8 x 8 places is brighter than the one to its right (dHash)."""
+    """Return 64 bits: whether each of 8 x 8 cells is brighter than its right neighbour (dHash)."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
     bits = (small[:, 1:] > small[:, :-1]).ravel()

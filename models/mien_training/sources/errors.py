@@ -1,5 +1,5 @@
-"""What is wrong with a published collection."""
+"""Errors of published collections."""
 
 
 class PrepareError(ValueError):
-    """A published file that is missing or not as its authors describe it; the message names it."""
+    """A published file that is missing or malformed; the message names it."""

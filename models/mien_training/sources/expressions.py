@@ -1,6 +1,6 @@
-"""Web collections of expressions, cut as FER2013's faces are: largest face, levelled, 48 x 48 grey.
+"""Web collections of expressions, cropped like FER2013's faces: largest face, levelled, 48 x 48 grey.
 
-The word on the folder or in the list stands for all ten votes; how far it is believed is the training run's matter.
+The label of a folder or list counts as all ten votes; the training run sets its weight.
 """
 
 import csv
@@ -18,7 +18,7 @@ from mien_training.sources.duplicates import Known
 from mien_training.sources.errors import PrepareError
 
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
-"""The classes, as FER+ names them."""
+"""The classes, by FER+'s names."""
 
 _FRAME = CropSpec(size=48, scale=1.005, center_y=0.52)
 _FOLDERS = {
@@ -30,28 +30,28 @@ _FOLDERS = {
     "disgust": "disgust",
     "fear": "fear",
 }
-_BLACK = 8  # brightest byte of what lies outside the outline of a face
-_MARGIN = 40  # pixels added around a picture before it is searched
+_BLACK = 8  # highest value of the black outside a face's outline
+_MARGIN = 40  # padding around an image before detection, in pixels
 
 Row = dict[str, str | int]
 
 
 def effectnet_rows(folder: Path, detector: Detector, known: Known) -> Iterator[tuple[Row, bytes]]:
-    """Yield votes and a face for each picture in `folder`/CLASS; black outside the outline is painted over.
+    """Yield votes and a face for each image in `folder`/CLASS; black outside the outline is inpainted.
 
-    A picture that lies in two folders or that `known` holds is left out. Raises `PrepareError` for a missing folder.
+    Images in two folders or in `known` are skipped. Raises `PrepareError` for a missing folder.
     """
     labels: dict[Path, str] = {}
     for name, vote in _FOLDERS.items():
         paths = sorted((folder / name).glob("*.jpg"))
         if not paths:
-            raise PrepareError(f"{folder / name} holds no .jpg files")
+            raise PrepareError(f"{folder / name} contains no .jpg files")
         labels |= dict.fromkeys(paths, vote)
     yield from _rows(labels, detector, known, outlined=True)
 
 
 def facial_expressions_rows(folder: Path, detector: Detector, known: Known) -> Iterator[tuple[Row, bytes]]:
-    """Yield votes and a face for each line of `folder`/data/legend.csv, whose pictures lie in `folder`/images."""
+    """Yield votes and a face for each line of `folder`/data/legend.csv, with its image from `folder`/images."""
     legend = folder / "data" / "legend.csv"
     if not legend.is_file():
         raise PrepareError(f"{legend} does not exist")
@@ -91,8 +91,8 @@ def _painted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     _, pieces = cv2.connectedComponents(dark)
     edge = {*pieces[0].tolist(), *pieces[-1].tolist(), *pieces[:, 0].tolist(), *pieces[:, -1].tolist()} - {0}
     outside[np.isin(pieces, list(edge))] = 1
-    outside = cv2.dilate(outside, np.ones((5, 5), np.uint8))  # JPEG leaves a dark seam
-    # At a quarter of the size: what is painted is blurred anyway, and it takes a twentieth of the time.
+    outside = cv2.dilate(outside, np.ones((5, 5), np.uint8))  # JPEG leaves a dark edge
+    # At a quarter of the size: the result is blurred anyway, and it takes a twentieth of the time.
     size = image.shape[1] // 4, image.shape[0] // 4
     inside = cv2.resize((1 - outside).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     colours = cv2.resize(image * (1 - outside)[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -107,7 +107,7 @@ def _painted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _face(image: NDArray[np.uint8], detector: Detector) -> NDArray[np.uint8] | None:
-    """Return the largest face, (48, 48) grey, or None where there is none."""
+    """Return the largest face, (48, 48) grey, or None."""
     wide = cv2.copyMakeBorder(image, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
     padded = np.asarray(wide, np.uint8)
     faces = detector.detect(padded).largest_first(1)

@@ -1,8 +1,8 @@
-"""CFP, faces of 500 people from the front and from the side, as photographs for a detector.
+"""CFP, frontal and profile faces of 500 people, as photographs for a detector.
 
-Sengupta et al., "Frontal to Profile Face Verification in the Wild", WACV 2016. Its points were set by people, but are
-others than ours: another detector draws the boxes and the five points, and a picture in which it does not see one
-large face is left out.
+Sengupta et al., "Frontal to Profile Face Verification in the Wild", WACV 2016. Its landmarks were labelled by people
+but differ from ours: another detector provides the box and the five landmarks, and images in which it does not detect
+exactly one large face are skipped.
 """
 
 import json
@@ -17,23 +17,23 @@ from mien_models.faces import Faces
 from mien_training.sources.errors import PrepareError
 
 HELD_OUT = 401
-"""The first person of those that others measure on; nobody from there on is packed."""
+"""The first person of the usual evaluation split, which is never packed."""
 
 _VAL = 351  # the first person of `val`
-_LONG_SIDE = 320  # pixels; longer pictures are shrunk to it
-_SHARE = 0.3  # of the picture's shorter side, from which a face is the one that the picture is of
+_LONG_SIDE = 320  # pixels; longer images are shrunk to it
+_SHARE = 0.3  # smallest face, as a fraction of the image's shorter side
 _QUALITY = 92
 
 
 def profile_rows(folder: Path, teacher: Detector) -> Iterator[tuple[dict[str, str | int], bytes]]:
-    """Yield labels in the format of `detect.zip` and a JPEG for each picture of people 1 to 400.
+    """Yield labels in the format of `detect.zip` and a JPEG for each image of people 1 to 400.
 
-    `folder` holds, at any depth, NNN/frontal/NN.jpg and NNN/profile/NN.jpg. Raises `PrepareError` where it does not.
+    `folder` contains, at any depth, NNN/frontal/NN.jpg and NNN/profile/NN.jpg; otherwise raises `PrepareError`.
     """
     everybody = sorted(folder.rglob("[0-9][0-9][0-9]/*/*.jpg"))
     paths = [path for path in everybody if int(path.parts[-3]) < HELD_OUT]
     if not paths:
-        raise PrepareError(f"{folder} holds no NNN/frontal/NN.jpg of CFP")
+        raise PrepareError(f"{folder} contains no NNN/frontal/NN.jpg of CFP")
     for path in paths:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
         if image is None:
