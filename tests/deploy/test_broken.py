@@ -168,7 +168,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "not scraped": (
         lambda d: named(d, "PodMonitor")["spec"]["podMetricsEndpoints"].pop(),
-        "frontend: nobody scrapes its port mien-metrics",
+        "frontend: port mien-metrics is not scraped",
     ),
     "Prometheus shut out": (
         lambda d: named(d, "NetworkPolicy", "mien-prometheus")["spec"]["ingress"][0]["ports"].pop(),
@@ -233,11 +233,11 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "capacity": (
         in_deployment(1, lambda d: d["autoscaling_config"].update(max_replicas=9)),
-        "cpu: max_replicas ask for 25 cpu, the pods have 24",
+        "cpu: max_replicas need 25 cpu, the pods have 24",
     ),
     "capacity at rest": (
         in_deployment(1, lambda d: d["autoscaling_config"].update(min_replicas=5)),
-        "cpu: min_replicas ask for 9 cpu, the pods have 8",
+        "cpu: min_replicas need 9 cpu, the pods have 8",
     ),
     "alone": (
         in_deployment(0, too_many_alone),
@@ -274,7 +274,7 @@ SCHEMA_BROKEN: dict[str, tuple[Break, str]] = {
         lambda d: named(d, "PodDisruptionBudget", "mien-frontend").update(spec=[]),
         "PodDisruptionBudget/mien-frontend: [] is not",
     ),
-    "unknown kind": (lambda d: named(d, "Gateway").update(kind="Gatewy"), "Gatewy/mien: nothing here knows this kind"),
+    "unknown kind": (lambda d: named(d, "Gateway").update(kind="Gatewy"), "Gatewy/mien: unknown kind"),
     "custom field": (lambda d: cluster(d).update(workers=[]), "unknown field .spec.rayClusterConfig.workers"),
     "custom type": (lambda d: groups(d)["cpu"].update(maxReplicas="6"), "'6' is not of type 'integer'"),
     "custom required": (lambda d: groups(d)["cpu"].pop("groupName"), "'groupName' is a required property"),
