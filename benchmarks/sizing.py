@@ -13,7 +13,7 @@ _RESULTS = _ROOT / "benchmarks" / "results" / "systems.json"
 _GUIDE = _ROOT / "docs" / "deploy.md"
 _BEGIN, _END = "<!-- sizing: begin -->\n", "<!-- sizing: end -->"
 
-_SHAPES = ("single", "cluster")
+_MODES = ("single", "cluster")
 _IN_FLIGHT = (1, 16)
 _RATES = (1, 10, 50, 200)
 _UTILISATION = 0.7
@@ -29,17 +29,17 @@ def table(results: Results) -> str:
         "| --- " * (3 + len(_RATES)) + "|",
     ]
     for in_flight in _IN_FLIGHT:
-        for shape in _SHAPES:
-            cost = _cpu_ms(results, shape, in_flight).median
+        for mode in _MODES:
+            cost = _cpu_ms(results, mode, in_flight).median
             cores = [f"{rate * cost / 1e3 / _UTILISATION:.1f} cores" for rate in _RATES]
-            lines.append(f"| {shape} | {in_flight} | {cost:.1f} | " + " | ".join(cores) + " |")
+            lines.append(f"| {mode} | {in_flight} | {cost:.1f} | " + " | ".join(cores) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cpu_ms(results: Results, shape: str, in_flight: int) -> Spread:
-    found = spread(results, shape, lambda session: closed(session, in_flight).cpu_ms_per_request)
+def _cpu_ms(results: Results, mode: str, in_flight: int) -> Spread:
+    found = spread(results, mode, lambda session: closed(session, in_flight).cpu_ms_per_request)
     if found is None:
-        raise SystemExit(f"{_RESULTS.name} does not contain {shape}: run benchmarks/serving.py with it")
+        raise SystemExit(f"{_RESULTS.name} does not contain {mode}: run benchmarks/serving.py with it")
     return found
 
 

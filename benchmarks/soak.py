@@ -35,7 +35,7 @@ from processes import resident_mib
 FLAT = 0.05
 """Largest accepted relative change of a process's memory."""
 
-SHAPES = {"single": ("--inline",), "cluster": ()}
+MODES = {"single": ("--inline",), "cluster": ()}
 """Options of `mien serve`."""
 
 _PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
@@ -53,12 +53,12 @@ def main(
     warm_up: Annotated[int, typer.Option(help="Requests before the first sample.")] = 10_000,
     in_flight: Annotated[int, typer.Option(help="Callers at once.")] = 32,
     samples: Annotated[int, typer.Option(help="Number of memory samples.")] = 200,
-    shape: Annotated[list[str] | None, typer.Option("--mode", help="Deployment modes to test; default: all.")] = None,
+    mode: Annotated[list[str] | None, typer.Option(help="Deployment modes to test; default: all.")] = None,
 ) -> None:
     """Test each deployment mode and write the change of its memory."""
     document = json.loads(out.read_text()) if out.exists() else {}
-    for name in shape or SHAPES:
-        with serving(*SHAPES[name]) as (pid, address):
+    for name in mode or MODES:
+        with serving(*MODES[name]) as (pid, address):
             document[name] = {
                 "command": command(),
                 "processor": Machine.here().processor,

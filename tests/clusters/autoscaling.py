@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from tests.clusters import ray_head
-from tests.clusters.callers import EXAMPLE, Calls, calling
+from tests.clusters.clients import EXAMPLE, Calls, calling
 
 GROUPS = {"frontend": (1, 2), "cpu": (1, 1), "emotion": (0, 2)}
 """Node groups of one CPU per node: minimum and maximum."""

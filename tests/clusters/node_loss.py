@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from tests.clusters import ray_head
-from tests.clusters.callers import Calls, calling
+from tests.clusters.clients import Calls, calling
 
 TASKS = ("age", "gender", "emotion")
 

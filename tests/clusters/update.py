@@ -11,7 +11,7 @@ from pathlib import Path
 import ray
 
 from tests.clusters import ray_head
-from tests.clusters.callers import Calls, calling
+from tests.clusters.clients import Calls, calling
 from tests.deploy.queries import metric_names
 
 WEIGHTS = ray_head.ROOT / "models" / "mien_models" / "weights"

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(2400)  # the first test waits for the image
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
-SHAPES = {
+MODES = {
     "single": ["mien", "serve", "--inline", "--host", "0.0.0.0"],
     "cluster": ["mien", "serve", "--host", "0.0.0.0"],
 }
@@ -19,10 +19,10 @@ SHAPES = {
 LARGEST_MB = 1100
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_image_serves_without_privileges(serving: Serving, shape: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(*SHAPES[shape]) as container, mien.Client(container.address) as client:
-        assert client.server_info().deployment_mode == shape
+@pytest.mark.parametrize("mode", MODES)
+def test_the_image_serves_without_privileges(serving: Serving, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(*MODES[mode]) as container, mien.Client(container.address) as client:
+        assert client.server_info().deployment_mode == mode
         analysis = client.analyze(EXAMPLE)
         assert [face.gender.value for face in analysis.faces if face.gender] == ["female"]
         assert all(task.ok for task in analysis.tasks)
@@ -31,7 +31,7 @@ def test_the_image_serves_without_privileges(serving: Serving, shape: str, capsy
         capabilities = container.run("grep", "CapEff", "/proc/self/status")
         assert int(capabilities.split()[-1], 16) == 0
         with capsys.disabled():
-            print(f"\n{shape}: SERVING {container.seconds:.1f} s after the container's start")
+            print(f"\n{mode}: SERVING {container.seconds:.1f} s after the container's start")
 
 
 def test_a_login_shell_finds_the_operators_commands(serving: Serving) -> None:
