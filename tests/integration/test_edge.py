@@ -195,7 +195,8 @@ def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> Non
     with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server:
         assert server.stdout
         address = server.stdout.readline().removeprefix("mien is ready at ").strip()
-        metadata = [("authorization", "Bearer secret-token"), ("x-request-id", "mine-3")]
+        trace = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        metadata = [("authorization", "Bearer secret-token"), ("x-request-id", "mine-3"), trace]
         with grpc.insecure_channel(address) as channel:
             stub = FaceAnalysisServiceStub(channel)
             stub.Analyze(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()), timeout=30, metadata=metadata)
@@ -209,6 +210,8 @@ def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> Non
     assert calls[0]["method"] == "/mien.v1.FaceAnalysisService/Analyze"
     assert (calls[0]["request_id"], calls[0]["caller"]) == ("mine-3", "phone")
     assert calls[0]["elapsed_ms"] > 0
+    assert (calls[0]["faces"], calls[0]["trace_id"]) == (1, "4bf92f3577b34da6a3ce929d0e0e4736")
+    assert [line.get("reason") for line in calls] == [None, "IMAGE_UNDECODABLE", "UNAUTHENTICATED"]
     assert "caller" not in calls[2]
     assert "not-an-image" not in log.read_text()
     assert "secret-token" not in log.read_text()

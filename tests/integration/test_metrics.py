@@ -88,6 +88,13 @@ def test_calls_tasks_and_model_calls_are_counted() -> None:
     assert value("mien_task_failures_total", task="emotion", code="UNAVAILABLE") == 1
     assert value("mien_batch_size_sum", task="age") == 1
     assert value("mien_partial_responses_total") == 1
+    assert value("mien_stage_latency_seconds_count", stage="decode") == 1
+    assert value("mien_stage_latency_seconds_sum", stage="detect") > 0
+    assert value("mien_refused_requests_total", reason="IMAGE_UNDECODABLE") == 1
+    assert value("mien_faces_total", kind="answered") == 1
+    answers = {labels for name, labels in samples if name == "mien_answers_total"}
+    assert {dict(labels)["task"]: dict(labels)["value"] for labels in answers}["gender"] == "female"
+    assert value("mien_task_available", task="age") == 1
     assert value("mien_in_flight_requests") == 0
     assert value("process_resident_memory_bytes") > 0
 

@@ -6,12 +6,14 @@ from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc import code_pb2
 from grpc_status import rpc_status
 
 from mien.errors import InvalidRequestError, MienError, ServerError, UnsupportedError
 from mien_orchestrator.edge.interceptors import Handler, Rpc
 from mien_orchestrator.edge.status import metadata_of, rich_status
 from mien_orchestrator.edge.uploads import UploadGate
+from mien_orchestrator.pipeline import request_context
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
+    context = request_context.current()
+    if context:
+        context.reason = error.reason or code_pb2.Code.Name(error.code)
     status = rich_status(error)
     metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
     await rpc.abort(_CODES[error.code], error.message, metadata)

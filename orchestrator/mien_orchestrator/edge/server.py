@@ -165,9 +165,13 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         for task in self._service.tasks:
             await self._health.set(task, _STATUS[self._service.health.serves(task)])
+            if self._metrics:
+                self._metrics.set_available(task, self._service.health.serves(task))
         self._service.health.listen(self._set_health)
 
     def _set_health(self, task: Task, serves: bool) -> None:
+        if self._metrics:
+            self._metrics.set_available(task, serves)
         update = asyncio.get_running_loop().create_task(self._health.set(task, _STATUS[serves]))
         self._updates.add(update)  # the loop itself does not keep it
         update.add_done_callback(self._updates.discard)

@@ -35,6 +35,8 @@ class RequestContext:
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set once the caller no longer waits; work for the request stops before its next step."""
+    reason: str = ""
+    """Why the request failed, such as IMAGE_UNDECODABLE; empty while it has not."""
     began_ns: int = field(default_factory=time.time_ns)
     """Time of arrival, in nanoseconds since 1970."""
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
@@ -18,6 +19,9 @@ _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
 
 _OURS = ("mien_models", "mien_orchestrator", "mien_workers")
 
+
+_TRACE_ID = re.compile(r"00-([0-9a-f]{32})-")
+"""Of the W3C header traceparent, version 00."""
 
 _OUR_FAULT = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 
@@ -78,5 +82,15 @@ class CallLog:
         level = logging.WARNING if end.code in _OUR_FAULT else logging.INFO if context.is_ours else logging.DEBUG
         if _LOG.isEnabledFor(level):
             elapsed_ms = round(end.seconds * 1e3, 3)
-            fields = {"method": context.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
-            _LOG.log(level, "%s %s in %.1f ms", context.method, end.code.name, elapsed_ms, extra={"fields": fields})
+            fields: dict[str, object] = {"method": context.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
+            text = end.code.name
+            if context.reason:
+                fields["reason"] = context.reason
+                text += f" ({context.reason})"
+            if end.reply:
+                fields["faces"] = len(end.reply.faces)
+                text += f", {len(end.reply.faces)} faces"
+            trace = _TRACE_ID.match(context.metadata.get("traceparent", ""))
+            if trace:
+                fields["trace_id"] = trace[1]
+            _LOG.log(level, "%s %s in %.1f ms", context.method, text, elapsed_ms, extra={"fields": fields})

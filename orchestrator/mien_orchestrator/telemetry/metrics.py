@@ -79,6 +79,28 @@ class Metrics:
             "mien_batch_size", "Faces per model call.", ("task",), buckets=_CROPS, registry=kept
         )
         self._partial = Counter("mien_partial_responses_total", "Responses with failed tasks.", registry=kept)
+        self._stage_seconds = Histogram(
+            "mien_stage_latency_seconds",
+            "Time of each stage of a request: queue, decode, detect, crop, tasks, merge.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=kept,
+        )
+        self._refused = Counter(
+            "mien_refused_requests_total", "Failed calls by the reason of their error.", ("reason",), registry=kept
+        )
+        self._faces = Counter(
+            "mien_faces_total", "Faces found, and those that got no answers.", ("kind",), registry=kept
+        )
+        self._answers = Counter(
+            "mien_answers_total",
+            "Answers by task, model version and value, to see drift: decade, gender, emotion.",
+            ("task", "version", "value"),
+            registry=kept,
+        )
+        self._available = Gauge(
+            "mien_task_available", "1 if the task can be answered now, else 0.", ("task",), registry=kept
+        )
         self._http: tuple[WSGIServer, Thread] | None = None
 
     def began(self, context: RequestContext) -> None:
@@ -94,7 +116,12 @@ class Metrics:
             self._in_flight.dec()
         self._handled.labels(*labels, end.code.name).inc()
         self._seconds.labels(*labels).observe(end.seconds)
+        if context.reason:
+            self._refused.labels(context.reason).inc()
         if end.reply:
+            self._count_answers(end.reply)
+            for step in end.reply.timing.total.children:
+                self._stage_seconds.labels(step.name).observe(step.elapsed_ms / 1e3)
             failed = [result for result in end.reply.tasks if result.status.code != code_pb2.OK]
             for result in failed:
                 self._task_failures.labels(result.task, code_pb2.Code.Name(result.status.code)).inc()
@@ -104,6 +131,24 @@ class Metrics:
                 self._task_seconds.labels(span.name, "total").observe(span.elapsed_ms / 1e3)
                 for stage in span.children:
                     self._task_seconds.labels(span.name, stage.name).observe(stage.elapsed_ms / 1e3)
+
+    def _count_answers(self, reply: pb.AnalyzeResponse) -> None:
+        versions = {result.task: result.model.version for result in reply.tasks if result.HasField("model")}
+        for face in reply.faces:
+            self._faces.labels("abstained" if face.quality.abstained_reasons else "answered").inc()
+            values = {}
+            if face.HasField("age"):
+                values["age"] = f"{int(face.age.years // 10 * 10)}s"
+            if face.HasField("gender"):
+                values["gender"] = face_pb2.GenderValue.Name(face.gender.value).removeprefix("GENDER_VALUE_").lower()
+            if face.emotions:
+                values["emotion"] = face.emotions[0].label
+            for task, value in values.items():
+                self._answers.labels(task, versions.get(task, ""), value).inc()
+
+    def set_available(self, task: Task, available: bool) -> None:
+        """Record whether a task can be answered now."""
+        self._available.labels(task).set(available)
 
     def metered(self, call: ModelCall) -> ModelCall:
         """Return what calls a model, with the faces of its calls counted."""
