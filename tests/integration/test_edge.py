@@ -211,7 +211,7 @@ def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> Non
     assert (calls[0]["request_id"], calls[0]["caller"]) == ("mine-3", "phone")
     assert calls[0]["elapsed_ms"] > 0
     assert (calls[0]["faces"], calls[0]["trace_id"]) == (1, "4bf92f3577b34da6a3ce929d0e0e4736")
-    assert [line.get("reason") for line in calls] == [None, "IMAGE_UNDECODABLE", "UNAUTHENTICATED"]
+    assert [line.get("reason") for line in calls] == [None, "IMAGE_UNDECODABLE", "TOKEN_MISSING"]
     assert "caller" not in calls[2]
     assert "not-an-image" not in log.read_text()
     assert "secret-token" not in log.read_text()
