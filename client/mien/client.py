@@ -120,7 +120,7 @@ class Client:
         Raises:
             ImageError: the image cannot be read, or is too large.
             InvalidRequestError: another argument is invalid.
-            OverloadedError: the server has too much to do.
+            OverloadedError: the server is overloaded.
             DeadlineExceededError: there is no reply within the timeout.
             ServerUnavailableError: no server answers.
             MienError: any other failure; the base class of the above.

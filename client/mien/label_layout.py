@@ -1,4 +1,4 @@
-"""Where labels go in a picture, so that they cover neither faces nor each other where there is room."""
+"""Place labels in an image so that they cover neither faces nor each other, if there is room."""
 
 from collections.abc import Sequence
 

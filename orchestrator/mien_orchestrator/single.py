@@ -21,13 +21,15 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     cv2.setNumThreads(1)  # requests run in parallel
-    with make_executor(settings) as seeing, make_executor(settings) as computing:
+    with make_executor(settings) as face_executor, make_executor(settings) as model_executor:
         metrics, health = make_metrics(settings), TaskHealth()
-        backend = await loop.run_in_executor(seeing, make_inline_backend, settings, computing, health, metrics)
+        backend = await loop.run_in_executor(
+            face_executor, make_inline_backend, settings, model_executor, health, metrics
+        )
         if stop.is_set():
             return
         server = Server(
-            make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE, health), settings, metrics=metrics
+            make_service(settings, backend, face_executor, pb.DEPLOYMENT_MODE_SINGLE, health), settings, metrics=metrics
         )
         await server.start()
         ready(server.address)

@@ -1,4 +1,4 @@
-"""What a photograph's analysis says, as plain frozen values; made from the reply's protobuf message."""
+"""The result of an analysis as frozen values, converted from the protobuf response."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -19,7 +19,7 @@ class TaskResult:
     code: str
     """`OK`, or the name of the `google.rpc.Code`, such as `UNAVAILABLE`."""
     message: str
-    """Why the task has no answers; empty where it has."""
+    """The error of a failed task; empty if it succeeded."""
     model: ModelInfo | None
 
     @property
@@ -53,10 +53,10 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What one image's analysis says."""
+    """The analysis of one image."""
 
     faces: tuple[Face, ...]
-    """Largest first; empty where no face was found."""
+    """Largest first; empty if no face was found."""
     faces_truncated: bool
     image: ImageInfo
     tasks: tuple[TaskResult, ...]

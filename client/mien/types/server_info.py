@@ -1,4 +1,4 @@
-"""What a server is and has: its limits, its models and their cards; made from the replies' protobuf messages."""
+"""A server's limits, models and model cards, converted from the protobuf responses."""
 
 from dataclasses import dataclass
 from typing import Literal, Self

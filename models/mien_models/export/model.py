@@ -48,7 +48,7 @@ def _outputs(spec: ModelSpec) -> dict[str, str]:
 
 def _export(specs: Sequence[ModelSpec], net: nn.Module, path: Path) -> None:
     answers = [[name for task in spec.heads for name in ANSWERS[task]] for spec in specs]
-    names = [spec.outputs.get(name, name) for spec, told in zip(specs, answers, strict=True) for name in told]
+    names = [spec.outputs.get(name, name) for spec, results in zip(specs, answers, strict=True) for name in results]
     size = specs[0].crop.size
     with warnings.catch_warnings():
         # Warnings about constants that are intended, and about a newer exporter, which renames the weights.
@@ -99,5 +99,5 @@ class _Ordered(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         scores = self.served.scores(crops)
-        told = [answers_of(spec, scores) for spec in self._specs]
-        return tuple(told[place][name] for place, names in enumerate(self._names) for name in names)
+        results = [answers_of(spec, scores) for spec in self._specs]
+        return tuple(results[place][name] for place, names in enumerate(self._names) for name in names)

@@ -15,7 +15,7 @@ class DetectionRecipe:
     photographs: str = "detect"
     """Name of the photographs' zip, without `.zip`."""
     further: tuple[str, ...] = ("cfp",)
-    """Names of optional zips in the same format, used where the data folder has them."""
+    """Names of optional zips in the same format, used if the data folder contains them."""
     start: Path | None = None
     """Specification of the detector whose weights initialise the run; None for random weights."""
     chips: tuple[str, ...] = ("fairface", "utkface")

@@ -30,8 +30,8 @@ def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
     match head:
         case EmotionHead():
             labels = torch.from_numpy(faces.majority if head.style == "ferplus" else faces.emotion)
-            told, emotion = scores[labels >= 0], labels[labels >= 0]
-            return _best_temperature(head, lambda h: _emotion_loss(h, told, emotion))
+            labelled, emotion = scores[labels >= 0], labels[labels >= 0]
+            return _best_temperature(head, lambda h: _emotion_loss(h, labelled, emotion))
         case GenderHead():
             male = torch.from_numpy(faces.male)
             return _best_temperature(head, lambda h: _gender_loss(h, scores, male))

@@ -38,7 +38,7 @@ def _emotion(scores: Tensor, target: Tensor) -> Tensor:
 
 
 def _votes(scores: Tensor, votes: Tensor) -> Tensor:
-    """Learn the shares of FER+'s votes, where there are any."""
+    """Cross-entropy to the shares of FER+'s votes, if any."""
     shares = votes / votes.sum(1, keepdim=True).clamp(min=1)
     return _mean(-(shares * F.log_softmax(scores, 1)).sum(1), votes.sum(1) > 0)
 

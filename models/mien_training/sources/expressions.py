@@ -75,9 +75,9 @@ def _rows(
         face = _face(_painted(picture) if outlined else picture, detector)
         if face is not None and face not in known:
             faces[path] = face
-    told = known.contradictions(faces, labels)
+    outputs = known.contradictions(faces, labels)
     for path, face in faces.items():
-        if path in told:
+        if path in outputs:
             continue
         entry: Row = {"file": f"{path.parent.name}_{path.name}.png", "split": "train"}
         votes: Row = {f"votes_{name}": 10 * (name == labels[path]) for name in VOTES}

@@ -50,7 +50,7 @@ class ServeWorkers:
         """Tasks whose worker was late or failed, each with the point in time until which others are preferred."""
         self._hedges: dict[tuple[Task, ...], Hedge] = defaultdict(Hedge)
         self._apart: set[Task] = set()
-        """Tasks whose workers have a model of their own by now, and answer for nobody else."""
+        """Tasks whose workers have loaded a different model, and answer only for themselves."""
 
     async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         """Call the model of the tasks; see `ModelCall`."""

@@ -1,10 +1,10 @@
-"""The entry point of `mien`: says what to install where the SDK alone is."""
+"""The entry point of `mien`; reports the missing extra if only the SDK is installed."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; ends with status 2 where the packages that serve are missing."""
+    """Run the command line; exit with status 2 if serving's packages are missing."""
     try:
         from mien_orchestrator.commands.main import app
     except ImportError as error:

@@ -19,13 +19,14 @@ from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.request_context import RequestContext
 
 _SHORT_MS = 1.0
-"""Waits for memory that are shorter, in milliseconds, are not worth a span."""
+"""Shortest wait for memory that gets a span, in milliseconds."""
 
 FINENESS = 2
-"""How much larger than the detector's own picture a reduced photograph stays, at least.
+"""Smallest size of a reduced image, relative to the detector's input.
 
-Of 137 faces on 54 photographs of 4,000 pixels, 2 change their gender so, and 4 where the whole photograph is only saved
-again, one pixel narrower (`benchmarks/results/reduced.json`): a box that moves a little moves what is close.
+Of 141 faces on 54 photographs of 4,000 pixels, reduced decoding changes the gender of 0, the emotion of 6 and the age
+of 18 by more than two years; saving the full photograph again, one pixel narrower, changes 2, 2 and 18
+(`benchmarks/results/reduced.json`): small shifts of a box change predictions that are close to a border.
 """
 
 
