@@ -24,7 +24,7 @@ class Faces:
     scores: NDArray[np.float32] | None = None
     """(N,) in [0, 1]; None if the detector has no scores."""
     searched: float | None = None
-    """Height, in pixels of the image, from which faces were searched for; None if the detector does not tell."""
+    """Height, in pixels of the image, from which faces were searched for; None if unknown."""
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -40,7 +40,7 @@ def _settings(documents: list[Manifest]) -> Iterator[str]:
         return
     missing = {ORCHESTRATOR, *settings.served} - deployments(documents).keys()
     if missing:
-        yield f"the Serve config says nothing of {', '.join(sorted(missing))}"
+        yield f"the Serve config has no deployment {', '.join(sorted(missing))}"
 
 
 def _application(documents: list[Manifest]) -> Iterator[str]:

@@ -201,7 +201,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
         "Ray Serve does not take the config",
     ),
     "setting": (in_serve(lambda a: a["args"].update(prot=1)), "prot: Extra inputs are not permitted"),
-    "task left out": (in_serve(lambda a: a["deployments"].pop()), "the Serve config says nothing of emotion"),
+    "task left out": (in_serve(lambda a: a["deployments"].pop()), "the Serve config has no deployment emotion"),
     "proxy": (proxy_on, "Serve's own proxy is on"),
     "import path": (
         in_serve(lambda a: a.update(import_path="mien:app")),

@@ -31,7 +31,7 @@ actors = [ray.get_actor(name) for name in workers]
 for _ in sys.stdin:
     print(sum(ray.get([actor.get_num_ongoing_requests.remote() for actor in actors])), flush=True)
 """
-"""Tells, at each line that it reads, how many calls all workers are at."""
+"""Prints, for each input line, the number of calls in progress on all workers."""
 
 CALLER = """
 import asyncio, sys, mien

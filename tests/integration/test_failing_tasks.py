@@ -136,7 +136,7 @@ class Poisonable:
     async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         self.gathered = max(self.gathered, len(crops))
         if (crops[..., 2].max(axis=(1, 2)) == 0).any():
-            raise ZeroDivisionError("poison")
+            raise ZeroDivisionError("failing input")
         return await self._models.call(tasks, crops, deadline)
 
 

@@ -17,11 +17,11 @@ from mien_orchestrator.pipeline.call_limit import CallLimit
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
 BEST = 6
-POISON = 255
+FAILING = 255
 
 
 class Reader:
-    """A model that reads its answers off the crops' first pixels, and fails at poison."""
+    """A model that reads its answers off the crops' first pixels, and fails at FAILING."""
 
     def __init__(self, turns: int = 1) -> None:
         self.turns = turns
@@ -42,8 +42,8 @@ class Reader:
         finally:
             self.running -= 1
         first = crops[:, 0, 0].astype(np.float32)
-        if (first[:, 0] == POISON).any():
-            raise ZeroDivisionError("poison")
+        if (first[:, 0] == FAILING).any():
+            raise ZeroDivisionError("failing input")
         answers = {"years": first[:, 0], "low": first[:, 1], "high": first[:, 2], "p_male": first[:, 0] / 255}
         return Prediction(answers, 1.0, 0.0, 0.0)
 
@@ -55,7 +55,7 @@ def stack(*values: int) -> NDArray[np.uint8]:
 
 REQUESTS = st.lists(
     st.tuples(
-        st.lists(st.sampled_from([*range(0, 200, 7), POISON]), min_size=1, max_size=2 * BEST),
+        st.lists(st.sampled_from([*range(0, 200, 7), FAILING]), min_size=1, max_size=2 * BEST),
         st.sets(st.sampled_from(["age", "gender"]), min_size=1),
         st.integers(0, 6),
         st.integers(0, 12) | st.none(),
@@ -89,7 +89,7 @@ def test_each_request_in_a_batch_gets_its_own_result(
             for outcome in outcomes:
                 if isinstance(outcome, asyncio.CancelledError):
                     assert leave is not None
-                elif POISON in values:
+                elif FAILING in values:
                     assert isinstance(outcome, ZeroDivisionError)
                 else:
                     assert isinstance(outcome, Prediction), outcome
@@ -152,7 +152,7 @@ async def test_a_request_that_fails_the_model_fails_only_itself() -> None:
     batcher = Batcher(reader.call, best_batch=20, slots=lambda: 1, breaker=breaker())
     first = asyncio.ensure_future(batcher.predict(["age"], stack(9), deadline()))
     await turns()
-    waiting = [asyncio.ensure_future(batcher.predict(["age"], stack(i), deadline())) for i in (1, 2, POISON, 4, 5)]
+    waiting = [asyncio.ensure_future(batcher.predict(["age"], stack(i), deadline())) for i in (1, 2, FAILING, 4, 5)]
     reader.gate.set()
     outcomes = await asyncio.gather(first, *waiting, return_exceptions=True)
     assert [isinstance(outcome, ZeroDivisionError) for outcome in outcomes] == [False] * 3 + [True] + [False] * 2
@@ -242,13 +242,13 @@ async def test_a_call_without_an_answer_fails_those_who_wait_and_opens_the_break
 
 async def test_one_hung_call_of_several_fails_its_own_requests_only() -> None:
     async def call(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
-        if crops[0, 0, 0, 0] == POISON:
+        if crops[0, 0, 0, 0] == FAILING:
             await asyncio.Event().wait()
         return await Reader().call(tasks, crops, deadline)
 
     circuit = breaker()
     batcher = Batcher(call, best_batch=1, slots=lambda: 2, breaker=circuit, limit=CallLimit(0.2))
-    hung = asyncio.ensure_future(batcher.predict(["age"], stack(POISON), deadline()))
+    hung = asyncio.ensure_future(batcher.predict(["age"], stack(FAILING), deadline()))
     await turns()
     for value in range(20):
         await batcher.predict(["age"], stack(value), deadline())

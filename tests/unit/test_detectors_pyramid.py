@@ -14,7 +14,7 @@ SIDE = 200
 
 
 class Squares:
-    """Sees white squares of at least 8 pixels, the larger the surer; keeps the sizes of what it looked at."""
+    """Detects white squares of at least 8 pixels, with scores that rise with their size; records the image sizes."""
 
     info = DetectorInfo("squares", "1", "")
     min_score = 0.6
@@ -23,7 +23,7 @@ class Squares:
         self.surest = surest
         self.passes: list[tuple[int, ...]] = []
 
-    def look(self, image: NDArray[np.uint8]) -> Faces:
+    def detect_unscaled(self, image: NDArray[np.uint8]) -> Faces:
         self.passes.append(image.shape[:2])
         found = cv2.connectedComponentsWithStats((image[:, :, 0] > 200).astype(np.uint8))[2][1:]
         boxes = found[:, :4][found[:, 2:4].min(1) >= 8].astype(np.float32)

@@ -56,7 +56,7 @@ def folder(make_zip: ZipMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def _train(folder: Path, epochs: int) -> Run:
-    return job.train(TINY, folder, folder / "runs", epochs=epochs, tell=print)
+    return job.train(TINY, folder, folder / "runs", epochs=epochs, report=print)
 
 
 @pytest.mark.filterwarnings(

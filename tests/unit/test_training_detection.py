@@ -15,7 +15,7 @@ from mien_models.detectors.mien import MienDetector
 from mien_models.detectors.spec import DetectorSpec
 from mien_models.export.detector import write_detector
 from mien_models.networks.face_detector import SCALE, VALUES, FaceDetectorNet
-from mien_training.detection.assignment import assign, decode, overlap, taught
+from mien_training.detection.assignment import assign, assign_from_teacher, decode, overlap
 from mien_training.detection.job import export_detector, train_detector
 from mien_training.detection.losses import detection_loss
 from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
@@ -93,12 +93,12 @@ def test_a_teachers_cells_are_assigned_their_face_but_not_its_points() -> None:
     truth = torch.tensor([[8.0, 16, 24, 32], [8, 16, 24, 32]])
     received, astray = reported((8, 18, 24, 30), 0.0), reported((40, 40, 20, 20), 0.0)
     received[7, 0], received[9, 0], astray[5, 0] = 0.9, 0.2, 0.9
-    pairs = taught(torch.stack([astray, received]), places, truth, UNKNOWN, torch.tensor([0, 1]))
+    pairs = assign_from_teacher(torch.stack([astray, received]), places, truth, UNKNOWN, torch.tensor([0, 1]))
     assert (pairs.faces.tolist(), pairs.cells.tolist()) == ([1], [7])
     assert pairs.scores.tolist() == pytest.approx([0.9])
     assert pairs.points.isnan().all()
-    nobody = taught(received[None], places, truth[:0], UNKNOWN[:0], torch.tensor([], dtype=torch.long))
-    assert len(nobody.faces) == 0
+    none = assign_from_teacher(received[None], places, truth[:0], UNKNOWN[:0], torch.tensor([], dtype=torch.long))
+    assert len(none.faces) == 0
 
 
 def test_a_teachers_detections_add_to_the_labels() -> None:
@@ -178,8 +178,8 @@ def test_a_run_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     teacher = MienDetector(tmp_path / "small.json", long_side=64)
     lines: list[str] = []
     recipe = replace(RECIPE, epochs=1)
-    train_detector(recipe, tmp_path, tmp_path / "runs", teacher=teacher, tell=lines.append)
-    run = train_detector(RECIPE, tmp_path, tmp_path / "runs", teacher=teacher, tell=lines.append)
+    train_detector(recipe, tmp_path, tmp_path / "runs", teacher=teacher, report=lines.append)
+    run = train_detector(RECIPE, tmp_path, tmp_path / "runs", teacher=teacher, report=lines.append)
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert {"score", "box", "points", "seconds", "ap", "ap_24"} <= json.loads(lines[-1]).keys()
     assert (tmp_path / "runs" / "small.jsonl").read_text().splitlines() == lines

@@ -113,13 +113,13 @@ def test_the_worst_group_is_the_worst_of_those_with_enough_faces(make_faces: Fac
     count = 2 * metrics.WORST_FACES + 5
     race = ("A",) * metrics.WORST_FACES + ("B",) * metrics.WORST_FACES + ("C",) * 5
     faces = make_faces(count, male=np.ones(count, int), age=np.full((count, 2), 30), race=race)
-    says = np.full(count, 0.9, np.float32)
-    says[metrics.WORST_FACES : metrics.WORST_FACES + 3] = 0.2
-    says[-2:] = 0.1
+    p_male = np.full(count, 0.9, np.float32)
+    p_male[metrics.WORST_FACES : metrics.WORST_FACES + 3] = 0.2
+    p_male[-2:] = 0.1
     years = np.full(count, 30, np.float32)
     years[:2] = 60
 
-    worst = metrics.gender(says, faces)["worst"]
+    worst = metrics.gender(p_male, faces)["worst"]
     assert worst == {"by": "race", "group": "B", "n": metrics.WORST_FACES, "accuracy": 0.9}
     assert metrics.age(years, years, years, faces)["exact"]["worst"]["group"] == "A"
 

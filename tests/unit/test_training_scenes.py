@@ -146,9 +146,9 @@ def test_photographs_without_a_face_are_refused() -> None:
 def test_degradations_keep_size_and_type() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     for seed in range(40):
-        spoiled = degrade(image.copy(), np.random.default_rng(seed))
-        assert spoiled.shape == image.shape
-        assert spoiled.dtype == np.uint8
+        degraded = degrade(image.copy(), np.random.default_rng(seed))
+        assert degraded.shape == image.shape
+        assert degraded.dtype == np.uint8
 
 
 def test_further_photographs_make_a_quarter_of_the_crops_however_many_they_are() -> None:

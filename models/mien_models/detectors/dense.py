@@ -39,9 +39,9 @@ class DenseDetector(ABC):
     def detect(self, image: NDArray[np.uint8]) -> Faces:
         """Detect the faces of an image (H, W, 3) uint8 RGB, with points and scores."""
         small, factor = shrink(image, self._long_side)
-        return self.look(small).scaled(factor)
+        return self.detect_unscaled(small).scaled(factor)
 
-    def look(self, image: NDArray[np.uint8]) -> Faces:
+    def detect_unscaled(self, image: NDArray[np.uint8]) -> Faces:
         """Find the faces of an image (H, W, 3) uint8 RGB at its own resolution, with points and scores."""
         padded = pad(image)
         height, width = padded.shape[:2]

@@ -43,7 +43,7 @@ class Looking(Protocol):
     info: DetectorInfo
     min_score: float
 
-    def look(self, image: NDArray[np.uint8]) -> Faces:
+    def detect_unscaled(self, image: NDArray[np.uint8]) -> Faces:
         """Detect the faces of an image (H, W, 3) uint8 RGB without shrinking it, with scores."""
 
 
@@ -95,9 +95,9 @@ class Pyramid:
         """Process an image shrunk to a longer side of `side` pixels, tile by tile; faces are in the image's pixels."""
         small, factor = shrink(image, side)
         if max(small.shape[:2]) <= TILE:
-            return self._detector.look(small).scaled(factor)
+            return self._detector.detect_unscaled(small).scaled(factor)
         parts = [
-            _uncut(self._detector.look(tile), (left, top), tile.shape, small.shape).moved(left, top)
+            _uncut(self._detector.detect_unscaled(tile), (left, top), tile.shape, small.shape).moved(left, top)
             for left, top, tile in _tiles(small, TILE)
         ]
         return _joined(parts).scaled(factor)

@@ -12,8 +12,8 @@ _CENTRE = 2.5  # centre radius, in strides
 _MOST = 10  # candidate boxes whose IoUs are summed into a face's number of positive cells
 _OVERLAP_WEIGHT = 3.0
 _LARGEST = 6.0  # upper limit of log(side of a box / stride)
-_TAUGHT_SCORE = 0.25  # lowest score of a teacher's cell that is used
-_TAUGHT_OVERLAP = 0.5  # lowest IoU of a teacher's box with a true box
+_TEACHER_SCORE = 0.25  # lowest score of a teacher's cell that is used
+_TEACHER_OVERLAP = 0.5  # lowest IoU of a teacher's box with a true box
 _FAR = 1e5  # cost of a cell outside the box or the centre radius
 
 
@@ -75,17 +75,19 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, truth: Tensor, points: 
 
 
 @torch.no_grad()
-def taught(predictions: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor) -> Assignment:
+def assign_from_teacher(
+    predictions: Tensor, cells: Tensor, truth: Tensor, points: Tensor, picture: Tensor
+) -> Assignment:
     """Assign faces to a teacher's confident cells, with its scores.
 
     `predictions` (B, P, 15) are the teacher's, with scores in [0, 1] instead of logits; the other arguments as for
     `assign`. Teacher detections without a true face are ignored, and so are its landmarks: they underestimate tilt.
     """
     boxes, _ = decode(predictions, cells)
-    rows, columns = (predictions[..., 0] > _TAUGHT_SCORE).nonzero(as_tuple=True)
+    rows, columns = (predictions[..., 0] > _TEACHER_SCORE).nonzero(as_tuple=True)
     shared = overlap(boxes[rows, columns][:, None], truth) * (picture == rows[:, None])
     best, faces = torch.nn.functional.pad(shared, (0, 1)).max(1)  # one more column: a batch may have no face
-    sure = best > _TAUGHT_OVERLAP
+    sure = best > _TEACHER_OVERLAP
     rows, columns, faces = rows[sure], columns[sure], faces[sure]
     return Assignment(faces, columns, predictions[rows, columns, 0], points[faces])
 

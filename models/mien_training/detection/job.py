@@ -19,7 +19,7 @@ from mien_training.detection.scenes import Composer
 from mien_training.detection.warm_start import warm_start
 
 _VALIDATE_EVERY = 5  # epochs
-_SHOWN = 64  # photographs that tell a network that starts from a file what its layers give
+_SHOWN = 64  # photographs that report a network that starts from a file what its layers give
 
 
 def train_detector(
@@ -31,12 +31,12 @@ def train_detector(
     epochs: int = 0,
     threads: int = 1,
     seed: int = 0,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> DetectionRun:
     """Train by a recipe, resuming from a checkpoint if there is one, and return the finished run.
 
     `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (one line per epoch, also passed to
-    `tell`). `teacher` finds the faces of the chips and adds targets in scenes. `epochs` 0 uses the recipe's number.
+    `report`). `teacher` finds the faces of the chips and adds targets in scenes. `epochs` 0 uses the recipe's number.
     Raises `DatasetError`, and `ModelError` if the checkpoint is damaged or belongs to another network.
     """
     torch.set_num_threads(threads)
@@ -65,7 +65,7 @@ def train_detector(
         line["seconds"] = round(time.monotonic() - started)
         if run.epoch % _VALIDATE_EVERY == 0 or run.epoch == run.epochs:
             line |= {metric: round(value, 4) for metric, value in run.validate(val).items()}
-        tell(json.dumps(line))
+        report(json.dumps(line))
         with (runs / f"{name}.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
     return run

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mien_models.detectors.dense import cells
-from mien_training.detection.assignment import Assignment, assign, decode, overlap, taught
+from mien_training.detection.assignment import Assignment, assign, assign_from_teacher, decode, overlap
 from mien_training.detection.scenes import Scene
 
 _BOX_WEIGHT = 2.0
@@ -41,7 +41,7 @@ def detection_loss(
     boxes, points = decode(predictions, places)
     parts = [assign(boxes, predictions[..., 0], places, truth, marks, picture)]
     if teacher is not None:
-        parts.append(taught(teacher, places, truth, marks, picture))
+        parts.append(assign_from_teacher(teacher, places, truth, marks, picture))
     pairs = _both(parts)
     rows, faces = picture[pairs.faces], truth[pairs.faces]
     target = torch.zeros(predictions.shape[:2])

@@ -27,12 +27,12 @@ def train(
     epochs: int = 0,
     threads: int = 1,
     seed: int = 0,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Run:
     """Train by a recipe, resuming from a checkpoint if there is one, and return the finished run.
 
     `runs` gets `NAME.pt` (the checkpoint, after each epoch) and `NAME.jsonl` (one line per epoch, also passed to
-    `tell`). `epochs` 0 uses the recipe's number. Raises `DatasetError` if a zip of `data` is missing or malformed,
+    `report`). `epochs` 0 uses the recipe's number. Raises `DatasetError` if a zip of `data` is missing or malformed,
     `ModelError` if the checkpoint is damaged or belongs to another network.
     """
     torch.set_num_threads(threads)
@@ -50,7 +50,7 @@ def train(
         line["seconds"] = round(time.monotonic() - started)
         for part, labelled in val.items():
             line |= {f"{part}_{key}": round(value, 4) for key, value in run.validate(labelled).items()}
-        tell(json.dumps(line))
+        report(json.dumps(line))
         with (runs / f"{name}.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
     return run

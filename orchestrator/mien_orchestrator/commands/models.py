@@ -120,7 +120,7 @@ def _train_model(
 ) -> None:
     from mien_training.faces import job
 
-    run = job.train(recipe, data, runs, epochs=epochs, threads=threads, seed=seed, tell=typer.echo)
+    run = job.train(recipe, data, runs, epochs=epochs, threads=threads, seed=seed, report=typer.echo)
     store.add(lambda scratch: job.export(run, data, scratch))
 
 
@@ -140,7 +140,7 @@ def _train_detector(
     # YuNet tells where the faces of the chips are: a larger picture is never needed.
     teacher = YuNet(settings.yunet, long_side=320)
     run = job.train_detector(
-        recipe, data, runs, teacher=teacher, epochs=epochs, threads=threads, seed=seed, tell=typer.echo
+        recipe, data, runs, teacher=teacher, epochs=epochs, threads=threads, seed=seed, report=typer.echo
     )
     store.add(lambda scratch: job.export_detector(run, data, scratch))
 
