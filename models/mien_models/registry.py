@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from mien_models.errors import ModelError
-from mien_models.spec import ModelSpec, Task
+from mien_models.processor import fast_int8
+from mien_models.spec import ModelSpec, Task, Weights
 
 TASKS: tuple[Task, ...] = ("age", "gender", "emotion")
 """The tasks in the order in which replies list them."""
@@ -28,25 +29,36 @@ _OWN = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of the registry: its specification and the verified path of its ONNX file."""
+    """A model of the registry: its specification and the path of its ONNX file in float32."""
 
     spec: ModelSpec
     path: Path
 
     @property
+    def weights(self) -> Weights | None:
+        """The file that ONNX Runtime uses on this processor: INT8 if there is one and the processor is fast at it."""
+        return self.spec.int8 if self.spec.int8 and fast_int8() else self.spec.weights
+
+    @property
+    def whole(self) -> "Entry":
+        """The same model with its float32 file alone, as PyTorch uses it."""
+        return replace(self, spec=self.spec.model_copy(update={"int8": None}))
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of the weights file, as `sha256:` and hexadecimal digits."""
-        return f"sha256:{self.spec.weights.sha256 if self.spec.weights else ''}"
+        """SHA-256 of the file in use, as `sha256:` and hexadecimal digits; see `weights`."""
+        return f"sha256:{self.weights.sha256 if self.weights else ''}"
 
     def read(self) -> bytes:
-        """Return the ONNX file's bytes; raises `ModelError` where they are not those of the specification."""
-        weights = self.spec.weights
-        if weights is None or not self.path.is_file():
-            raise ModelError(f"model {self.spec.name}: {self.path.name} is missing beside its specification")
-        content = self.path.read_bytes()
+        """Return the bytes of the file in use; raises `ModelError` if they are not those of the specification."""
+        weights = self.weights
+        path = self.path.parent / weights.file if weights else self.path
+        if weights is None or not path.is_file():
+            raise ModelError(f"model {self.spec.name}: {path.name} is missing beside its specification")
+        content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != weights.sha256:
             raise ModelError(
-                f"model {self.spec.name}: {self.path.name} is damaged or was changed (its SHA-256 differs from the "
+                f"model {self.spec.name}: {path.name} is damaged or was changed (its SHA-256 differs from the "
                 "specification's); reinstall mien or export the model again"
             )
         return content
@@ -61,7 +73,7 @@ class Registry:
             if not folder.is_dir():
                 raise ModelError(f"model folder {folder} does not exist")
             for path in sorted(folder.glob("*.json")):
-                entry = _entry(path)
+                entry = read_entry(path)
                 self._entries[entry.spec.name] = entry
 
     def entries(self) -> list[Entry]:
@@ -86,7 +98,8 @@ class Registry:
         return entry
 
 
-def _entry(path: Path) -> Entry:
+def read_entry(path: Path) -> Entry:
+    """Read a specification; raises `ModelError` if it is not one."""
     try:
         spec = ModelSpec.read(path)
     except ValidationError as error:

@@ -131,7 +131,9 @@ class ModelSpec(_Frozen):
     best_batch: int = Field(default=16, ge=1)
     """Crops that one call best carries: with more of them a crop costs hardly less (`benchmarks/batches.py`)."""
     weights: Weights | None = None
-    """None only while the model is being trained."""
+    """The file in float32. None only while the model is being trained."""
+    int8: Weights | None = None
+    """The same model in 8-bit integers: ONNX Runtime takes it on processors that multiply them quickly."""
 
     @classmethod
     def read(cls, path: Path) -> "ModelSpec":

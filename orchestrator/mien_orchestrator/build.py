@@ -47,7 +47,8 @@ def make_registry(settings: Settings) -> Registry:
 
 def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:
     """Return the model of each task that is switched on; raises `ModelError`."""
-    return {task: registry.for_task(task, choice.model) for task, choice in settings.served.items()}
+    chosen = {task: (registry.for_task(task, choice.model), choice.runtime) for task, choice in settings.served.items()}
+    return {task: entry.whole if runtime == "torch" else entry for task, (entry, runtime) in chosen.items()}
 
 
 def make_detector(settings: Settings) -> Detector:

@@ -66,7 +66,7 @@ def next_model(folder: Path) -> Path:
     models = folder / "models"
     models.mkdir()
     spec = json.loads((WEIGHTS / "mien-emotion.json").read_text())
-    spec |= {"name": NEXT, "version": "1.0.1", "weights": {**spec["weights"], "file": f"{NEXT}.onnx"}}
+    spec |= {"name": NEXT, "version": "1.0.1", "int8": None, "weights": {**spec["weights"], "file": f"{NEXT}.onnx"}}
     (models / f"{NEXT}.json").write_text(json.dumps(spec))
     shutil.copy(WEIGHTS / "mien-emotion.onnx", models / f"{NEXT}.onnx")
     return models

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ModelError
+from mien_models.processor import has_int8_flags
 from mien_models.registry import DEFAULTS, TASKS, Entry, Registry
 
 NAMES = [entry.spec.name for entry in Registry().entries()]
@@ -15,16 +16,40 @@ NAMES = [entry.spec.name for entry in Registry().entries()]
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_weights_are_those_of_their_specification(name: str) -> None:
     entry = Registry().get(name)
-    content = entry.read()
-    assert entry.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
-    assert entry.spec.weights
-    assert len(content) == entry.spec.weights.bytes <= 5_000_000
+    for file in (entry.spec.weights, entry.spec.int8):
+        if file:
+            content = (entry.path.parent / file.file).read_bytes()
+            assert file.sha256 == hashlib.sha256(content).hexdigest()
+            assert len(content) == file.bytes <= 5_000_000
     assert entry.spec.parameters > 0
 
 
 def test_shipped_weights_stay_small_together() -> None:
-    files = {entry.path: len(entry.read()) for entry in Registry().entries()}
-    assert sum(files.values()) <= 12_000_000
+    files = {
+        file.file: file.bytes
+        for entry in Registry().entries()
+        for file in (entry.spec.weights, entry.spec.int8)
+        if file
+    }
+    assert sum(files.values()) <= 14_000_000
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_int8_file_is_used_where_the_processor_is_fast_at_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien_models.registry.fast_int8", lambda: fast)
+    entry = Registry().get("mien-emotion")
+    used = entry.spec.int8 if fast else entry.spec.weights
+    assert used
+    assert entry.digest == f"sha256:{used.sha256}" == f"sha256:{hashlib.sha256(entry.read()).hexdigest()}"
+    assert entry.spec.weights
+    assert entry.whole.digest == f"sha256:{entry.spec.weights.sha256}"
+
+
+def test_processors_that_are_fast_at_int8_are_told_by_their_flags() -> None:
+    assert has_int8_flags("processor\t: 0\nflags\t\t: fpu avx512f avx512_vnni\n")
+    assert has_int8_flags("Features\t: fp asimd asimddp\n")
+    assert not has_int8_flags("flags\t\t: fpu avx2\nmodel name\t: avx512_vnni\n")
+    assert not has_int8_flags("")
 
 
 def test_every_task_has_a_default_that_serves_it() -> None:
@@ -44,9 +69,10 @@ def test_a_model_of_another_task_is_refused() -> None:
 
 
 def copy(entry: Entry, folder: Path) -> Path:
+    """Copy a model's float32 file alone, with its specification."""
     weights = folder / entry.path.name
     weights.write_bytes(entry.path.read_bytes())
-    entry.spec.write(folder / f"{entry.spec.name}.json")
+    entry.whole.spec.write(folder / f"{entry.spec.name}.json")
     return weights
 
 

@@ -23,12 +23,19 @@ def crops(size: int, count: int = 5) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_onnx_and_torch_give_the_same_answers(name: str, task: Task) -> None:
-    entry = Registry().get(name)
+    entry = Registry().get(name).whole
     stack = crops(entry.spec.crop.size)
     ours, theirs = (load(entry, task, runtime=runtime).predict(stack) for runtime in get_args(RuntimeName))
     assert tuple(ours) == tuple(theirs) == ANSWERS[task]
     for key in ours:
         assert np.abs(ours[key] - theirs[key]).max() < 1e-4 * max(1.0, np.abs(theirs[key]).max()), key
+
+
+def test_pytorch_tells_the_float32_file_and_onnx_runtime_the_one_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien_models.registry.fast_int8", lambda: True)
+    entry = Registry().get("mien-emotion")
+    assert load(entry, "emotion", runtime="torch").entry.digest == entry.whole.digest
+    assert load(entry, "emotion").entry.digest == entry.digest != entry.whole.digest
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

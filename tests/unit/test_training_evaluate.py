@@ -102,7 +102,7 @@ def test_calibration_is_reported_before_and_after(make_zip: ZipMaker) -> None:
 
 @pytest.mark.parametrize("name", ["mien-age-gender", "mien-emotion"])
 def test_untempered_answers_are_those_of_the_graph_at_temperature_one(name: str) -> None:
-    entry = Registry().get(name)
+    entry = Registry().get(name).whole
     tasks, side = [task for task in TASKS if task in entry.spec.heads], entry.spec.crop.size
     crops = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8)
     heads = {task: head.model_copy(update={"temperature": 1.0}) for task, head in entry.spec.heads.items()}

@@ -80,7 +80,7 @@ def test_calls_are_measured_interleaved() -> None:
 
 
 def test_smaller_variants_predict_nearly_the_same_as_the_shipped_model(tmp_path: Path) -> None:
-    entry = Registry().get("mien-emotion")
+    entry = Registry().get("mien-emotion").whole
     faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), np.uint8)
     wanted = evaluate.predict(entry, ["emotion"], faces)["probabilities"]
 

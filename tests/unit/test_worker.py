@@ -132,4 +132,5 @@ def copy_model(name: str, new: str, folder: Path) -> None:
     entry = Registry().get(name)
     spec = json.loads(entry.path.with_suffix(".json").read_text())
     (folder / f"{new}.json").write_text(json.dumps({**spec, "name": new}))
-    (folder / entry.path.name).write_bytes(entry.read())
+    assert entry.weights
+    (folder / entry.weights.file).write_bytes(entry.read())

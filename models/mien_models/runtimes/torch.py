@@ -21,7 +21,7 @@ class TorchModel:
     def __init__(self, entry: Entry, task: Task, *, device: str = "cpu", threads: int = 1) -> None:
         """Load the model onto a device; raises `ModelError` if the device is not available."""
         torch.set_num_threads(threads)
-        self.entry = entry
+        self.entry = entry.whole
         self.task = task
         try:
             self._device = torch.device(device)
@@ -40,7 +40,7 @@ class TorchModel:
 
 def served_model(entry: Entry) -> ServedModel:
     """Rebuild the PyTorch module of a registered model, in evaluation mode, with the weights of its ONNX file."""
-    graph = onnx.load_from_string(entry.read()).graph
+    graph = onnx.load_from_string(entry.whole.read()).graph
     state = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in graph.initializer}
     model = ServedModel(entry.spec, build(entry.spec))
     wanted = model.state_dict()

@@ -10,10 +10,8 @@ normalisation into the convolutions, once for the face and once for its mirror i
 
 import dataclasses
 import hashlib
-import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -22,12 +20,12 @@ import numpy as np
 import onnx
 import typer
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from mien_models import runtimes
 from mien_models.errors import ModelError
+from mien_models.export.int8 import CALIBRATION_FACES, quantize
 from mien_models.registry import DEFAULTS, TASKS, Entry, Registry
 from mien_models.spec import Task
 from mien_training.evaluation import cost, evaluate
@@ -36,8 +34,6 @@ from mien_training.faces.metrics import labels_of
 from mien_training.results import provenance
 
 _CALIBRATED_ON: dict[Task, str] = {"age": "utkface", "gender": "fairface", "emotion": "fer2013"}
-_CALIBRATION_FACES = 256
-_BATCH = 32
 
 
 def main(
@@ -72,7 +68,8 @@ def measure(entry: Entry, data: Path, folder: Path) -> dict[str, object]:
     tasks = [task for task in TASKS if task in entry.spec.heads]
     size = entry.spec.crop.size
     some = load(data / f"{_CALIBRATED_ON[tasks[0]]}.zip", split="train", size=size).images
-    chosen = np.random.default_rng(0).permutation(len(some))[:_CALIBRATION_FACES]
+    chosen = np.random.default_rng(0).permutation(len(some))[:CALIBRATION_FACES]
+    entry = entry.whole
     variants = {"float32": entry, **make_variants(entry, some[chosen], folder)}
     calls = {
         (name, task): _call(runtimes.load(variant, task), size) for name, variant in variants.items() for task in tasks
@@ -94,49 +91,18 @@ def measure(entry: Entry, data: Path, folder: Path) -> dict[str, object]:
 def make_variants(entry: Entry, faces: NDArray[np.uint8], folder: Path) -> dict[str, Entry]:
     """Return the model in half precision and static INT8 (QDQ), calibrated on (N, S, S, 3) train faces."""
     plain, half, whole = (folder / f"{entry.spec.name}.{kind}.onnx" for kind in ("plain", "float16", "int8"))
-    with warnings.catch_warnings(), _silence():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # values out of half precision's range are clipped
         quant_pre_process(str(entry.path), str(plain), skip_symbolic_shape=True)
         onnx.save(convert_float_to_float16(onnx.load(plain), keep_io_types=True), half)
-        quantize_static(
-            str(plain),
-            str(whole),
-            _Faces(faces),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "GlobalAveragePool", "MaxPool"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+    quantize(entry, faces, whole)
     return {"float16": _variant(entry, half), "int8": _variant(entry, whole)}
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Silence the quantizer's advice, which is followed here already."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-class _Faces(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no type hints
-    """Yields calibration faces to the quantizer, in batches."""
-
-    def __init__(self, faces: NDArray[np.uint8]) -> None:
-        self._batches: Iterator[NDArray[np.uint8]] = iter(np.array_split(faces, 1 + (len(faces) - 1) // _BATCH))
-
-    def get_next(self) -> Mapping[str, NDArray[np.uint8]] | None:
-        """Return the next batch under the graph's input name, or None after the last."""
-        batch = next(self._batches, None)
-        return None if batch is None else {"crops": batch}
 
 
 def _variant(entry: Entry, path: Path) -> Entry:
     content = path.read_bytes()
     weights = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    spec = type(entry.spec).model_validate(entry.spec.model_dump() | {"weights": weights})
+    spec = type(entry.spec).model_validate(entry.spec.model_dump() | {"weights": weights, "int8": None})
     return dataclasses.replace(entry, spec=spec, path=path)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mien_models.export.int8 import CALIBRATION_FACES, quantize
 from mien_models.export.model import write
 from mien_models.networks import ServedModel
+from mien_models.registry import read_entry
 from mien_models.spec import ModelSpec, Task
 from mien_training.faces.calibration import calibrate
 from mien_training.faces.dataset import FaceData, concatenate, load
@@ -64,7 +66,23 @@ def export(run: Run, data: Path, folder: Path) -> ModelSpec:
     Each task is calibrated on its best-labelled data set: age on UTKFace, gender on FairFace, emotion on FER2013.
     """
     own, *others = (_calibrated(spec, run, data) for spec in run.recipe.specs)
-    return write(own, run.net, folder, others)
+    written = write(own, run.net, folder, others)
+    return add_int8(run.recipe, data, folder) if run.recipe.int8 else written
+
+
+def add_int8(recipe: Recipe, data: Path, folder: Path) -> ModelSpec:
+    """Quantise a recipe's model in a folder, calibrated on `train` faces, and name the file in all specifications."""
+    entries = [read_entry(folder / f"{spec.name}.json") for spec in recipe.specs]
+    spec = entries[0].spec
+    faces = concatenate(
+        [load(data / f"{part}.zip", split="train", size=spec.crop.size, usable=True) for part in recipe.data]
+    )
+    chosen = np.random.default_rng(0).permutation(len(faces))[:CALIBRATION_FACES]
+    weights = quantize(entries[0], faces.images[chosen], folder / f"{spec.name}.int8.onnx")
+    written = [entry.spec.model_copy(update={"int8": weights}) for entry in entries]
+    for each in written:
+        each.write(folder / f"{each.name}.json")
+    return written[0]
 
 
 def _calibrated(spec: ModelSpec, run: Run, data: Path) -> ModelSpec:

@@ -61,6 +61,8 @@ class Recipe:
     """Names of the zips, without `.zip`; their `train` parts are concatenated."""
     epochs: int
     others: tuple[OtherModel, ...] = ()
+    int8: bool = False
+    """Also export the models in 8-bit integers."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     batch: int = 128
@@ -111,6 +113,7 @@ _SPECS = (
         ),
         _AGED,
         epochs=21,
+        int8=True,
         sizes=(48, 64, 80),
         augmentation=Augmentation(soften=0.2, noise=0.1, erase=0.1),
     ),
@@ -134,6 +137,7 @@ _SPECS = (
             heads={"emotion": EmotionHead(first=7, style="ferplus")},
         ),
         ("fer2013",),
+        int8=True,
         others=(
             OtherModel(
                 name="mien-emotion-fer2013",

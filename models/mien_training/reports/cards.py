@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien_models.registry import DEFAULTS, Entry
+from mien_models.spec import ModelSpec, Weights
 from mien_training.faces.metrics import labels_of
 from mien_training.faces.recipes import RECIPES
 from mien_training.results import collection, provenance
@@ -37,6 +38,12 @@ drawings. The terms of the data sets above apply to anyone who trains on them ag
 
 _TOO_LARGE = "- Too large for the package: train it with `mien models train {name} --data DATA` on the same data."
 
+_INT8 = (
+    "- ONNX Runtime uses the INT8 file on processors that multiply 8-bit integers quickly (AVX-VNNI, AVX-512 VNNI,\n"
+    "  AMX, Arm dot product), the float32 file on others; PyTorch always uses float32. Responses have the digest of the\n"
+    "  file in use."
+)
+
 _KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
 
 
@@ -51,7 +58,8 @@ def card(entry: Entry) -> str:
         [
             f"- Tasks: {', '.join(spec.heads)}. Network: {spec.architecture}, {spec.parameters:,} parameters.",
             f"- Input: {spec.crop.size}x{spec.crop.size} {spec.input.colour}, {spec.crop.scale} x the face's height.",
-            f"- Weights: `{entry.path.name}`, {spec.weights.bytes if spec.weights else 0:,} bytes, `{entry.digest}`.",
+            *(f"- Weights: `{file.file}`, {file.bytes:,} bytes, `sha256:{file.sha256}`." for file in _files(spec)),
+            *([_INT8] if spec.int8 else []),
             *([] if collection.ships(entry) else [_TOO_LARGE.format(name=spec.name)]),
         ],
         [
@@ -65,6 +73,10 @@ def card(entry: Entry) -> str:
             parts += _SECTIONS[task](metrics) if task in _SECTIONS and metrics else []
     parts += [*_calibration(entry, found), *_robustness(spec.name), *_cost(spec.name), *_data(spec.name, found)]
     return "\n\n".join([*("\n".join(lines) for lines in parts), _LIMITS, *_commands(spec.name, found)]) + "\n"
+
+
+def _files(spec: ModelSpec) -> list[Weights]:
+    return [file for file in (spec.weights, spec.int8) if file]
 
 
 def _table(*rows: tuple[object, ...]) -> list[str]:
