@@ -96,7 +96,7 @@ def _calls(entry: Entry, task: Task) -> dict[int, Callable[[], object]]:
 
 
 def _size(entry: Entry) -> dict[str, object]:
-    weights = entry.spec.weights
+    weights = entry.weights
     return {
         "digest": entry.digest,
         "parameters": entry.spec.parameters,

@@ -21,6 +21,8 @@ from mien_models import runtimes
 from mien_models.crops import cut
 from mien_models.detectors import DETECTORS, Detector, create
 from mien_models.detectors.spec import SHIPPED, read
+from mien_models.detectors.yunet import YuNet
+from mien_models.errors import DetectorError
 from mien_models.faces import Faces
 from mien_models.registry import Registry
 from mien_models.spec import Task
@@ -36,6 +38,7 @@ from mien_training.detection.metrics import (
     recall,
 )
 from mien_training.detection.photographs import Photograph, load_photographs
+from mien_training.evaluation import tilt
 from mien_training.evaluation.counted import Counted
 from mien_training.evaluation.evaluate_detector import run_interleaved
 from mien_training.results import provenance
@@ -82,6 +85,9 @@ def main(
         "machine": provenance.machine(),
         "val": {name: _labelled(name, faces, val) for name, faces in found.items()},
         "counted": {name: counted.metrics(detector) for name, detector in detectors.items()},
+        "tilt": tilt.measure(
+            {name: detectors[name] for name in ("mien", "yunet")}, val, YuNet(_yunet(), long_side=_LONG_SIDE)
+        ),
         "points": {name: _point_error(found[name], val) for name in ("mien", "yunet")},
         "crops": _changed_answers(found["mien"], found["yunet"], val),
         "time": _times(detectors, val),
@@ -91,6 +97,13 @@ def main(
         provenance.write({out: report})
     else:
         typer.echo(report, nl=False)
+
+
+def _yunet() -> Path:
+    path = installation.detector_file("yunet")
+    if path is None:
+        raise DetectorError("no YuNet in the model store: run `mien models fetch yunet`, or set MIEN_YUNET to its file")
+    return path
 
 
 def _detector(name: str, min_score: float | None = None) -> Detector:

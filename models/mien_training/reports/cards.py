@@ -40,8 +40,8 @@ _TOO_LARGE = "- Too large for the package: train it with `mien models train {nam
 
 _INT8 = (
     "- ONNX Runtime uses the INT8 file on processors that multiply 8-bit integers quickly (AVX-VNNI, AVX-512 VNNI,\n"
-    "  AMX, Arm dot product), the float32 file on others; PyTorch always uses float32. Responses have the digest of the\n"
-    "  file in use."
+    "  AMX, Arm dot product), the float32 file on others; PyTorch always uses float32. Responses have the digest of\n"
+    "  the file in use."
 )
 
 _KINDS = {"gender": "gender", "race": "race group", "decade": "age"}

@@ -61,6 +61,8 @@ def card(result: collection.Result) -> str:
         "",
         *_points(result),
         "",
+        *_tilts(result),
+        "",
         f"With these boxes instead of YuNet's, the default models' gender changes for {crops['gender']:.1%} of",
         f"{crops['faces']} faces and their emotion for {crops['emotion']:.1%}; ages change by",
         f"{crops['age_years']:.2f} years on average.",
@@ -118,6 +120,23 @@ def _points(result: collection.Result) -> list[str]:
     for name, metrics in result["points"].items():
         rows.append(f"| {name} | {metrics['faces']} | {_percent(metrics['mean'])} | {_percent(metrics['median'])} |")
     return [*rows, "", "Mean distance of the five landmarks from the labels, as a fraction of the box's size."]
+
+
+def _tilts(result: collection.Result) -> list[str]:
+    names = list(result["tilt"])
+    rows = [
+        "| turned by | faces | " + " | ".join(f"{name}: detected, error" for name in names) + " |",
+        "| --- " * (2 + len(names)) + "|",
+    ]
+    for angle, first in result["tilt"][names[0]].items():
+        own = [result["tilt"][name][angle] for name in names]
+        cells = [f"{item['detected'] / item['faces']:.1%}, {item['median_error']:.1f} degrees" for item in own]
+        rows.append(f"| {angle} degrees | {first['faces']} | {' | '.join(cells)} |")
+    return [
+        *rows,
+        "",
+        "Median error of the angle of the eyes on `val` photographs of one frontal face, turned both ways.",
+    ]
 
 
 def _counted(result: collection.Result) -> list[str]:
