@@ -1,14 +1,15 @@
 """The models that this installation has: from a name or a task to a specification and its weights file."""
 
 import hashlib
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from mien_models.errors import ModelError
-from mien_models.processor import fast_int8
 from mien_models.spec import ModelSpec, Task, Weights
 
 TASKS: tuple[Task, ...] = ("age", "gender", "emotion")
@@ -25,6 +26,11 @@ DEFAULTS: dict[Task, str] = {"age": "mien-age-gender", "gender": "mien-age-gende
 """The model that serves a task unless another is named."""
 
 _OWN = Path(__file__).parent / "weights"
+
+_INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+"""Linux's names of instructions that multiply 8-bit integers and add them up."""
+
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +112,22 @@ def read_entry(path: Path) -> Entry:
         raise ModelError(f"{path} is not a model specification: {error}") from error
     file = spec.weights.file if spec.weights else f"{spec.name}.onnx"
     return Entry(spec, path.parent / file)
+
+
+@cache
+def fast_int8() -> bool:
+    """Return whether 8-bit integers are multiplied faster than 32-bit floats; False if that cannot be told."""
+    if platform.system() == "Darwin":
+        return platform.machine() == "arm64"
+    try:
+        text = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return has_int8_flags(text)
+
+
+def has_int8_flags(cpu_info: str) -> bool:
+    """Return whether a /proc/cpuinfo lists one of the instructions."""
+    lines = (line.partition(":") for line in cpu_info.splitlines())
+    words = {word for name, _, value in lines if name.strip() in ("flags", "Features") for word in value.split()}
+    return bool(words & _INT8_FLAGS)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ModelError
-from mien_models.processor import has_int8_flags
-from mien_models.registry import DEFAULTS, TASKS, Entry, Registry
+from mien_models.registry import DEFAULTS, TASKS, Entry, Registry, has_int8_flags
 
 NAMES = [entry.spec.name for entry in Registry().entries()]
 
