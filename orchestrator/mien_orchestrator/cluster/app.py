@@ -27,8 +27,18 @@ _DRAIN_CHECK_SECONDS = 0.2  # Serve's default of two seconds would dominate the 
 _HEALTH_PERIOD_SECONDS, _HEALTH_TIMEOUT_SECONDS = 2, 4  # a process that hangs is replaced; by default after 90 s
 
 
-def build(arguments: dict[str, Any]) -> Application:
-    """Build the application from settings; raises `SettingsError` and `ModelError` before anything is deployed."""
+def build(arguments: dict[str, Any], log_path: str | None = None) -> Application:
+    """Build the application from settings, before anything is deployed.
+
+    Args:
+        arguments: The settings.
+        log_path: Address of the `LogReceiver` on this machine; None if there is none.
+
+    Raises:
+        SettingsError: A setting is invalid.
+        ModelError: A model is unknown, or its file is missing or invalid.
+
+    """
     settings = Settings.load(**arguments)
     models = served_models(settings, make_registry(settings))
     folders = model_folders(settings)
@@ -62,7 +72,7 @@ def build(arguments: dict[str, Any]) -> Application:
         health_check_period_s=_HEALTH_PERIOD_SECONDS,
         health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
         logging_config=_LOGGING,
-    ).bind(plain, workers)
+    ).bind(plain, workers, log_path)
 
 
 def _autoscaling(scaling: ScalingSettings) -> dict[str, Any]:

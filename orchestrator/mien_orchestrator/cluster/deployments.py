@@ -11,6 +11,7 @@ from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_registry, make_service, served_models
 from mien_orchestrator.cluster.autoscaling import IN_FLIGHT
 from mien_orchestrator.cluster.backend import ServeWorkers
+from mien_orchestrator.cluster.log_forwarding import sender
 from mien_orchestrator.cluster.replicas import Replicas
 from mien_orchestrator.edge.server import Server
 from mien_orchestrator.pipeline.backend import ModelCall
@@ -25,10 +26,10 @@ class Orchestrator:
     """An orchestrator replica: a grpc.aio server in front of the ensemble."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]]
+        self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]], log_path: str | None
     ) -> None:
         loaded = Settings.load(**settings)
-        logs.configure(loaded)
+        logs.configure(loaded, sender(log_path))
         cv2.setNumThreads(1)  # requests run in parallel
         self._executor = make_executor(loaded)
         metrics = make_metrics(loaded)

@@ -10,6 +10,7 @@ from types import FrameType
 
 from mien.errors import ServerUnavailableError
 from mien_orchestrator.build import make_detector, make_registry, served_models
+from mien_orchestrator.cluster.log_forwarding import LogReceiver
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.tokens import TokenFile
@@ -62,6 +63,7 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._started = False
+        self._logs: LogReceiver | None = None
         self.address = f"{settings.host}:{settings.port}"
 
     def check(self) -> None:
@@ -111,7 +113,8 @@ class Cluster:
 
         from mien_orchestrator.cluster.app import build
 
-        app = build(self._settings.model_dump(mode="json"))
+        self._logs = LogReceiver()
+        app = build(self._settings.model_dump(mode="json"), self._logs.path)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         try:
@@ -146,3 +149,5 @@ class Cluster:
         if ray.is_initialized():
             ray_serve.shutdown()
         ray.shutdown()
+        if self._logs:
+            self._logs.close()

@@ -56,17 +56,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def handler(settings: Settings) -> logging.Handler:
-    """Return the handler that writes to standard error in the settings' format."""
-    made = logging.StreamHandler(sys.__stderr__)  # Serve replaces sys.stderr by a logger with its own level
+def handler(settings: Settings, made: logging.Handler | None = None) -> logging.Handler:
+    """Return a handler in the settings' format; without one, it writes to standard error."""
+    made = made or logging.StreamHandler(sys.__stderr__)  # Serve replaces sys.stderr by a logger with its own level
     made.addFilter(_CallFilter())
     made.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
     return made
 
 
-def configure(settings: Settings) -> None:
-    """Configure logging for this process; other packages log from warnings up."""
-    logging.basicConfig(level=logging.WARNING, handlers=[handler(settings)], force=True)
+def configure(settings: Settings, made: logging.Handler | None = None) -> None:
+    """Configure logging for this process; other packages log from warnings up.
+
+    Args:
+        settings: Format and level.
+        made: Where lines go; None for standard error.
+
+    """
+    logging.basicConfig(level=logging.WARNING, handlers=[handler(settings, made)], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(settings.log_level.upper())
 
