@@ -28,10 +28,16 @@ def shipped() -> dict[str, str]:
 
 
 def changed(path: Path) -> list[str] | None:
-    """Return the names whose weights changed since a result file was measured; None if they were not recorded."""
+    """Return the names whose weights changed since a result file was measured; None if they were not recorded.
+
+    A model with an INT8 file is the same model on processors that use it and on those that use float32.
+    """
     measured = json.loads(path.read_text(encoding="utf-8")).get("weights")
-    current = shipped()
-    return [name for name, digest in measured.items() if current.get(name) != digest] if measured else None
+    current = {
+        entry.spec.name: [f"sha256:{file.sha256}" for file in (entry.spec.weights, entry.spec.int8) if file]
+        for entry in Registry().entries()
+    } | {_DETECTOR: [_detector_digest()]}
+    return [name for name, digest in measured.items() if digest not in current.get(name, [])] if measured else None
 
 
 def status(path: Path) -> str:

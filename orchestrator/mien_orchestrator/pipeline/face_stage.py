@@ -24,8 +24,8 @@ _SHORT_MS = 1.0
 FINENESS = 2
 """Smallest size of a reduced image, relative to the detector's input.
 
-Of 141 faces on 54 photographs of 4,000 pixels, reduced decoding changes the gender of 0, the emotion of 6 and the age
-of 18 by more than two years; saving the full photograph again, one pixel narrower, changes 2, 2 and 18
+Of 141 faces on 54 photographs of 4,000 pixels, reduced decoding changes the gender of 0, the emotion of 8 and the age
+of 24 by more than two years; saving the full photograph again, one pixel narrower, changes 2, 4 and 18
 (`benchmarks/results/reduced.json`): small shifts of a box change predictions that are close to a border.
 """
 
