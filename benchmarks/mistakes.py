@@ -49,7 +49,7 @@ def main(
 
 def _errors(folder: Path, detector: str) -> dict[str, dict[str, str] | list[Mistake]]:
     """Return the models and, for each error, the predictions for the largest face."""
-    engine = LocalEngine(Settings.load(detector=detector))
+    engine = LocalEngine(Settings.load({"detector.name": detector}))
     try:
         models: dict[str, str] = {}
         mistakes: list[Mistake] = []

@@ -49,7 +49,7 @@ def read_known() -> list[tuple[str, int, str | None]]:
 
 
 def _measure(folder: Path, detector: str) -> dict[str, object]:
-    engine = LocalEngine(Settings.load(detector=detector))
+    engine = LocalEngine(Settings.load({"detector.name": detector}))
     empty = [path.name for path in sorted((folder / "no_face").iterdir()) if path.suffix != ".md"]
     rows = []
     for name, count, sex in [*read_known(), *((f"no_face/{name}", 0, None) for name in empty)]:

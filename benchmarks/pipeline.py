@@ -2,7 +2,7 @@
 
 The baseline runs it directly, the peers serve it; Mien's servers implement the same pipeline themselves. A response has
 the form of `mien.v1.AnalyzeResponse` as JSON. The environment selects the detector, with the variables that Mien's
-servers read: `MIEN_DETECTOR`, `MIEN_DETECTOR_LONG_SIDE` and `MIEN_DETECTOR_PATH`.
+servers read: `MIEN_DETECTOR__NAME`, `MIEN_DETECTOR__LONG_SIDE_PX` and `MIEN_DETECTOR__PATH`.
 """
 
 import os
@@ -49,11 +49,11 @@ class FaceFinder:
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)  # requests run in parallel
-        path = os.environ.get("MIEN_DETECTOR_PATH")
+        path = os.environ.get("MIEN_DETECTOR__PATH")
         self._detector = create(
-            os.environ["MIEN_DETECTOR"],
+            os.environ["MIEN_DETECTOR__NAME"],
             model_path=Path(path) if path else None,
-            long_side=int(os.environ["MIEN_DETECTOR_LONG_SIDE"]),
+            long_side=int(os.environ["MIEN_DETECTOR__LONG_SIDE_PX"]),
         )
         registry = Registry()
         self._specs: dict[Task, CropSpec] = {task: registry.for_task(task).spec.crop for task in TASKS}

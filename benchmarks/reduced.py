@@ -55,10 +55,10 @@ def main(
     long_side: Annotated[int, typer.Option(help="Enlarge smaller photographs to this size; 0 to disable.")] = 0,
 ) -> None:
     """Compare full and reduced decoding, photograph by photograph."""
-    settings = Settings.load(detector=detector)
+    settings = Settings.load({"detector.name": detector})
     stages = {
         "whole": _face_stage(settings, None),
-        "reduced": _face_stage(settings, FINENESS * settings.detector_long_side),
+        "reduced": _face_stage(settings, FINENESS * settings.detector.long_side_px),
     }
     models = [load(Registry().for_task(task), task) for task in TASKS]
     cpu = dict.fromkeys(stages, 0.0)
@@ -88,8 +88,8 @@ def _face_stage(settings: Settings, enough: int | None) -> FaceStage:
     return FaceStage(
         detector=make_detector(settings),
         limits=ImageLimits(),
-        max_faces=settings.max_faces,
-        quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
+        max_faces=settings.limits.max_faces,
+        quality_limits=QualityLimits(min_face=settings.limits.min_face_px, min_sharpness=settings.limits.min_sharpness),
         enough=enough,
         budget=PixelBudget(2**30),
     )

@@ -20,7 +20,7 @@ from answers import AnswerError
 from environments import InstallError, install
 from load import Photograph
 from measurements import Machine, Picture, Results, Round, command
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import DetectorSettings, Settings
 from report import write_report
 from session import Plan, Session, StartError, measure
 from systems import HERE, SYSTEMS, System
@@ -28,7 +28,7 @@ from systems import HERE, SYSTEMS, System
 FULL = Plan(in_flight=(1, 4, 16, 32), shares=(0.5, 0.8), passes=10, growth_passes=20, seed=7)
 QUICK = Plan(in_flight=(1, 16), shares=(0.8,), passes=1, growth_passes=1, seed=7)
 
-_DEFAULTS = Settings.model_fields
+_DEFAULTS = DetectorSettings()
 _NAMES = ",".join(system.name for system in SYSTEMS)
 _ROUNDS = 5
 _PHOTOGRAPHS = 24
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 def main(
     photographs: Annotated[Path | None, typer.Option(help="Folder; default: composed group images.")] = None,
-    detector: Annotated[str, typer.Option(help="Detector of every system.")] = _DEFAULTS["detector"].default,
+    detector: Annotated[str, typer.Option(help="Detector of every system.")] = _DEFAULTS.name,
     systems: Annotated[str, typer.Option(help="Names, with commas.")] = _NAMES,
     rounds: Annotated[int, typer.Option(help="Sessions of each system, interleaved.", min=1)] = _ROUNDS,
     quick: Annotated[bool, typer.Option("--quick", help="One round of few requests, as a smoke test.")] = False,
@@ -93,18 +93,21 @@ def _environment(detector: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MIEN_", "RAY_"))}
     paths = [str(HERE.parent / folder) for folder in ("client", "models", "orchestrator", "workers")]
     environment |= {
-        "MIEN_DETECTOR": detector,
-        "MIEN_DETECTOR_LONG_SIDE": str(_DEFAULTS["detector_long_side"].default),
-        "MIEN_MIN_FACE": "0",  # every face gets predictions, from every system
-        "MIEN_MIN_SHARPNESS": "0",
-        "MIEN_REDUCED_DECODING": "false",  # the peers decode at full size
+        "MIEN_DETECTOR__NAME": detector,
+        "MIEN_DETECTOR__LONG_SIDE_PX": str(_DEFAULTS.long_side_px),
+        "MIEN_LIMITS__MIN_FACE_PX": "0",  # every face gets predictions, from every system
+        "MIEN_LIMITS__MIN_SHARPNESS": "0",
+        "MIEN_DETECTOR__REDUCED_DECODING": "false",  # the peers decode at full size
         "MIEN_MODEL_STORE": str(HERE / ".venvs" / "no-store"),
         "PYTHONPATH": os.pathsep.join([str(HERE), *paths]),
         "RAY_USAGE_STATS_ENABLED": "0",
         "BENTOML_DO_NOT_TRACK": "1",
     }
     if detector == "yunet":
-        environment["MIEN_DETECTOR_PATH"] = str(Settings.load().yunet.resolve())
+        file = Settings.load({"detector.name": detector}).detector_file
+        if file is None:
+            raise typer.BadParameter("YuNet is not installed; run `mien models fetch yunet`")
+        environment["MIEN_DETECTOR__PATH"] = str(file.resolve())
     return environment
 
 

@@ -40,7 +40,7 @@ def running() -> Running:
 @pytest.fixture(scope="session")
 def single() -> Iterator[str]:
     """The address of a server in single mode."""
-    settings = Settings.load(port=0, drain_seconds=1, max_image_bytes=4 * 2**20)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 1, "limits.max_image_bytes": 4 * 2**20})
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with run_server(service, settings) as address:

@@ -101,7 +101,7 @@ def mutated(files: list[bytes], chance: random.Random) -> bytes:
 
 async def outcomes(files: list[bytes], seed: int, count: int, last: Path) -> tuple[Counter[str], float]:
     """Analyze `count` corrupt files; return the number of each outcome, and the growth of peak memory in MiB."""
-    settings = Settings.load(max_image_pixels=MAX_PIXELS)
+    settings = Settings.load({"limits.max_image_pixels": MAX_PIXELS})
     chance, found = random.Random(seed), Counter[str]()
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)

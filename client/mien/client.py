@@ -70,7 +70,7 @@ class Client:
     ) -> Self:
         """Create a client that analyzes in this process (`pip install 'mien[local]'`), whatever `MIEN_SERVER` is.
 
-            with mien.Client.local({"detector": "haar"}) as client:
+            with mien.Client.local({"detector.name": "haar"}) as client:
                 print(client.analyze("photo.jpg"))
 
         Args:

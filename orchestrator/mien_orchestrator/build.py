@@ -31,17 +31,17 @@ def make_executor(settings: Settings) -> ThreadPoolExecutor:
     Seeing (decode, detect, cut) and the models have one each: in a common queue every waiting image would be seen
     before the first one's models run.
     """
-    return ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="mien")
+    return ThreadPoolExecutor(settings.limits.cpu_threads, thread_name_prefix="mien")
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:
-    """Return the folders with models beside the package's own: the model store, if it exists, then the settings'."""
-    store = ModelStore(settings.model_store)
-    return (*((store.folder,) if store.exists() else ()), *settings.model_folders)
+    """Return the folders with models beside the package's own: the model store, if it exists, then `models.folders`."""
+    store = ModelStore(settings.models.store)
+    return (*((store.folder,) if store.exists() else ()), *settings.models.folders)
 
 
 def make_registry(settings: Settings) -> Registry:
-    """Return the models of the package and of `model_folders`; raises `ModelError`."""
+    """Return the models of the package, of the model store and of `models.folders`; raises `ModelError`."""
     return Registry(model_folders(settings))
 
 
@@ -54,24 +54,24 @@ def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:
 def make_detector(settings: Settings) -> Detector:
     """Return the detector of the settings; raises `DetectorError`."""
     return create(
-        settings.detector,
+        settings.detector.name,
         model_path=settings.detector_file,
-        long_side=settings.detector_long_side,
-        min_score=settings.detector_min_score,
-        tiles=settings.detector_tiles,
+        long_side=settings.detector.long_side_px,
+        min_score=settings.detector.min_score,
+        tiles=settings.detector.tiles,
     )
 
 
 def make_face_stage(settings: Settings) -> FaceStage:
     """Return the face stage of the settings; raises `DetectorError`."""
-    reduced = settings.reduced_decoding and not settings.detector_tiles  # which want all pixels
+    reduced = settings.detector.reduced_decoding and not settings.detector.tiles  # which want all pixels
     return FaceStage(
         detector=make_detector(settings),
-        limits=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
-        max_faces=settings.max_faces,
-        quality_limits=QualityLimits(min_face=settings.min_face, min_sharpness=settings.min_sharpness),
-        enough=FINENESS * settings.detector_long_side if reduced else None,
-        budget=PixelBudget(settings.max_decoded_bytes),
+        limits=ImageLimits(max_bytes=settings.limits.max_image_bytes, max_pixels=settings.limits.max_image_pixels),
+        max_faces=settings.limits.max_faces,
+        quality_limits=QualityLimits(min_face=settings.limits.min_face_px, min_sharpness=settings.limits.min_sharpness),
+        enough=FINENESS * settings.detector.long_side_px if reduced else None,
+        budget=PixelBudget(settings.limits.max_decoded_bytes),
     )
 
 
@@ -89,7 +89,7 @@ def make_service(
         backend=backend,
         models=served_models(settings, registry),
         executor=executor,
-        headroom_s=settings.reply_margin_s,
+        headroom_s=settings.limits.deadline_headroom_s,
     )
     return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth())
 
@@ -107,7 +107,7 @@ def make_inline_backend(
     call: ModelCall = InlineModels(models, executor).call
     if metrics:
         call = metrics.metered(call)
-    return Fanout(entries, settings, call, lambda tasks: settings.cpu_threads, health or TaskHealth())
+    return Fanout(entries, settings, call, lambda tasks: settings.limits.cpu_threads, health or TaskHealth())
 
 
 def make_inline_service(

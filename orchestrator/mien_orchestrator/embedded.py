@@ -25,7 +25,7 @@ class EmbeddedService:
 
         """
         try:
-            loaded = settings if isinstance(settings, Settings) else Settings.load(**(settings or {}))
+            loaded = settings if isinstance(settings, Settings) else Settings.load(settings or {})
             self._executors = make_executor(loaded), make_executor(loaded)
             self._service = make_inline_service(loaded, *self._executors, pb.DEPLOYMENT_MODE_EMBEDDED)
         except (SettingsError, ModelError, DetectorError) as error:

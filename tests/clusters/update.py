@@ -21,7 +21,7 @@ NEXT = "mien-emotion-next"
 def main(out: Path) -> None:
     """Write the results of the calls, and the replicas before and after."""
     config = ray_head.base_config()
-    config["applications"][0]["args"]["model_folders"] = [str(next_model(out.parent))]
+    config["applications"][0]["args"]["models"] = {"folders": [str(next_model(out.parent))]}
     emotion = ray_head.deployment(config, "emotion")
     emotion["autoscaling_config"] |= {"min_replicas": 2, "max_replicas": 2}
     ray_head.start_plain()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mien.transport.methods import SERVICE
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import ServerSettings
 from tests.deploy.manifests import Manifest, all_pods, cluster, containers, named, ray_pods, serve_config
 from tests.deploy.operator_rules import Rule
 
@@ -55,7 +55,7 @@ def _tokens(documents: list[Manifest]) -> Iterator[str]:
 def _settings_alone(documents: list[Manifest]) -> Iterator[str]:
     for name, pod in ray_pods(documents).items():
         if pod.get("enableServiceLinks") is not False:
-            yield f"pod {name}: Services set variables that Mien takes for its settings (MIEN_PORT)"
+            yield f"pod {name}: Services set variables beside those of the settings (MIEN_PORT)"
 
 
 def _images(documents: list[Manifest]) -> Iterator[str]:
@@ -84,14 +84,14 @@ def _probes(documents: list[Manifest]) -> Iterator[str]:
 
 
 def _frontend(documents: list[Manifest]) -> Iterator[str]:
-    port = serve_config(documents)["applications"][0]["args"]["port"]
+    port = serve_config(documents)["applications"][0]["args"]["server"]["port"]
     pods = ray_pods(documents)
     (container,) = pods["frontend"]["containers"]
     if (container.get("readinessProbe") or {}).get("grpc") != {"port": port, "service": SERVICE}:
         yield f"pod frontend: readiness must ask {SERVICE} on port {port}"
     if {"name": "grpc", "containerPort": port} not in container["ports"]:
         yield f"pod frontend: its port `grpc` is not {port}, which the Serve config has"
-    metrics = serve_config(documents)["applications"][0]["args"].get("metrics_port")
+    metrics = serve_config(documents)["applications"][0]["args"].get("telemetry", {}).get("metrics_port")
     if {"name": "mien-metrics", "containerPort": metrics} not in container["ports"]:
         yield f"pod frontend: its port `mien-metrics` is not {metrics}, which the Serve config has"
     service = named(documents, "Service", "mien-grpc")["spec"]
@@ -107,7 +107,7 @@ def _frontend(documents: list[Manifest]) -> Iterator[str]:
 
 def _graceful_end(documents: list[Manifest]) -> Iterator[str]:
     arguments = serve_config(documents)["applications"][0]["args"]
-    drain = arguments.get("drain_seconds", Settings.model_fields["drain_seconds"].default)
+    drain = arguments["server"].get("drain_s", ServerSettings().drain_s)
     for name, pod in ray_pods(documents).items():
         if name == "head":
             continue

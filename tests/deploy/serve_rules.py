@@ -9,8 +9,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from mien.errors import SettingsError
 from mien_orchestrator.cluster.autoscaling import POLICY
-from mien_orchestrator.cluster.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of
 from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of
 from tests.deploy.manifests import Manifest, cluster, deployments, groups, serve_config
 from tests.deploy.operator_rules import Rule
 
@@ -34,7 +34,7 @@ def _schema(documents: list[Manifest]) -> Iterator[str]:
 def _settings(documents: list[Manifest]) -> Iterator[str]:
     config = serve_config(documents)
     try:
-        settings = Settings.load(**settings_of(config))
+        settings = Settings.load(settings_of(config))
     except (SettingsError, ValueError) as error:
         yield f"`mien serve --config` does not take the config: {error}"
         return
@@ -50,7 +50,7 @@ def _application(documents: list[Manifest]) -> Iterator[str]:
     if [app["import_path"] for app in config["applications"]] != [IMPORT_PATH]:
         yield f"the application must be {IMPORT_PATH}"
     arguments = config["applications"][0]["args"]
-    if arguments.get("host") != "0.0.0.0":
+    if arguments.get("server", {}).get("host") != "0.0.0.0":
         yield "the orchestrators listen on an address that no other pod reaches"
 
 
@@ -61,7 +61,7 @@ def _orchestrators(documents: list[Manifest]) -> Iterator[str]:
         yield f"orchestrators must scale by {POLICY}: their calls pass Serve by"
     if orchestrator.get("max_replicas_per_node") != 1:
         yield "several orchestrators may share a pod, where one balances nothing"
-    threads = serve_config(documents)["applications"][0]["args"].get("cpu_threads")
+    threads = serve_config(documents)["applications"][0]["args"].get("limits", {}).get("cpu_threads")
     available = _size(_group_of(documents, orchestrator), "cpu")
     if threads != available:
         yield f"cpu_threads is {threads}, but an orchestrator's pod has {available:g} CPUs (and sees the node's)"

@@ -14,8 +14,8 @@ from dockerfile_parse import DockerfileParser
 from mien.version import __version__
 from mien_orchestrator.cluster.autoscaling import POLICY
 from mien_orchestrator.cluster.local import SWITCHES
-from mien_orchestrator.cluster.serve_config import IMPORT_PATH
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import ServerSettings, Settings
+from mien_orchestrator.settings.serve_config import IMPORT_PATH
 from mien_orchestrator.telemetry.metrics import Metrics
 from tests.deploy.manifests import K8S, ROOT, Manifest, all_pods, cluster, containers, deployments, named
 from tests.deploy.queries import expressions, metric_names
@@ -99,7 +99,7 @@ def test_import_paths_can_be_imported(path: str) -> None:
 
 def test_the_port_is_the_codes_default(documents: list[Manifest]) -> None:
     (port,) = named(documents, "Service", "mien-grpc")["spec"]["ports"]
-    assert port["port"] == Settings.model_fields["port"].default
+    assert port["port"] == ServerSettings().port
 
 
 @pytest.mark.parametrize("path", sorted(K8S.rglob("serve.yaml")), ids=lambda path: path.parent.name)

@@ -138,7 +138,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "account": (no_account, "cpu: its service account is not deployed"),
     "service links": (
         lambda d: ray_pods(d)["cpu"].pop("enableServiceLinks"),
-        "cpu: Services set variables that Mien takes for its settings",
+        "cpu: Services set variables beside those of the settings",
     ),
     "latest": (lambda d: container(d, "cpu").update(image="mien:latest"), "cpu: its image names no version"),
     "no limits": (
@@ -163,7 +163,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
         "its port `grpc` is not 50051",
     ),
     "metrics' port": (
-        in_serve(lambda a: a["args"].pop("metrics_port")),
+        in_serve(lambda a: a["args"]["telemetry"].pop("metrics_port")),
         "its port `mien-metrics` is not None",
     ),
     "not scraped": (
@@ -200,20 +200,26 @@ BROKEN: dict[str, tuple[Break, str]] = {
         in_deployment(1, lambda d: d["autoscaling_config"].update(target_ongoing_requests=0.0)),
         "Ray Serve does not take the config",
     ),
-    "setting": (in_serve(lambda a: a["args"].update(prot=1)), "prot: Extra inputs are not permitted"),
+    "setting": (in_serve(lambda a: a["args"].update(prot=1)), "prot: unknown setting"),
     "task left out": (in_serve(lambda a: a["deployments"].pop()), "the Serve config has no deployment emotion"),
     "proxy": (proxy_on, "Serve's own proxy is on"),
     "import path": (
         in_serve(lambda a: a.update(import_path="mien:app")),
         "the application must be mien_orchestrator.cluster.app",
     ),
-    "loopback": (in_serve(lambda a: a["args"].update(host="127.0.0.1")), "an address that no other pod reaches"),
+    "loopback": (
+        in_serve(lambda a: a["args"]["server"].update(host="127.0.0.1")),
+        "an address that no other pod reaches",
+    ),
     "policy": (
         in_deployment(0, lambda d: d["autoscaling_config"].pop("policy")),
         "orchestrators must scale by mien_orchestrator.cluster.autoscaling:by_in_flight_calls",
     ),
     "shared pod": (in_deployment(0, lambda d: d.pop("max_replicas_per_node")), "several orchestrators may share a pod"),
-    "threads": (in_serve(lambda a: a["args"].pop("cpu_threads")), "cpu_threads is None, but an orchestrator's"),
+    "threads": (
+        in_serve(lambda a: a["args"]["limits"].pop("cpu_threads")),
+        "cpu_threads is None, but an orchestrator's",
+    ),
     "head": (
         lambda d: cluster(d)["headGroupSpec"]["rayStartParams"].pop("num-cpus"),
         "replicas may be placed on the head",

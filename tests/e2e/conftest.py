@@ -34,7 +34,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iter
     folder = tmp_path_factory.mktemp("cluster")
     tasks = {"emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}}, "age": {"scaling": SCALING}}
     config = folder / "mien.yaml"
-    settings = {"port": free_port(), "metrics_port": metrics_port, "drain_seconds": 2, "tasks": tasks}
+    settings = {
+        "server": {"port": free_port(), "drain_s": 2},
+        "telemetry": {"metrics_port": metrics_port},
+        "tasks": tasks,
+    }
     config.write_text(yaml.safe_dump(settings))
     log = folder / "serve.log"
     with log.open("w") as errors:

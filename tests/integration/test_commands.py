@@ -41,13 +41,13 @@ def test_json_has_the_source_and_the_protos_field_names(single: str) -> None:
 
 
 def test_a_face_too_small_for_a_prediction_is_reported_in_text_and_json(tmp_path: Path) -> None:
-    message = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_MIN_FACE="400")
+    message = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_LIMITS__MIN_FACE_PX="400")
     assert message.returncode == 0
     assert b"too small to tell" in message.stdout
     assert b"female" not in message.stdout
     assert message.stderr == b""
     assert (tmp_path / "small.png").exists()
-    (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_MIN_FACE="400").stdout)["faces"]
+    (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_LIMITS__MIN_FACE_PX="400").stdout)["faces"]
     assert face["quality"]["abstained_reasons"] == ["REASON_FACE_TOO_SMALL"]
     assert face["quality"]["size_px"] > 50
     assert face["emotions"] == []
@@ -149,9 +149,9 @@ def test_local_mode_is_used_without_a_server() -> None:
 
 
 def test_an_invalid_setting_of_local_mode_is_reported() -> None:
-    message = client("info", MIEN_DETECTOR="nose")
+    message = client("info", MIEN_DETECTOR__NAME="nose")
     assert message.returncode == 2
-    assert b"detector" in message.stderr
+    assert b"MIEN_DETECTOR__NAME" in message.stderr
     assert b"Traceback" not in message.stderr
 
 

@@ -46,7 +46,7 @@ def sync(client: mien.Client) -> Sequence[str]:
 
 
 async def twin() -> mien.ServerInfo:
-    async with mien.AsyncClient.local({"detector": "haar"}, timeout=3) as client:
+    async with mien.AsyncClient.local({"detector.name": "haar"}, timeout=3) as client:
         await client.analyze("photo.jpg", tasks=("emotion",))
         return await client.server_info()
 

@@ -45,7 +45,7 @@ def assert_own(together: Sequence[pb.AnalyzeResponse], alone: Sequence[pb.Analyz
 @pytest.mark.timeout(600)
 async def test_a_thousand_concurrent_calls_get_their_own_responses() -> None:
     requests = [pb.AnalyzeRequest(image=image) for image in distinct(CROWD)]
-    settings = Settings.load(max_concurrent_requests=CROWD)
+    settings = Settings.load({"limits.max_concurrent_requests": CROWD})
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
         alone = [await service.analyze(request, within(60)) for request in requests]
@@ -57,7 +57,9 @@ async def test_a_thousand_concurrent_calls_get_their_own_responses() -> None:
 @pytest.mark.timeout(600)
 async def test_a_thousand_concurrent_remote_calls_get_their_own_responses(running: Running) -> None:
     images = distinct(CROWD, seed=1)
-    settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=CROWD, tasks=SMALL)
+    settings = Settings.load(
+        {"server.port": 0, "server.drain_s": 1, "limits.max_concurrent_requests": CROWD, "tasks": SMALL}
+    )
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:
@@ -69,7 +71,7 @@ async def test_a_thousand_concurrent_remote_calls_get_their_own_responses(runnin
 
 async def test_two_hundred_concurrent_first_calls_succeed(running: Running) -> None:
     """A fresh server; the calls use eight connections."""
-    settings = Settings.load(port=0, drain_seconds=1, max_concurrent_requests=200)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 1, "limits.max_concurrent_requests": 200})
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:

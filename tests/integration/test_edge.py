@@ -112,7 +112,9 @@ def services(address: str) -> set[str]:
 
 def test_reflection_lists_the_services_unless_disabled(single: str, running: Running, service: FaceAnalysis) -> None:
     assert {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health"} <= services(single)
-    with running(service, Settings.load(port=0, drain_seconds=0, reflection=False)) as address:
+    with running(
+        service, Settings.load({"server.port": 0, "server.drain_s": 0, "server.reflection": False})
+    ) as address:
         with pytest.raises(grpc.RpcError) as caught:
             services(address)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
@@ -125,7 +127,10 @@ def test_a_jpeg_of_12_mb_is_accepted(running: Running, service: FaceAnalysis) ->
     Image.fromarray(noise).save(buffer, "JPEG", quality=97)
     image = buffer.getvalue()
     assert 12_000_000 < len(image) < 20 * 2**20, len(image)
-    with running(service, Settings.load(port=0, drain_seconds=0)) as address, mien.Client(address) as client:
+    with (
+        running(service, Settings.load({"server.port": 0, "server.drain_s": 0})) as address,
+        mien.Client(address) as client,
+    ):
         assert client.analyze(image, timeout=60).image.width == 3100
 
 
@@ -143,7 +148,7 @@ class HeldBackend:
 
 
 def test_draining_reports_not_serving_and_finishes_calls_in_flight(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=20)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 20})
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
         backend = HeldBackend(make_inline_backend(settings, computing))
         with running(make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE), settings) as address:
@@ -168,7 +173,7 @@ def test_draining_reports_not_serving_and_finishes_calls_in_flight(running: Runn
 
 
 def test_overload_is_rejected_with_a_retry_delay(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=5, max_concurrent_requests=1)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 5, "limits.max_concurrent_requests": 1})
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
         backend = HeldBackend(make_inline_backend(settings, computing))
         with (
@@ -188,7 +193,11 @@ def test_overload_is_rejected_with_a_retry_delay(running: Running) -> None:
 def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> None:
     tokens, log = tmp_path / "tokens", tmp_path / "log"
     tokens.write_text(token_line("phone", "secret-token") + "\n")
-    settings = {"port": 0, "log_format": "json", "log_level": "info", "token_file": str(tokens)}
+    settings = {
+        "server": {"port": 0},
+        "telemetry": {"log_format": "json", "log_level": "info"},
+        "auth": {"token_file": str(tokens)},
+    }
     config = tmp_path / "mien.yaml"
     config.write_text(yaml.safe_dump(settings))
     command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--config", config]

@@ -65,7 +65,15 @@ def health_of(address: str, task: str) -> bool:
 
 
 def test_the_circuit_breaker_opens_reports_and_closes(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0, breaker_failures=3, breaker_pause_s=4, detector_long_side=160)
+    settings = Settings.load(
+        {
+            "server.port": 0,
+            "server.drain_s": 0,
+            "breaker.failures": 3,
+            "breaker.cooldown_s": 4,
+            "detector.long_side_px": 160,
+        }
+    )
     with serving(running, settings) as (address, emotionless), mien.Client(address) as client:
         emotionless.down.set()
         for _ in range(6):
@@ -82,7 +90,7 @@ def test_the_circuit_breaker_opens_reports_and_closes(running: Running) -> None:
 
 
 def test_too_many_images_are_rejected_with_a_retry_delay(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0, max_concurrent_bytes=1000)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "limits.max_concurrent_bytes": 1000})
     image = EXAMPLE.read_bytes()
     with serving(running, settings) as (address, _), grpc.insecure_channel(address) as channel:
         stub = FaceAnalysisServiceStub(channel)
@@ -101,7 +109,7 @@ def test_too_many_images_are_rejected_with_a_retry_delay(running: Running) -> No
 
 
 def test_cancelled_calls_do_not_disturb_others(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     with serving(running, settings) as (address, _), mien.Client(address) as client:
         with grpc.insecure_channel(address) as channel:
             stub = FaceAnalysisServiceStub(channel)
@@ -113,7 +121,7 @@ def test_cancelled_calls_do_not_disturb_others(running: Running) -> None:
 
 
 def test_a_task_without_workers_is_not_serving(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     health = TaskHealth()
     health.mark(["emotion"], "starting", True)
     with make_executor(settings) as executor:
@@ -141,7 +149,7 @@ class Poisonable:
 
 
 async def test_a_face_that_fails_the_model_fails_only_its_own_request() -> None:
-    settings = Settings.load(breaker_failures=1000)
+    settings = Settings.load({"breaker.failures": 1000})
     images = distinct(24)
     with Image.open(EXAMPLE) as file:
         red, green, blue = file.convert("RGB").split()

@@ -62,7 +62,7 @@ class Endless:
 
 @contextmanager
 def serving(running: Running) -> Iterator[tuple[str, Endless]]:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     with make_executor(settings) as executor:
         backend = Endless()
         service = make_service(settings, backend, executor, pb.DEPLOYMENT_MODE_SINGLE)

@@ -20,9 +20,9 @@ def test_local_mode_ignores_the_environments_server(monkeypatch: pytest.MonkeyPa
 
 
 async def test_settings_are_a_mapping_or_an_object() -> None:
-    with mien.Client.local({"detector": "haar"}) as client:
+    with mien.Client.local({"detector.name": "haar"}) as client:
         assert client.server_info().detector.name == "haar"
-    async with mien.AsyncClient.local(Settings.load(detector="haar")) as twin:
+    async with mien.AsyncClient.local(Settings.load({"detector.name": "haar"})) as twin:
         assert (await twin.server_info()).detector.name == "haar"
 
 

@@ -58,15 +58,17 @@ def read(port: int) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 
 @contextmanager
-def metered_server(**settings: object) -> Iterator[tuple[str, int]]:
+def metered_server(settings: dict[str, object] | None = None) -> Iterator[tuple[str, int]]:
     """A server with metrics, whose emotion task fails; yields its address and the metrics' port."""
-    made = Settings.load(port=0, drain_seconds=1, metrics_port=free_port(), **settings)
+    made = Settings.load(
+        {"server.port": 0, "server.drain_s": 1, "telemetry.metrics_port": free_port(), **(settings or {})}
+    )
     metrics = make_metrics(made)
     with make_executor(made) as seeing, make_executor(made) as computing:
         assert metrics
         backend = fanout(made, computing, lambda call: metrics.metered(emotion_down(call)))
         with run_server(make_service(made, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE), made, metrics) as address:
-            yield address, made.metrics_port
+            yield address, made.telemetry.metrics_port
 
 
 def test_calls_tasks_and_model_calls_are_counted() -> None:
@@ -112,11 +114,11 @@ def test_unknown_methods_share_one_label() -> None:
 
 
 def test_replicas_on_one_machine_use_consecutive_ports() -> None:
-    settings = Settings.load(metrics_port=free_port())
+    settings = Settings.load({"telemetry.metrics_port": free_port()})
     first, second = make_metrics(settings), make_metrics(settings)
     assert first
     assert second
-    ports = range(settings.metrics_port, settings.metrics_port + 2)
+    ports = range(settings.telemetry.metrics_port, settings.telemetry.metrics_port + 2)
     try:
         assert (first.serve("127.0.0.1", ports), second.serve("127.0.0.1", ports)) == tuple(ports)
         with pytest.raises(mien.ServerUnavailableError, match="metrics_port"):
@@ -148,7 +150,7 @@ def test_a_trace_continues_the_clients_with_one_span_per_task() -> None:
         receiver.start()
         trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
         with (
-            metered_server(otlp_endpoint=f"http://127.0.0.1:{port}") as (address, _),
+            metered_server({"telemetry.otlp_endpoint": f"http://127.0.0.1:{port}"}) as (address, _),
             grpc.insecure_channel(address) as channel,
         ):
             request = pb.AnalyzeRequest(image=EXAMPLE.read_bytes())
@@ -178,7 +180,7 @@ def test_opentelemetry_is_not_imported_while_disabled() -> None:
 
 
 def test_a_server_without_a_metrics_port_has_no_metrics(running: Running, service: FaceAnalysis) -> None:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     assert make_metrics(settings) is None
     with running(service, settings) as address, mien.Client(address) as client:
         assert client.server_info().deployment_mode == "single"

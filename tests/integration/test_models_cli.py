@@ -83,9 +83,9 @@ def test_errors_are_short_messages(tmp_path: Path, words: list[str], code: int, 
 
 
 def test_an_invalid_setting_is_reported(tmp_path: Path) -> None:
-    message = models("list", store=tmp_path, MIEN_PORT="many")
+    message = models("list", store=tmp_path, MIEN_SERVER__PORT="many")
     assert message.returncode == 2
-    assert "port: Input should be a valid integer" in message.stderr
+    assert "MIEN_SERVER__PORT: Input should be a valid integer" in message.stderr
 
 
 @pytest.mark.parametrize("package", ["h5py", "torch", "onnx"])
@@ -113,8 +113,7 @@ def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
         store=tmp_path,
         MIEN_TASKS__AGE__MODEL=AGE,
         MIEN_TASKS__EMOTION__MODEL=EMOTION,
-        MIEN_DETECTOR="yunet",
-        MIEN_SHARED=str(tmp_path / "none"),
+        MIEN_DETECTOR__NAME="yunet",
     )
     (face,) = json.loads(message.stdout)["faces"]
     assert 20 < face["age"]["years"] < 60
@@ -145,22 +144,24 @@ def test_a_trained_detector_is_served_from_the_store(tmp_path: Path, shared: Pat
     finished.epoch = 1
     finished.save()
     words = ("train", "mien", "--data", data, "--runs", runs, "--epochs", "1")
-    message = models(*words, store=store, MIEN_SHARED=str(shared))
+    yunet = shared / "reference" / FILES["yunet"]
+    assert models("import", yunet, "--as", "yunet", store=store).returncode == 0
+    message = models(*words, store=store)
     assert message.returncode == 0, message.stderr
     assert message.stdout == f"mien is in {store / 'detectors' / 'mien'}.onnx\n"
     assert models("list", store=store).returncode == 0
     photograph = ROOT / "examples" / "astronaut.jpg"
-    message = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR="mien")
+    message = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR__NAME="mien")
     assert json.loads(message.stdout)["detector"]["name"] == "mien"
     weights = store / "detectors" / "mien.onnx"
     weights.write_bytes(weights.read_bytes()[:-1])
-    message = run("client", "analyze", photograph, store=store, MIEN_DETECTOR="mien")
+    message = run("client", "analyze", photograph, store=store, MIEN_DETECTOR__NAME="mien")
     assert message.returncode != 0
     assert f"{weights} is damaged" in message.stderr
 
 
 def test_training_a_detector_without_its_teacher_is_an_error(tmp_path: Path) -> None:
-    message = models("train", "mien", "--data", tmp_path, store=tmp_path, MIEN_SHARED=str(tmp_path))
+    message = models("train", "mien", "--data", tmp_path, store=tmp_path)
     assert message.returncode == 1
     assert "mien models fetch yunet" in message.stderr
 

@@ -23,7 +23,15 @@ def secure(service: FaceAnalysis, authority: Authority, tmp_path_factory: pytest
     certificate, key = authority.issue("server")
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text(token_line("phone", "the-token") + "\n")
-    settings = Settings.load(port=0, drain_seconds=1, tls_certificate=certificate, tls_key=key, token_file=tokens)
+    settings = Settings.load(
+        {
+            "server.port": 0,
+            "server.drain_s": 1,
+            "tls.certificate": certificate,
+            "tls.key": key,
+            "auth.token_file": tokens,
+        }
+    )
     with run_server(service, settings) as address:
         yield address
 
@@ -84,7 +92,7 @@ def test_an_invalid_server_certificate_is_an_error(
     running: Running, service: FaceAnalysis, authority: Authority, hosts: tuple[str, ...], days: float, expected: str
 ) -> None:
     certificate, key = authority.issue("bad", *hosts, days=days)
-    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "tls.certificate": certificate, "tls.key": key})
     with running(service, settings) as address:
         assert expected in refusal(address, tls=mien.Tls(ca=authority.ca)).message
 
@@ -93,7 +101,7 @@ def test_the_server_name_may_differ_from_the_address(
     running: Running, service: FaceAnalysis, authority: Authority
 ) -> None:
     certificate, key = authority.issue("named", "mien.example")
-    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "tls.certificate": certificate, "tls.key": key})
     tls = mien.Tls(ca=authority.ca, server_name="mien.example")
     with running(service, settings) as address, mien.Client([address, address], tls=tls) as client:
         assert client.server_info().deployment_mode == "single"
@@ -104,7 +112,13 @@ def test_mutual_tls_requires_a_client_certificate(
 ) -> None:
     certificate, key = authority.issue("server")
     settings = Settings.load(
-        port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key, tls_client_ca=authority.ca
+        {
+            "server.port": 0,
+            "server.drain_s": 0,
+            "tls.certificate": certificate,
+            "tls.key": key,
+            "tls.client_ca": authority.ca,
+        }
     )
     own, stranger = authority.issue("own", "me.example"), Authority(tmp_path).issue("stranger")
     with running(service, settings) as address:
@@ -122,7 +136,13 @@ def test_an_expired_client_certificate_is_rejected(
 ) -> None:
     certificate, key = authority.issue("server")
     settings = Settings.load(
-        port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key, tls_client_ca=authority.ca
+        {
+            "server.port": 0,
+            "server.drain_s": 0,
+            "tls.certificate": certificate,
+            "tls.key": key,
+            "tls.client_ca": authority.ca,
+        }
     )
     expired = authority.issue("expired", "me.example", days=-1)
     with running(service, settings) as address:

@@ -158,7 +158,7 @@ class Hanging:
 
 
 def test_a_cancelled_call_stops_the_work(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     backend = Hanging()
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, backend.call), executor, pb.DEPLOYMENT_MODE_SINGLE)
@@ -170,7 +170,7 @@ def test_a_cancelled_call_stops_the_work(running: Running) -> None:
 
 
 def test_late_tasks_have_a_status_and_the_response_is_in_time(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, Hanging().call), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client:
@@ -187,7 +187,7 @@ async def defective(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: f
 
 
 def test_no_traceback_reaches_a_client(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0})
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, defective), executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client:
@@ -214,7 +214,7 @@ def test_a_long_task_name_is_truncated_in_the_error(single: str) -> None:
 
 
 def test_more_images_at_once_than_allowed_are_refused(running: Running) -> None:
-    settings = Settings.load(port=0, drain_seconds=0, max_concurrent_requests=1)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "limits.max_concurrent_requests": 1})
     backend = Hanging()
     with make_executor(settings) as executor:
         service = make_service(settings, fanout_over(settings, backend.call), executor, pb.DEPLOYMENT_MODE_SINGLE)

@@ -39,7 +39,7 @@ def test_clients_connect_with_tls(
     running: Running, service: FaceAnalysis, authority: Authority, tmp_path: Path
 ) -> None:
     certificate, key = authority.issue("server")
-    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "tls.certificate": certificate, "tls.key": key})
     with running(service, settings) as address:
         assert call(address, authority.ca).startswith("0.")
         assert call(address, Authority(tmp_path).ca) == "UNAVAILABLE"
@@ -50,7 +50,13 @@ def test_mutual_tls_accepts_only_certificates_of_the_authority(
 ) -> None:
     certificate, key = authority.issue("server")
     settings = Settings.load(
-        port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key, tls_client_ca=authority.ca
+        {
+            "server.port": 0,
+            "server.drain_s": 0,
+            "tls.certificate": certificate,
+            "tls.key": key,
+            "tls.client_ca": authority.ca,
+        }
     )
     with running(service, settings) as address:
         assert call(address, authority.ca, authority.issue("caller", "caller.example")).startswith("0.")
@@ -65,7 +71,7 @@ def test_a_replaced_certificate_is_used_unless_invalid(
     files = tmp_path / "server.pem", tmp_path / "server.key"
     shutil.copy(certificate, files[0])
     shutil.copy(key, files[1])
-    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=files[0], tls_key=files[1])
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "tls.certificate": files[0], "tls.key": files[1]})
     with running(service, settings) as address, caplog.at_level(logging.INFO):
         first = serial(address)
         second, other_key = authority.issue("second")
@@ -97,14 +103,14 @@ def test_an_invalid_tls_file_fails_the_start(
         case "garbage":
             certificate = tmp_path / "garbage.pem"
             certificate.write_text("garbage")
-    settings = Settings.load(port=0, tls_certificate=certificate, tls_key=key)
+    settings = Settings.load({"server.port": 0, "tls.certificate": certificate, "tls.key": key})
     with pytest.raises(SettingsError, match=message), running(service, settings):
         pass
 
 
 def test_health_is_reported_over_tls(running: Running, service: FaceAnalysis, authority: Authority) -> None:
     certificate, key = authority.issue("server")
-    settings = Settings.load(port=0, drain_seconds=0, tls_certificate=certificate, tls_key=key)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "tls.certificate": certificate, "tls.key": key})
     credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())
     with running(service, settings) as address, grpc.secure_channel(address, credentials) as channel:
         reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)

@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_only_known_tokens_are_accepted(running: Running, service: FaceAnalysis, file: Path) -> None:
-    with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
+    with running(service, Settings.load({"server.port": 0, "server.drain_s": 0, "auth.token_file": file})) as address:
         assert call(address, "Bearer first") == pb.DEPLOYMENT_MODE_SINGLE
         assert call(address, "bearer  first ") == pb.DEPLOYMENT_MODE_SINGLE
         assert call(address, None) == "UNAUTHENTICATED TOKEN_MISSING"
@@ -51,7 +51,7 @@ def test_only_known_tokens_are_accepted(running: Running, service: FaceAnalysis,
 
 
 def test_health_checks_need_no_token(running: Running, service: FaceAnalysis, file: Path) -> None:
-    settings = Settings.load(port=0, drain_seconds=0, token_file=file)
+    settings = Settings.load({"server.port": 0, "server.drain_s": 0, "auth.token_file": file})
     with running(service, settings) as address, grpc.insecure_channel(address) as channel:
         reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
@@ -63,7 +63,7 @@ def test_health_checks_need_no_token(running: Running, service: FaceAnalysis, fi
 def test_the_token_file_is_reloaded_when_it_changes(
     running: Running, service: FaceAnalysis, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with running(service, Settings.load(port=0, drain_seconds=0, token_file=file)) as address:
+    with running(service, Settings.load({"server.port": 0, "server.drain_s": 0, "auth.token_file": file})) as address:
         file.write_text(token_line("tablet", "second") + "\n" + token_line("phone", "third") + "\n")
         assert call(address, "Bearer second") == call(address, "Bearer third") == pb.DEPLOYMENT_MODE_SINGLE
         assert call(address, "Bearer first") == "UNAUTHENTICATED TOKEN_UNKNOWN"
@@ -83,7 +83,9 @@ def test_the_command_creates_a_token_and_its_line(running: Running, service: Fac
     assert message.stdout.startswith("phone:")
     assert token not in message.stdout
     (tmp_path / "tokens").write_text(message.stdout)
-    with running(service, Settings.load(port=0, drain_seconds=0, token_file=tmp_path / "tokens")) as address:
+    with running(
+        service, Settings.load({"server.port": 0, "server.drain_s": 0, "auth.token_file": tmp_path / "tokens"})
+    ) as address:
         assert call(address, f"Bearer {token}") == pb.DEPLOYMENT_MODE_SINGLE
 
 
@@ -98,10 +100,13 @@ def test_a_token_name_is_validated() -> None:
 def test_an_open_server_logs_warnings(
     running: Running, service: FaceAnalysis, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with running(service, Settings.load(port=0, drain_seconds=0)):
+    with running(service, Settings.load({"server.port": 0, "server.drain_s": 0})):
         assert caplog.text == ""
-    with running(service, Settings.load(port=0, drain_seconds=0, host="0.0.0.0", token_file=file)):
+    with running(
+        service,
+        Settings.load({"server.port": 0, "server.drain_s": 0, "server.host": "0.0.0.0", "auth.token_file": file}),
+    ):
         assert "without TLS" in caplog.text
         assert "unauthenticated" not in caplog.text
-    with running(service, Settings.load(port=0, drain_seconds=0, host="0.0.0.0")):
+    with running(service, Settings.load({"server.port": 0, "server.drain_s": 0, "server.host": "0.0.0.0"})):
         assert "unauthenticated" in caplog.text

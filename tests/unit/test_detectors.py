@@ -51,7 +51,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 
 def test_yunet_without_a_file_is_an_error() -> None:
-    with pytest.raises(DetectorError, match="detector_path"):
+    with pytest.raises(DetectorError, match=r"detector\.path"):
         create("yunet", long_side=640)
 
 

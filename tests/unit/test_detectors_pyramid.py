@@ -130,5 +130,5 @@ def test_images_of_any_shape_can_be_looked_at(size: tuple[int, int]) -> None:
 
 
 def test_a_detector_without_scores_has_no_further_looks() -> None:
-    with pytest.raises(DetectorError, match="detector_tiles"):
+    with pytest.raises(DetectorError, match=r"detector\.tiles"):
         create("haar", long_side=640, tiles=True)

@@ -126,11 +126,18 @@ async def test_only_faces_below_the_quality_limits_get_no_prediction(
     backend: Backend, executor: ThreadPoolExecutor
 ) -> None:
     photo = pb.AnalyzeRequest(image=three_faces())
-    everything = Settings.load(min_face=0, min_sharpness=0, detector="haar", detector_long_side=2000)
+    everything = Settings.load(
+        {"limits.min_face_px": 0, "limits.min_sharpness": 0, "detector.name": "haar", "detector.long_side_px": 2000}
+    )
     lenient = await make_service(everything, backend, executor, pb.DEPLOYMENT_MODE_EMBEDDED).analyze(photo, within(30))
     sizes = [face.quality.size_px for face in lenient.faces]
     strict = Settings.load(
-        min_face=(sizes[1] + sizes[2]) / 2, min_sharpness=0.12, detector="haar", detector_long_side=2000
+        {
+            "limits.min_face_px": (sizes[1] + sizes[2]) / 2,
+            "limits.min_sharpness": 0.12,
+            "detector.name": "haar",
+            "detector.long_side_px": 2000,
+        }
     )
     counting = CountingBackend(backend)
     reply = await make_service(strict, counting, executor, pb.DEPLOYMENT_MODE_EMBEDDED).analyze(photo, within(30))
@@ -155,7 +162,7 @@ async def test_an_image_with_only_low_quality_faces_is_not_an_error(
     backend: Backend, executor: ThreadPoolExecutor
 ) -> None:
     counting = CountingBackend(backend)
-    service = make_service(Settings.load(min_face=5000), counting, executor, pb.DEPLOYMENT_MODE_EMBEDDED)
+    service = make_service(Settings.load({"limits.min_face_px": 5000}), counting, executor, pb.DEPLOYMENT_MODE_EMBEDDED)
     reply = await service.analyze(request(failure_policy=pb.FAILURE_POLICY_ALL_OR_NOTHING), within(30))
     (face,) = mien.Analysis.from_message(reply).faces
     assert face.abstained_reasons == ("face_too_small",)

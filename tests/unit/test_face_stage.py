@@ -45,7 +45,7 @@ def context() -> RequestContext:
 
 def prepare(data: bytes, *, reduced: bool) -> tuple[PreparedFaces, list[str]]:
     request = context()
-    prepared = make_face_stage(Settings.load(reduced_decoding=reduced)).run(data, SPECS, None, request)
+    prepared = make_face_stage(Settings.load({"detector.reduced_decoding": reduced})).run(data, SPECS, None, request)
     return prepared, [step.name for step in request.spans.steps]
 
 

@@ -29,10 +29,6 @@ LAYERS = [
 ]
 """The orchestrator's packages, from top to bottom: an import goes down or stays inside its package."""
 
-UPWARD = {"mien_orchestrator.settings": {"mien_orchestrator.cluster.serve_config"}}
-"""Exceptions: the settings file may be a Serve config."""
-
-
 MODULES = modules()
 GRAPH = module_graph(MODULES)
 
@@ -67,7 +63,6 @@ def test_the_orchestrators_packages_import_downwards() -> None:
         if target.startswith("mien_orchestrator.")
         and layer[name.split(".")[1]] >= layer[target.split(".")[1]]
         and name.split(".")[1] != target.split(".")[1]
-        and target not in UPWARD.get(name, set())
     ]
     assert upward == []
 

@@ -26,7 +26,7 @@ from mien_orchestrator.settings import Settings
 from tests.backends import fanout, within
 from tests.photographs import EXAMPLE, encoded
 
-SETTINGS = Settings.load(cpu_threads=2)
+SETTINGS = Settings.load({"limits.cpu_threads": 2})
 
 
 @pytest.fixture(scope="module")

@@ -260,7 +260,7 @@ def test_a_damaged_or_missing_file_is_an_error(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(DetectorError, match="not a detector's specification"):
         create("mien", model_path=path, long_side=64)
-    with pytest.raises(DetectorError, match="detector_path"):
+    with pytest.raises(DetectorError, match=r"detector\.path"):
         create("mien", model_path=tmp_path / "none.json", long_side=64)
 
 

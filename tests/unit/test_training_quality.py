@@ -21,7 +21,7 @@ CROP = CropSpec(size=64)
 
 def test_the_settings_defaults_are_the_measured_limits() -> None:
     settings = Settings.load()
-    assert RESULT["limits"] == {"min_face": settings.min_face, "min_sharpness": settings.min_sharpness}
+    assert RESULT["limits"] == {"min_face": settings.limits.min_face_px, "min_sharpness": settings.limits.min_sharpness}
 
 
 def test_the_document_is_current() -> None:

@@ -31,7 +31,7 @@ def create(
     if name == "haar":
         if min_score is not None or tiles:
             raise DetectorError(
-                "the detector 'haar' has no scores: leave detector_min_score and detector_tiles unset, or choose 'mien'"
+                "the detector 'haar' has no scores: leave detector.min_score and detector.tiles unset, or choose 'mien'"
             )
         from mien_models.detectors.haar import Haar
 
@@ -49,7 +49,8 @@ def _dense(name: str, model_path: Path | None, long_side: int, min_score: float 
 
         if model_path is None:
             raise DetectorError(
-                "the detector 'yunet' needs its file: set detector_path to yunet_n_320_320.onnx, or choose 'mien'"
+                "the detector 'yunet' needs its file: run `mien models fetch yunet`, or set detector.path to "
+                "yunet_n_320_320.onnx"
             )
         return YuNet(model_path, long_side=long_side, min_score=MIN_SCORE if min_score is None else min_score)
     if name == "mien":

@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[DetectorSpec, bytes]:
         spec = DetectorSpec.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DetectorError(
-            f"the detector's file {path} cannot be read ({error.strerror}): set detector_path to a specification that "
+            f"the detector's file {path} cannot be read ({error.strerror}): set detector.path to a specification that "
             "`mien models train mien` wrote, or leave it unset for the shipped detector"
         ) from error
     except (ValidationError, UnicodeDecodeError) as error:

@@ -58,7 +58,7 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise DetectorError(
-            f"YuNet's file {path} cannot be read: set detector_path to {YUNET.file}, or run `mien models fetch yunet`"
+            f"YuNet's file {path} cannot be read: set detector.path to {YUNET.file}, or run `mien models fetch yunet`"
         ) from error
     if hashlib.sha256(data).hexdigest() != YUNET.sha256:
         raise DetectorError(

@@ -21,11 +21,11 @@ the tasks' status is OK, and other faces are not affected. The same holds if all
 
 | field | meaning | limit | default | reason |
 | --- | --- | --- | --- | --- |
-| `size_px` | height of the face's box, in pixels of the image | `min_face` | {min_face} | `REASON_FACE_TOO_SMALL` |
-| `sharpness` | spatial frequency of its edges, 0 to 1 | `min_sharpness` | {min_sharpness} | `REASON_FACE_TOO_BLURRED` |
+| `size_px` | height of the face box in image pixels | `limits.min_face_px` | {min_face} | `REASON_FACE_TOO_SMALL` |
+| `sharpness` | spatial frequency of edges, 0-1 | `limits.min_sharpness` | {min_sharpness} | `REASON_FACE_TOO_BLURRED` |
 
 In Python these are `face.quality` and `face.abstained_reasons`; `face.abstention` describes them in words.
-`MIEN_MIN_FACE=0` and `MIEN_MIN_SHARPNESS=0` disable the limits.
+`MIEN_LIMITS__MIN_FACE_PX=0` and `MIEN_LIMITS__MIN_SHARPNESS=0` disable the limits.
 
 ## Sharpness
 

@@ -16,8 +16,8 @@ from mien_models.spec import Task
 from mien_orchestrator.build import make_registry, model_folders, served_models
 from mien_orchestrator.cluster.autoscaling import POLICY
 from mien_orchestrator.cluster.deployments import Orchestrator
-from mien_orchestrator.cluster.serve_config import ORCHESTRATOR
 from mien_orchestrator.settings import ScalingSettings, Settings, TaskSettings
+from mien_orchestrator.settings.serve_config import ORCHESTRATOR
 from mien_workers.deployment import ModelChoice, Worker, WorkerOptions
 
 _LOGGING = {"enable_access_log": False}  # the access log took 45 % of a worker's time in Python
@@ -39,7 +39,7 @@ def build(arguments: dict[str, Any], log_path: str | None = None) -> Application
         ModelError: A model is unknown, or its file is missing or invalid.
 
     """
-    settings = Settings.load(**arguments)
+    settings = Settings.load(arguments)
     models = served_models(settings, make_registry(settings))
     folders = model_folders(settings)
     plain = settings.model_dump(mode="json")
@@ -66,8 +66,8 @@ def build(arguments: dict[str, Any], log_path: str | None = None) -> Application
             **_autoscaling(settings.orchestrator.scaling),
             "policy": {"policy_function": POLICY},
         },
-        max_ongoing_requests=settings.max_concurrent_requests,
-        graceful_shutdown_timeout_s=settings.drain_seconds + 5,
+        max_ongoing_requests=settings.limits.max_concurrent_requests,
+        graceful_shutdown_timeout_s=settings.server.drain_s + 5,
         graceful_shutdown_wait_loop_s=_DRAIN_CHECK_SECONDS,
         health_check_period_s=_HEALTH_PERIOD_SECONDS,
         health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,

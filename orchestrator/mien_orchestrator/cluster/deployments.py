@@ -28,7 +28,7 @@ class Orchestrator:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, settings: dict[str, Any], handles: dict[Task, DeploymentHandle[bytes]], log_path: str | None
     ) -> None:
-        loaded = Settings.load(**settings)
+        loaded = Settings.load(settings)
         logs.configure(loaded, sender(log_path))
         cv2.setNumThreads(1)  # requests run in parallel
         self._executor = make_executor(loaded)

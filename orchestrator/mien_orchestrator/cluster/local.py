@@ -64,7 +64,7 @@ class Cluster:
         self._settings = settings
         self._started = False
         self._logs: LogReceiver | None = None
-        self.address = f"{settings.host}:{settings.port}"
+        self.address = settings.server.address()
 
     def check(self) -> None:
         """Raise errors that would otherwise appear only in a replica's log."""
@@ -72,8 +72,8 @@ class Cluster:
         served_models(self._settings, make_registry(self._settings))
         make_detector(self._settings)
         server_credentials(self._settings)
-        if self._settings.token_file:
-            TokenFile(self._settings.token_file)
+        if self._settings.auth.token_file:
+            TokenFile(self._settings.auth.token_file)
 
     def start_ray(self) -> None:
         """Start Ray on this machine."""
@@ -93,7 +93,7 @@ class Cluster:
 
     def _check_port(self) -> None:
         """Fail early if the port is taken: the orchestrators listen with SO_REUSEPORT, also beside another program."""
-        host, port = self._settings.host, self._settings.port
+        host, port = self._settings.server.host, self._settings.server.port
         try:
             with socket.create_server((host, port)):
                 pass
@@ -121,7 +121,7 @@ class Cluster:
             ray_serve.run(app, name="mien", route_prefix=None)
         except RuntimeError as error:
             raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
-        if self._settings.tls_certificate:
+        if self._settings.tls.certificate:
             self._check_listening()
         else:
             self._check_health()
@@ -129,7 +129,7 @@ class Cluster:
     def _check_listening(self) -> None:
         """Only connect: a handshake would need the certificate's name, and possibly a client certificate."""
         try:
-            socket.create_connection((self._settings.host, self._settings.port), _HEALTH_SECONDS).close()
+            socket.create_connection((self._settings.server.host, self._settings.server.port), _HEALTH_SECONDS).close()
         except OSError as error:
             raise ServerUnavailableError(f"the cluster started, but nothing listens at {self.address}") from error
 

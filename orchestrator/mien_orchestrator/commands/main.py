@@ -45,7 +45,9 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
     try:
-        settings = Settings.load(config=config, host=host, port=port, detector=detector)
+        options = {"server.host": host, "server.port": port, "detector.name": detector}
+        given = {name: value for name, value in options.items() if value is not None}
+        settings = Settings.load(given, config=config)
         logs.configure(settings)
         if inline:
             from mien_orchestrator.single import serve as serve_single
@@ -90,8 +92,8 @@ def health(
 
 
 def _serve_cluster(settings: Settings) -> None:
-    if settings.port == 0:
-        raise SettingsError("a cluster needs a port of its own: its orchestrators share it; name one with --port")
+    if settings.server.port == 0:
+        raise SettingsError("the orchestrators of a cluster share a port, so it cannot be 0: set one with --port")
     try:
         from mien_orchestrator.cluster import local
     except ImportError as error:

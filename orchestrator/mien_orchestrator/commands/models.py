@@ -33,7 +33,7 @@ def list_models() -> None:
         settings = Settings.load()
         entries = make_registry(settings).entries()
         console().print(_installed(settings, entries))
-        store = ModelStore(settings.model_store)
+        store = ModelStore(settings.models.store)
         missing = [published for published in PUBLISHED.values() if not store.has(published)]
         if missing:
             console().print(_to_fetch(missing))
@@ -51,7 +51,7 @@ def show(name: Name) -> None:
         if name not in entries and name not in PUBLISHED:
             raise ModelError(f"unknown model {name!r}; available: {', '.join(sorted({*entries, *PUBLISHED}))}")
         table = Table(show_header=False)
-        for fact, value in _facts(entries.get(name), PUBLISHED.get(name), ModelStore(settings.model_store)):
+        for fact, value in _facts(entries.get(name), PUBLISHED.get(name), ModelStore(settings.models.store)):
             table.add_row(fact, value)
         console().print(table)
 
@@ -66,7 +66,7 @@ def import_file(
 ) -> None:
     """Bring a published file that lies on this machine into the model store."""
     with _plain_errors():
-        _say_where(ModelStore(Settings.load().model_store).import_file(file, name, any_file=any_file), name)
+        _say_where(ModelStore(Settings.load().models.store).import_file(file, name, any_file=any_file), name)
 
 
 @app.command()
@@ -76,7 +76,7 @@ def fetch(
 ) -> None:
     """Download a published file, verify it and bring it into the model store."""
     with _plain_errors():
-        _say_where(ModelStore(Settings.load().model_store).fetch(name, url=url), name)
+        _say_where(ModelStore(Settings.load().models.store).fetch(name, url=url), name)
 
 
 @app.command()
@@ -94,7 +94,7 @@ def train(
         from mien_training.faces.dataset import DatasetError
 
         settings = Settings.load()
-        home = settings.model_store
+        home = settings.models.store
         checkpoints = runs or (folder or home) / "runs"
         length = {"epochs": epochs, "threads": threads, "seed": seed}
         try:
@@ -137,12 +137,21 @@ def _train_detector(
 ) -> None:
     from mien_training.detection import job
 
-    # YuNet tells where the faces of the chips are: a larger picture is never needed.
-    teacher = YuNet(settings.yunet, long_side=320)
+    # YuNet detects the faces in the chips, which are never larger than this.
+    teacher = YuNet(_yunet(settings), long_side=320)
     run = job.train_detector(
         recipe, data, runs, teacher=teacher, epochs=epochs, threads=threads, seed=seed, report=typer.echo
     )
     store.add(lambda scratch: job.export_detector(run, data, scratch))
+
+
+def _yunet(settings: Settings) -> Path:
+    """Return YuNet's file: `detector.path`, if YuNet is the detector of the settings, or the one in the store."""
+    named = settings.detector.path if settings.detector.name == "yunet" else None
+    path = named or ModelStore(settings.models.store).detector_file("yunet")
+    if path is None:
+        raise DetectorError("training a detector needs YuNet: run `mien models fetch yunet`")
+    return path
 
 
 @contextmanager
@@ -189,7 +198,7 @@ def _to_train(recipes: list[Recipe]) -> Table:
 
 
 def _summary(published: Published) -> str:
-    return published.spec.summary if published.spec else "The detector YuNet, for the setting `detector: yunet`."
+    return published.spec.summary if published.spec else "The detector YuNet, for `detector.name: yunet`."
 
 
 def _facts(entry: Entry | None, published: Published | None, store: ModelStore) -> Iterator[tuple[str, str]]:

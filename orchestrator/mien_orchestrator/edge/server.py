@@ -87,15 +87,15 @@ class InFlight:
 
 def make_traces(settings: Settings) -> "Traces | None":
     """Return the trace exporter, or None if no collector is set; raises `SettingsError`."""
-    if not settings.otlp_endpoint:
+    if not settings.telemetry.otlp_endpoint:
         return None
     try:
         from mien_orchestrator.telemetry.tracing import Traces
     except ImportError as error:
         raise SettingsError(
-            f"traces need the package {error.name!r}: pip install 'mien[otel]', or unset otlp_endpoint"
+            f"traces need the package {error.name!r}: pip install 'mien[otel]', or unset telemetry.otlp_endpoint"
         ) from error
-    return Traces(settings.otlp_endpoint)
+    return Traces(settings.telemetry.otlp_endpoint)
 
 
 class Server:
@@ -123,12 +123,12 @@ class Server:
         file.
         """
         credentials = server_credentials(self._settings)
-        limit = self._settings.max_image_bytes + _MESSAGE_OVERHEAD
-        uploads = UploadGate(max(1, self._settings.max_concurrent_bytes // limit))
+        limit = self._settings.limits.max_image_bytes + _MESSAGE_OVERHEAD
+        uploads = UploadGate(max(1, self._settings.limits.max_concurrent_bytes // limit))
         observers = [observer for observer in (self._in_flight, CallLog(), self._metrics, self._traces) if observer]
         interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor(uploads)]
-        if self._settings.token_file:
-            interceptors.append(TokenInterceptor(TokenFile(self._settings.token_file), refuse))
+        if self._settings.auth.token_file:
+            interceptors.append(TokenInterceptor(TokenFile(self._settings.auth.token_file), refuse))
         _warn_if_open(self._settings)
         options = [
             ("grpc.so_reuseport", int(self._shared_port)),
@@ -143,9 +143,9 @@ class Server:
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
         add_handlers(self._service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if self._settings.reflection:
+        if self._settings.server.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        wanted = f"{self._settings.host}:{self._settings.port}"
+        wanted = self._settings.server.address()
         try:
             if credentials:
                 port = self._server.add_secure_port(wanted, credentials)
@@ -155,11 +155,11 @@ class Server:
             raise ServerUnavailableError(
                 f"cannot listen on {wanted}: the port may be taken, or the address not be this machine's"
             ) from error
-        self.address = f"{self._settings.host}:{port}"
+        self.address = self._settings.server.address(port)
         if self._metrics:
             replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1
-            first = self._settings.metrics_port
-            self._metrics.serve(self._settings.host, range(first, first + replicas))
+            first = self._settings.telemetry.metrics_port
+            self._metrics.serve(self._settings.server.host, range(first, first + replicas))
         await self._server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -178,7 +178,7 @@ class Server:
 
     async def stop(self) -> None:
         """Report NOT_SERVING, serve until no call is in flight or the drain time ends, then stop."""
-        ends = time.monotonic() + self._settings.drain_seconds
+        ends = time.monotonic() + self._settings.server.drain_s
         await self._health.enter_graceful_shutdown()
         await self._in_flight.wait_until_idle(_IDLE_SECONDS, ends)
         await self._server.stop(max(0.0, ends - time.monotonic()))
@@ -193,9 +193,9 @@ class Server:
 
 def _warn_if_open(settings: Settings) -> None:
     """Warn if the server is reachable from other machines without authentication or TLS."""
-    if settings.host == "localhost" or settings.host.startswith("127.") or settings.host.strip("[]") == "::1":
+    if settings.server.is_loopback:
         return
-    if not settings.tls_certificate:
-        _LOG.warning("%s accepts connections without TLS; set tls_certificate and tls_key", settings.host)
-    if not settings.token_file and not settings.tls_client_ca:
-        _LOG.warning("%s accepts unauthenticated calls; set token_file or tls_client_ca", settings.host)
+    if not settings.tls.certificate:
+        _LOG.warning("%s accepts connections without TLS; set tls.certificate and tls.key", settings.server.host)
+    if not settings.auth.token_file and not settings.tls.client_ca:
+        _LOG.warning("%s accepts unauthenticated calls; set auth.token_file or tls.client_ca", settings.server.host)

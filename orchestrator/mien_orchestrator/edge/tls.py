@@ -73,6 +73,6 @@ class TlsFiles:
 
 def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """Return credentials from the settings' files, or None without TLS; raises `SettingsError`."""
-    if settings.tls_certificate is None or settings.tls_key is None:
+    if settings.tls.certificate is None or settings.tls.key is None:
         return None
-    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca).credentials()
+    return TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca).credentials()

@@ -53,8 +53,8 @@ class Fanout:
         for tasks in shared(models, settings.served):
             breaker = CircuitBreaker(
                 " and ".join(tasks),
-                failures=settings.breaker_failures,
-                cooldown_s=settings.breaker_pause_s,
+                failures=settings.breaker.failures,
+                cooldown_s=settings.breaker.cooldown_s,
                 on_change=partial(health.mark, tasks, "failing"),
             )
             best_batch = models[tasks[0]].spec.best_batch

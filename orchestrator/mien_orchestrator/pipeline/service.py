@@ -36,7 +36,7 @@ class FaceAnalysis:
         self._settings = settings
         self._deployment_mode = deployment_mode
         self._admission = Admission(
-            max_requests=settings.max_concurrent_requests, max_bytes=settings.max_concurrent_bytes
+            max_requests=settings.limits.max_concurrent_requests, max_bytes=settings.limits.max_concurrent_bytes
         )
 
     @property
@@ -97,11 +97,11 @@ class FaceAnalysis:
             tasks=list(self._ensemble.models),
             formats=FORMATS,
             detector=self._ensemble.detector,
-            max_image_bytes=settings.max_image_bytes,
-            max_image_pixels=settings.max_image_pixels,
-            max_faces=settings.max_faces,
-            min_face=settings.min_face,
-            min_sharpness=settings.min_sharpness,
+            max_image_bytes=settings.limits.max_image_bytes,
+            max_image_pixels=settings.limits.max_image_pixels,
+            max_faces=settings.limits.max_faces,
+            min_face=settings.limits.min_face_px,
+            min_sharpness=settings.limits.min_sharpness,
         )
 
 

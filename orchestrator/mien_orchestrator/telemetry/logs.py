@@ -60,7 +60,7 @@ def handler(settings: Settings, made: logging.Handler | None = None) -> logging.
     """Return a handler in the settings' format; without one, it writes to standard error."""
     made = made or logging.StreamHandler(sys.__stderr__)  # Serve replaces sys.stderr by a logger with its own level
     made.addFilter(_CallFilter())
-    made.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
+    made.setFormatter(JsonFormatter() if settings.telemetry.log_format == "json" else logging.Formatter(_TEXT))
     return made
 
 
@@ -74,7 +74,7 @@ def configure(settings: Settings, made: logging.Handler | None = None) -> None:
     """
     logging.basicConfig(level=logging.WARNING, handlers=[handler(settings, made)], force=True)
     for name in _OURS:
-        logging.getLogger(name).setLevel(settings.log_level.upper())
+        logging.getLogger(name).setLevel(settings.telemetry.log_level.upper())
 
 
 class CallLog:

@@ -171,7 +171,7 @@ class Metrics:
                 continue
             _LOG.info("serving metrics at http://%s:%s/metrics", host, port)
             return port
-        raise ServerUnavailableError("all ports for metrics are taken; set another metrics_port")
+        raise ServerUnavailableError("all ports for metrics are taken; set another telemetry.metrics_port")
 
     def stop(self) -> None:
         """Stop listening and wait until the server has stopped."""
@@ -184,7 +184,7 @@ class Metrics:
 
 def make_metrics(settings: Settings) -> Metrics | None:
     """Return the metrics of this process, or None if no port is set."""
-    return Metrics() if settings.metrics_port else None
+    return Metrics() if settings.telemetry.metrics_port else None
 
 
 def task_spans(timing: face_pb2.Timing) -> list[face_pb2.Span]:

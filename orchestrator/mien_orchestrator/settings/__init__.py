@@ -1,0 +1,33 @@
+"""All settings of the server and of the embedded engine, in groups; nothing else reads the environment.
+
+Values passed to `Settings.load` override the environment (`MIEN_*`), the environment overrides the settings file, and
+the file overrides the defaults. `docs/settings.md` lists every setting.
+"""
+
+from mien_orchestrator.settings.groups import (
+    AuthSettings,
+    BreakerSettings,
+    DetectorSettings,
+    LimitsSettings,
+    ModelsSettings,
+    ServerSettings,
+    TelemetrySettings,
+    TlsSettings,
+)
+from mien_orchestrator.settings.scaling import OrchestratorSettings, ScalingSettings, TaskSettings
+from mien_orchestrator.settings.settings import Settings
+
+__all__ = [
+    "AuthSettings",
+    "BreakerSettings",
+    "DetectorSettings",
+    "LimitsSettings",
+    "ModelsSettings",
+    "OrchestratorSettings",
+    "ScalingSettings",
+    "ServerSettings",
+    "Settings",
+    "TaskSettings",
+    "TelemetrySettings",
+    "TlsSettings",
+]

@@ -1,0 +1,76 @@
+"""Settings of the tasks and of the orchestrators: their models, resources and replicas."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mien_orchestrator.settings.group import Group
+
+
+class ScalingSettings(Group):
+    """Number of replicas of a deployment in the cluster; passed on to Ray Serve's autoscaling."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    """Smallest number of replicas."""
+    max_replicas: int = Field(default=1, ge=1)
+    """Largest number of replicas."""
+    target_ongoing_requests: float = Field(default=4, gt=0)
+    """Calls in flight per replica above which a further replica is started."""
+    upscale_delay_s: float = Field(default=5, ge=0)
+    """Time for which the load must be high before a replica is started."""
+    downscale_delay_s: float = Field(default=60, ge=0)
+    """Time for which the load must be low before a replica is stopped."""
+    metrics_interval_s: float = Field(default=1, gt=0)
+    """Time between two reports of the calls in flight."""
+    look_back_period_s: float = Field(default=3, gt=0)
+    """Time over which reports are averaged; longer than `metrics_interval_s`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas ({self.min_replicas}) is above max_replicas ({self.max_replicas})")
+        if self.look_back_period_s <= self.metrics_interval_s:
+            raise ValueError("look_back_period_s must be above metrics_interval_s")
+        return self
+
+
+class TaskSettings(Group):
+    """Model, runtime and replicas of a task."""
+
+    enabled: bool = True
+    """Whether the task is served."""
+    model: str | None = None
+    """Name of a model of `mien models list`; unset: the task's default model."""
+    runtime: Literal["onnx", "torch"] = "onnx"
+    """ONNX Runtime, or PyTorch (extra `torch`)."""
+    device: str = "cpu"
+    """PyTorch's name of the device, such as `cuda`; only for the torch runtime."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads per model call."""
+    num_cpus: float = Field(default=1, ge=0)
+    """CPUs that Ray reserves per replica."""
+    num_gpus: float = Field(default=0, ge=0)
+    """GPUs that Ray reserves per replica."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Time limit of one call to a worker of the cluster, after which it counts as hung; unset: ten times the recent
+    99th percentile, at least 1 s and 20 ms per face."""
+    scaling: ScalingSettings = ScalingSettings()
+    max_ongoing_requests: int = Field(default=16, ge=1)
+    """Calls that one replica accepts at once."""
+    max_queued_requests: int = Field(default=256, ge=1)
+    """Calls that wait for a replica, per orchestrator; further calls are rejected."""
+
+
+class OrchestratorSettings(Group):
+    """The orchestrators of the cluster."""
+
+    num_cpus: float = Field(default=1, ge=0)
+    """CPUs that Ray reserves per orchestrator."""
+    scaling: ScalingSettings = ScalingSettings()
+
+    @field_validator("scaling")
+    @classmethod
+    def _never_none(cls, scaling: ScalingSettings) -> ScalingSettings:
+        if scaling.min_replicas < 1:
+            raise ValueError("min_replicas must be 1 or more: only a running orchestrator can be called")
+        return scaling

@@ -1,0 +1,110 @@
+"""All settings together, and how they are loaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mien.errors import SettingsError
+from mien_models.registry import TASKS
+from mien_models.spec import Task
+from mien_models.store import ModelStore
+from mien_orchestrator.settings import messages
+from mien_orchestrator.settings.groups import (
+    AuthSettings,
+    BreakerSettings,
+    DetectorSettings,
+    LimitsSettings,
+    ModelsSettings,
+    ServerSettings,
+    TelemetrySettings,
+    TlsSettings,
+)
+from mien_orchestrator.settings.scaling import OrchestratorSettings, TaskSettings
+from mien_orchestrator.settings.sources import PREFIX, Source, merged, read_sources
+
+
+class Settings(BaseSettings):
+    """All settings, in groups. Frozen: other settings need another server."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    detector: DetectorSettings = DetectorSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+    models: ModelsSettings = Field(default_factory=ModelsSettings)
+    tasks: dict[Task, TaskSettings] = Field(default={}, validate_default=True)
+    """Settings per task; a task without any is served with the defaults."""
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
+
+    @field_validator("tasks")
+    @classmethod
+    def _all_tasks(cls, tasks: dict[Task, TaskSettings]) -> dict[Task, TaskSettings]:
+        complete = {task: tasks.get(task, TaskSettings()) for task in TASKS}
+        if not any(task.enabled for task in complete.values()):
+            raise ValueError("every task is disabled; enable at least one")
+        return complete
+
+    @property
+    def served(self) -> dict[Task, TaskSettings]:
+        """The enabled tasks, in the order in which responses list them."""
+        return {task: settings for task, settings in self.tasks.items() if settings.enabled}
+
+    @property
+    def detector_file(self) -> Path | None:
+        """The detector's file: `detector.path`, or the one in the model store; None for the shipped one, or none."""
+        return self.detector.path or ModelStore(self.models.store).detector_file(self.detector.name)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing but the constructor's arguments: `load` reads and merges the sources."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, values: Mapping[str, object] | None = None, *, config: str | Path | None = None) -> "Settings":
+        """Read and merge all sources.
+
+        Variables that look like misspelt settings are logged as warnings; other `MIEN_*` variables are ignored, such as
+        those that Kubernetes sets for Services.
+
+        Args:
+            values: Settings that override all other sources: groups as in the settings file, or dotted names, such as
+                `{"server.port": 0}`.
+            config: The settings file or Ray Serve config (YAML); None for the one named by `MIEN_CONFIG`, if any.
+
+        Returns:
+            The settings, every task included.
+
+        Raises:
+            SettingsError: The file cannot be read, or a setting is unknown or invalid; the message contains the source,
+                the setting, and the nearest known name.
+
+        """
+        return cls.from_sources(read_sources(cls, values or {}, config))
+
+    @classmethod
+    def from_sources(cls, sources: list[Source]) -> "Settings":
+        """Merge and validate sources, the first of which have precedence; raises `SettingsError`."""
+        try:
+            return cls(**merged(sources))
+        except ValidationError as error:
+            raise SettingsError(messages.describe(cls, error, sources)) from error
