@@ -169,7 +169,7 @@ def test_long_names_are_shortened_and_stay_distinct() -> None:
 
 
 def test_a_model_from_the_settings_is_shown_as_in_use() -> None:
-    environment = {**os.environ, "MIEN_TASKS__AGE__MODEL": "ssrnet-age", "MIEN_TASKS__GENDER__MODEL": "ssrnet-gender"}
+    environment = {**os.environ, "MIEN_TASKS__AGE__MODEL": "ssrnet-age"}
     expected = json.loads(client("info", "--json", env=environment).stdout)
     names = {task: model["name"] for task, model in expected["models"].items()}
-    assert names == {"age": "ssrnet-age", "gender": "ssrnet-gender", "emotion": "mien-emotion"}
+    assert names == {"age": "ssrnet-age", "gender": "mien-age-gender", "emotion": "mien-emotion"}

@@ -77,6 +77,7 @@ async def test_an_image_gets_a_complete_response(service: FaceAnalysis) -> None:
     reply = await service.analyze(request(), within(30))
     (face,) = reply.faces
     assert (reply.image.width, reply.image.height, reply.image.format) == (512, 512, "JPEG")
+    assert 0 < reply.image.smallest_face_px < 40
     assert face.gender.value == face_pb2.GENDER_VALUE_FEMALE
     assert face.age.low <= face.age.years <= face.age.high
     assert face.emotions[0].label == "happy"

@@ -19,7 +19,6 @@ from mien.cli.annotate import Annotator
 from mien.cli.bench.command import bench
 from mien.cli.csv_rows import COLUMNS, print_row, rows_of
 from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
-from mien.cli.in_use import models_in_use
 from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import Source, find
 from mien.client import Client
@@ -138,7 +137,7 @@ def models(
     if as_json:
         print(json.dumps([dataclasses.asdict(model) for model in found]))
     else:
-        tables.console().print(tables.models(found, models_in_use(found, server.tasks), server.detector))
+        tables.console().print(tables.models(found, server.models, server.detector))
 
 
 def _model_of(words: list[str]) -> str | None:
@@ -170,18 +169,12 @@ def info(as_json: AsJson = False, *, connection: ConnectionOptions) -> None:
     try:
         with connection.client() as client:
             found = client.server_info()
-            in_use = models_in_use(client.models(), found.tasks)
     except MienError as error:
         raise leave(error) from error
     if as_json:
-        print(
-            json.dumps(
-                dataclasses.asdict(found)
-                | {"models": {task: dataclasses.asdict(model) for task, model in in_use.items()}}
-            )
-        )
+        print(json.dumps(dataclasses.asdict(found)))
     else:
-        tables.console().print(tables.server_info(found, in_use))
+        tables.console().print(tables.server_info(found))
 
 
 def _check_tasks(client: Client, names: list[str] | None) -> None:

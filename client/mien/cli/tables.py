@@ -79,14 +79,14 @@ def _size(item: ModelInfo) -> tuple[str, str]:
     return f"{item.parameters:,}" if item.parameters else "-", escape(item.summary)
 
 
-def server_info(info: ServerInfo, in_use: Mapping[str, ModelInfo]) -> Table:
+def server_info(info: ServerInfo) -> Table:
     """Return one row per property."""
     table = Table(show_header=False)
     table.add_row("version", info.version)
     table.add_row("deployment mode", info.deployment_mode or "unknown")
     table.add_row("tasks", ", ".join(info.tasks))
     table.add_row("detector", f"{info.detector.name} {info.detector.version}")
-    for task, model in in_use.items():
+    for task, model in info.models.items():
         table.add_row(f"model for {task}", f"{model.name} {model.version}")
     table.add_row("formats", ", ".join(info.formats))
     table.add_row("largest image", f"{info.max_image_bytes:,} bytes, {info.max_image_pixels:,} pixels")

@@ -49,6 +49,8 @@ class ImageInfo:
     orientation_applied: bool
     data_missing: bool
     """Whether the file ends too early; what is missing is grey."""
+    smallest_face_px: float | None
+    """Height from which faces were searched for, in pixels; smaller ones may be missed. None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,13 @@ class Analysis:
             faces=tuple(read_face(face) for face in message.faces),
             faces_truncated=message.faces_truncated,
             image=ImageInfo(
-                image.width,
-                image.height,
-                image.format,
-                image.exif_orientation,
-                image.orientation_applied,
-                image.data_missing,
+                width=image.width,
+                height=image.height,
+                format=image.format,
+                exif_orientation=image.exif_orientation,
+                orientation_applied=image.orientation_applied,
+                data_missing=image.data_missing,
+                smallest_face_px=image.smallest_face_px if image.HasField("smallest_face_px") else None,
             ),
             tasks=tuple(_task_result(task) for task in message.tasks),
             detector=model_info(message.detector),

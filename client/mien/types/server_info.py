@@ -1,5 +1,6 @@
 """A server's limits, models and model cards, converted from the protobuf responses."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -31,6 +32,8 @@ class ServerInfo:
     """Faces whose box is lower than this many pixels get no answers."""
     min_sharpness: float
     """Faces whose sharpness is lower get no answers."""
+    models: Mapping[str, "ModelInfo"]
+    """The model of each task."""
 
     @classmethod
     def from_message(cls, message: face_service_pb2.GetServerInfoResponse) -> Self:
@@ -46,6 +49,7 @@ class ServerInfo:
             max_faces=message.max_faces,
             min_face=message.min_face,
             min_sharpness=message.min_sharpness,
+            models={task: model_info(message.models[task]) for task in message.tasks if task in message.models},
         )
 
 

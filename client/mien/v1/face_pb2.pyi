@@ -458,6 +458,7 @@ class ImageInfo(_message.Message):
     EXIF_ORIENTATION_FIELD_NUMBER: _builtins.int
     ORIENTATION_APPLIED_FIELD_NUMBER: _builtins.int
     DATA_MISSING_FIELD_NUMBER: _builtins.int
+    SMALLEST_FACE_PX_FIELD_NUMBER: _builtins.int
     width: _builtins.int
     """Width of the upright image, in pixels."""
     height: _builtins.int
@@ -470,6 +471,10 @@ class ImageInfo(_message.Message):
     """Whether the image was turned or mirrored by it."""
     data_missing: _builtins.bool
     """Whether the file ends too early; what is missing is grey."""
+    smallest_face_px: _builtins.float
+    """Height from which faces were searched for, in pixels of the upright image; smaller ones may be missed. Absent if the
+    detector does not state it.
+    """
     def __init__(
         self,
         *,
@@ -479,12 +484,15 @@ class ImageInfo(_message.Message):
         exif_orientation: _builtins.int = ...,
         orientation_applied: _builtins.bool = ...,
         data_missing: _builtins.bool = ...,
+        smallest_face_px: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_smallest_face_px", b"_smallest_face_px", "smallest_face_px", b"smallest_face_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_missing", b"data_missing", "exif_orientation", b"exif_orientation", "format", b"format", "height", b"height", "orientation_applied", b"orientation_applied", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_smallest_face_px", b"_smallest_face_px", "data_missing", b"data_missing", "exif_orientation", b"exif_orientation", "format", b"format", "height", b"height", "orientation_applied", b"orientation_applied", "smallest_face_px", b"smallest_face_px", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__smallest_face_px: _TypeAlias = _typing.Literal["smallest_face_px"]  # noqa: Y015
+    _WhichOneofArgType__smallest_face_px: _TypeAlias = _typing.Literal["_smallest_face_px", b"_smallest_face_px"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__smallest_face_px) -> _WhichOneofReturnType__smallest_face_px | None: ...
 
 Global___ImageInfo: _TypeAlias = ImageInfo  # noqa: Y015
 

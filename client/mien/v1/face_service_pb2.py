@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from mien.v1 import face_pb2 as mien_dot_v1_dot_face__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amien/v1/face_service.proto\x12\x07mien.v1\x1a\x12mien/v1/face.proto\"m\n\x08RawImage\x12$\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x14.mien.v1.PixelFormat\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0e\n\x06stride\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\xb2\x01\n\x0e\x41nalyzeRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12 \n\x03raw\x18\x05 \x01(\x0b\x32\x11.mien.v1.RawImageH\x00\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x16\n\tmax_faces\x18\x03 \x01(\rH\x01\x88\x01\x01\x12.\n\x0e\x66\x61ilure_policy\x18\x04 \x01(\x0e\x32\x16.mien.v1.FailurePolicyB\x08\n\x06sourceB\x0c\n\n_max_faces\"\xd6\x01\n\x0f\x41nalyzeResponse\x12\x1c\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\r.mien.v1.Face\x12\x17\n\x0f\x66\x61\x63\x65s_truncated\x18\x02 \x01(\x08\x12!\n\x05image\x18\x03 \x01(\x0b\x32\x12.mien.v1.ImageInfo\x12\"\n\x05tasks\x18\x04 \x03(\x0b\x32\x13.mien.v1.TaskResult\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x1f\n\x06timing\x18\x06 \x01(\x0b\x32\x0f.mien.v1.Timing\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.mien.v1.ModelInfo\"#\n\x13GetModelCardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x14GetModelCardResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x10\n\x08markdown\x18\x02 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x8f\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0f\x64\x65ployment_mode\x18\x02 \x01(\x0e\x32\x17.mien.v1.DeploymentMode\x12\r\n\x05tasks\x18\x03 \x03(\t\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x17\n\x0fmax_image_bytes\x18\x06 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x07 \x01(\x04\x12\x11\n\tmax_faces\x18\x08 \x01(\r\x12\x10\n\x08min_face\x18\t \x01(\x01\x12\x15\n\rmin_sharpness\x18\n \x01(\x01*n\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ILURE_POLICY_PARTIAL\x10\x01\x12!\n\x1d\x46\x41ILURE_POLICY_ALL_OR_NOTHING\x10\x02*\x85\x01\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10PIXEL_FORMAT_RGB\x10\x01\x12\x14\n\x10PIXEL_FORMAT_BGR\x10\x02\x12\x15\n\x11PIXEL_FORMAT_GRAY\x10\x03\x12\x15\n\x11PIXEL_FORMAT_NV12\x10\x04*\x88\x01\n\x0e\x44\x65ploymentMode\x12\x1f\n\x1b\x44\x45PLOYMENT_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45PLOYMENT_MODE_EMBEDDED\x10\x01\x12\x1a\n\x16\x44\x45PLOYMENT_MODE_SINGLE\x10\x02\x12\x1b\n\x17\x44\x45PLOYMENT_MODE_CLUSTER\x10\x03\x32\xb7\x02\n\x13\x46\x61\x63\x65\x41nalysisService\x12<\n\x07\x41nalyze\x12\x17.mien.v1.AnalyzeRequest\x1a\x18.mien.v1.AnalyzeResponse\x12\x45\n\nListModels\x12\x1a.mien.v1.ListModelsRequest\x1a\x1b.mien.v1.ListModelsResponse\x12K\n\x0cGetModelCard\x12\x1c.mien.v1.GetModelCardRequest\x1a\x1d.mien.v1.GetModelCardResponse\x12N\n\rGetServerInfo\x12\x1d.mien.v1.GetServerInfoRequest\x1a\x1e.mien.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amien/v1/face_service.proto\x12\x07mien.v1\x1a\x12mien/v1/face.proto\"m\n\x08RawImage\x12$\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x14.mien.v1.PixelFormat\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0e\n\x06stride\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\xb2\x01\n\x0e\x41nalyzeRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12 \n\x03raw\x18\x05 \x01(\x0b\x32\x11.mien.v1.RawImageH\x00\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x16\n\tmax_faces\x18\x03 \x01(\rH\x01\x88\x01\x01\x12.\n\x0e\x66\x61ilure_policy\x18\x04 \x01(\x0e\x32\x16.mien.v1.FailurePolicyB\x08\n\x06sourceB\x0c\n\n_max_faces\"\xd6\x01\n\x0f\x41nalyzeResponse\x12\x1c\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\r.mien.v1.Face\x12\x17\n\x0f\x66\x61\x63\x65s_truncated\x18\x02 \x01(\x08\x12!\n\x05image\x18\x03 \x01(\x0b\x32\x12.mien.v1.ImageInfo\x12\"\n\x05tasks\x18\x04 \x03(\x0b\x32\x13.mien.v1.TaskResult\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x1f\n\x06timing\x18\x06 \x01(\x0b\x32\x0f.mien.v1.Timing\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.mien.v1.ModelInfo\"#\n\x13GetModelCardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x14GetModelCardResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x10\n\x08markdown\x18\x02 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x8e\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0f\x64\x65ployment_mode\x18\x02 \x01(\x0e\x32\x17.mien.v1.DeploymentMode\x12\r\n\x05tasks\x18\x03 \x03(\t\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x17\n\x0fmax_image_bytes\x18\x06 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x07 \x01(\x04\x12\x11\n\tmax_faces\x18\x08 \x01(\r\x12\x10\n\x08min_face\x18\t \x01(\x01\x12\x15\n\rmin_sharpness\x18\n \x01(\x01\x12:\n\x06models\x18\x0b \x03(\x0b\x32*.mien.v1.GetServerInfoResponse.ModelsEntry\x1a\x41\n\x0bModelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo:\x02\x38\x01*n\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ILURE_POLICY_PARTIAL\x10\x01\x12!\n\x1d\x46\x41ILURE_POLICY_ALL_OR_NOTHING\x10\x02*\x85\x01\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10PIXEL_FORMAT_RGB\x10\x01\x12\x14\n\x10PIXEL_FORMAT_BGR\x10\x02\x12\x15\n\x11PIXEL_FORMAT_GRAY\x10\x03\x12\x15\n\x11PIXEL_FORMAT_NV12\x10\x04*\x88\x01\n\x0e\x44\x65ploymentMode\x12\x1f\n\x1b\x44\x45PLOYMENT_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45PLOYMENT_MODE_EMBEDDED\x10\x01\x12\x1a\n\x16\x44\x45PLOYMENT_MODE_SINGLE\x10\x02\x12\x1b\n\x17\x44\x45PLOYMENT_MODE_CLUSTER\x10\x03\x32\xb7\x02\n\x13\x46\x61\x63\x65\x41nalysisService\x12<\n\x07\x41nalyze\x12\x17.mien.v1.AnalyzeRequest\x1a\x18.mien.v1.AnalyzeResponse\x12\x45\n\nListModels\x12\x1a.mien.v1.ListModelsRequest\x1a\x1b.mien.v1.ListModelsResponse\x12K\n\x0cGetModelCard\x12\x1c.mien.v1.GetModelCardRequest\x1a\x1d.mien.v1.GetModelCardResponse\x12N\n\rGetServerInfo\x12\x1d.mien.v1.GetServerInfoRequest\x1a\x1e.mien.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mien.v1.face_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FAILUREPOLICY']._serialized_start=1059
-  _globals['_FAILUREPOLICY']._serialized_end=1169
-  _globals['_PIXELFORMAT']._serialized_start=1172
-  _globals['_PIXELFORMAT']._serialized_end=1305
-  _globals['_DEPLOYMENTMODE']._serialized_start=1308
-  _globals['_DEPLOYMENTMODE']._serialized_end=1444
+  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._loaded_options = None
+  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_options = b'8\001'
+  _globals['_FAILUREPOLICY']._serialized_start=1186
+  _globals['_FAILUREPOLICY']._serialized_end=1296
+  _globals['_PIXELFORMAT']._serialized_start=1299
+  _globals['_PIXELFORMAT']._serialized_end=1432
+  _globals['_DEPLOYMENTMODE']._serialized_start=1435
+  _globals['_DEPLOYMENTMODE']._serialized_end=1571
   _globals['_RAWIMAGE']._serialized_start=59
   _globals['_RAWIMAGE']._serialized_end=168
   _globals['_ANALYZEREQUEST']._serialized_start=171
@@ -55,7 +57,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=761
   _globals['_GETSERVERINFOREQUEST']._serialized_end=783
   _globals['_GETSERVERINFORESPONSE']._serialized_start=786
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=1057
-  _globals['_FACEANALYSISSERVICE']._serialized_start=1447
-  _globals['_FACEANALYSISSERVICE']._serialized_end=1758
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1184
+  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_start=1119
+  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_end=1184
+  _globals['_FACEANALYSISSERVICE']._serialized_start=1574
+  _globals['_FACEANALYSISSERVICE']._serialized_end=1885
 # @@protoc_insertion_point(module_scope)

@@ -363,6 +363,27 @@ class GetServerInfoResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ModelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _face_pb2.ModelInfo: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _face_pb2.ModelInfo | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     VERSION_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_MODE_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
@@ -373,6 +394,7 @@ class GetServerInfoResponse(_message.Message):
     MAX_FACES_FIELD_NUMBER: _builtins.int
     MIN_FACE_FIELD_NUMBER: _builtins.int
     MIN_SHARPNESS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Mien."""
     deployment_mode: Global___DeploymentMode.ValueType
@@ -399,6 +421,10 @@ class GetServerInfoResponse(_message.Message):
     def detector(self) -> _face_pb2.ModelInfo:
         """The detector in use."""
 
+    @_builtins.property
+    def models(self) -> _containers.MessageMap[_builtins.str, _face_pb2.ModelInfo]:
+        """The model of each task."""
+
     def __init__(
         self,
         *,
@@ -412,10 +438,11 @@ class GetServerInfoResponse(_message.Message):
         max_faces: _builtins.int = ...,
         min_face: _builtins.float = ...,
         min_sharpness: _builtins.float = ...,
+        models: _abc.Mapping[_builtins.str, _face_pb2.ModelInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_mode", b"deployment_mode", "detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face", b"min_face", "min_sharpness", b"min_sharpness", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_mode", b"deployment_mode", "detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face", b"min_face", "min_sharpness", b"min_sharpness", "models", b"models", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,7 +129,7 @@ class FaceStage:
             quality = judge(image.pixels, here, self._quality_limits, shrunk=image.shrunk)
             answerable = here.take(quality.answerable)
             crops = {spec: cut(image.pixels, answerable, spec) for spec in specs}
-        return PreparedFaces(_image_info(image), faces, quality, len(found) > limit, crops)
+        return PreparedFaces(_image_info(image, faces.searched), faces, quality, len(found) > limit, crops)
 
     def _decode(self, source: bytes | RawImage, enough: int | None) -> DecodedImage:
         if isinstance(source, RawImage):
@@ -148,7 +148,7 @@ def _check_cancelled(context: RequestContext) -> None:
         raise DeadlineExceededError("the caller no longer waits for this image")
 
 
-def _image_info(image: DecodedImage) -> face_pb2.ImageInfo:
+def _image_info(image: DecodedImage, searched: float | None) -> face_pb2.ImageInfo:
     return face_pb2.ImageInfo(
         width=image.width,
         height=image.height,
@@ -156,4 +156,5 @@ def _image_info(image: DecodedImage) -> face_pb2.ImageInfo:
         exif_orientation=image.exif_orientation,
         orientation_applied=image.orientation_applied,
         data_missing=image.data_missing,
+        smallest_face_px=searched,
     )
