@@ -93,12 +93,13 @@ class Cluster:
 
     def _check_port(self) -> None:
         """Fail early if the port is taken: the orchestrators listen with SO_REUSEPORT, also beside another program."""
-        host, port = self._settings.server.host, self._settings.server.port
+        server = self._settings.server
+        family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
         try:
-            with socket.create_server((host, port)):
+            with socket.create_server((server.host, server.port), family=family):
                 pass
         except OSError as error:
-            raise ServerUnavailableError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise ServerUnavailableError(f"cannot listen on {self.address}: {error.strerror}") from error
 
     def _logical_cpus(self) -> int:
         """Return the CPUs reported to Ray: enough for all replicas, since on one machine they are only counted."""
@@ -121,21 +122,11 @@ class Cluster:
             ray_serve.run(app, name="mien", route_prefix=None)
         except RuntimeError as error:
             raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
-        if self._settings.tls.certificate:
-            self._check_listening()
-        else:
-            self._check_health()
-
-    def _check_listening(self) -> None:
-        """Only connect: a handshake would need the certificate's name, and possibly a client certificate."""
-        try:
-            socket.create_connection((self._settings.server.host, self._settings.server.port), _HEALTH_SECONDS).close()
-        except OSError as error:
-            raise ServerUnavailableError(f"the cluster started, but nothing listens at {self.address}") from error
+        self._check_health()
 
     def _check_health(self) -> None:
         try:
-            health_probe.check(self.address, timeout=_HEALTH_SECONDS)
+            health_probe.check_own(self._settings, timeout=_HEALTH_SECONDS)
         except ServerUnavailableError as error:
             raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 

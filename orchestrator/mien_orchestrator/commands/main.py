@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-from mien.errors import DetectorError, MienError, ModelError, SettingsError
+from mien.errors import SettingsError
 from mien.version import __version__
 from mien_models.detectors import DETECTORS
+from mien_orchestrator.commands import config as config_commands
 from mien_orchestrator.commands import models
+from mien_orchestrator.commands.exit_codes import reported_errors
+from mien_orchestrator.commands.health import health
 from mien_orchestrator.edge.tokens import make_token, token_line
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry import logs
@@ -18,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Serve Mien's models."
 )
 app.add_typer(models.app, name="models")
+app.add_typer(config_commands.app, name="config")
 
 
 def _version(asked: bool) -> None:
@@ -29,7 +33,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Serve Mien's models."""
@@ -44,10 +48,9 @@ def serve(
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
-    try:
-        options = {"server.host": host, "server.port": port, "detector.name": detector}
-        given = {name: value for name, value in options.items() if value is not None}
-        settings = Settings.load(given, config=config)
+    options = {"server.host": host, "server.port": port, "detector.name": detector}
+    with reported_errors():
+        settings = Settings.load({name: value for name, value in options.items() if value is not None}, config=config)
         logs.configure(settings)
         if inline:
             from mien_orchestrator.single import serve as serve_single
@@ -55,40 +58,20 @@ def serve(
             asyncio.run(serve_single(settings, _ready))
         else:
             _serve_cluster(settings)
-    except (MienError, SettingsError, ModelError, DetectorError) as error:
-        typer.echo(f"mien: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
 
 
 @app.command()
 def token(
-    name: Annotated[str, typer.Argument(help="Whose token it is, as the log tells.")] = "client",
+    name: Annotated[str, typer.Argument(help="Name of the caller, for the log.")] = "client",
 ) -> None:
-    """Make a token: standard output gets its line for the token file, standard error the token, shown this once."""
+    """Create an access token: prints its line of the token file, and on standard error the token, this once."""
     made = make_token()
-    try:
+    with reported_errors():
         typer.echo(token_line(name, made))
-    except SettingsError as error:
-        typer.echo(f"mien: {error}", err=True)
-        raise typer.Exit(2) from error
-    typer.echo(f"token of {name}, which nobody can show again: {made}", err=True)
+    typer.echo(f"token of {name}, which cannot be shown again: {made}", err=True)
 
 
-@app.command()
-def health(
-    server: Annotated[str, typer.Option(help="Address of the server.")] = "127.0.0.1:50051",
-    service: Annotated[str, typer.Option(help="A task, or a gRPC service; without it, the server.")] = "",
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3,
-) -> None:
-    """Ask a server whether it serves: ends with status 0 if it does, with 1 if not."""
-    from mien_orchestrator.edge.health_probe import check
-
-    try:
-        check(server, service=service, timeout=timeout)
-    except MienError as error:
-        typer.echo(f"mien: {error}", err=True)
-        raise typer.Exit(1) from error
-    typer.echo("SERVING")
+app.command()(health)
 
 
 def _serve_cluster(settings: Settings) -> None:

@@ -9,19 +9,18 @@ import typer
 from rich.table import Table
 
 from mien.cli.tables import console
-from mien.errors import DetectorError, ModelError, SettingsError
+from mien.errors import DetectorError, ModelError
 from mien_models.catalog import PUBLISHED, Published
 from mien_models.detectors.yunet import YuNet
 from mien_models.registry import DEFAULTS, Entry
 from mien_models.store import TRAINED_DETECTORS, ModelStore
 from mien_orchestrator.build import make_registry
+from mien_orchestrator.commands.exit_codes import INTERRUPTED, USAGE, reported_errors
 from mien_orchestrator.settings import Settings
 from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
 from mien_training.faces.recipes import RECIPES, Recipe
 
 app = typer.Typer(no_args_is_help=True, help="List the models; fetch, import or train others.")
-
-_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
 Name = Annotated[str, typer.Argument(help="Name of a model.", metavar="NAME")]
 
@@ -111,7 +110,7 @@ def train(
             raise ModelError(str(error)) from error
         except KeyboardInterrupt as error:
             typer.echo(f"mien: stopped; the same command goes on from the last epoch in {checkpoints}", err=True)
-            raise typer.Exit(_INTERRUPTED) from error
+            raise typer.Exit(INTERRUPTED) from error
         _say_where(store.folder / f"{name}.onnx", name)
 
 
@@ -157,13 +156,11 @@ def _yunet(settings: Settings) -> Path:
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     try:
-        yield
+        with reported_errors():
+            yield
     except ImportError as error:
         typer.echo(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", err=True)
-        raise typer.Exit(_USAGE) from error
-    except (SettingsError, ModelError, DetectorError) as error:
-        typer.echo(f"mien: {error}", err=True)
-        raise typer.Exit(_USAGE if isinstance(error, SettingsError) else _FAILED) from error
+        raise typer.Exit(USAGE) from error
 
 
 def _installed(settings: Settings, entries: list[Entry]) -> Table:

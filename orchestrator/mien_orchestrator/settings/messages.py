@@ -23,7 +23,7 @@ def describe(shape: type[BaseModel], error: ValidationError, sources: Sequence[S
 
 def _line(shape: type[BaseModel], item: ErrorDetails, sources: Sequence[Source]) -> str:
     path = [str(part) for part in item["loc"] if part != "[key]"]
-    origin = next((source.origin(path) for source in sources if path and source.has(path)), ".".join(path))
+    origin = next((source.name(path) for source in sources if path and source.has(path)), ".".join(path))
     return f"{origin}: {_problem(shape, item, path)}" if origin else _message(item)
 
 

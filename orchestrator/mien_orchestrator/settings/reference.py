@@ -30,13 +30,13 @@ tasks:
   emotion: {enabled: false}
 ```
 
-The file is set with `mien serve --config FILE` or `MIEN_CONFIG`; it may also be a Ray Serve config, whose `args` are these
-settings. Each setting has an environment variable, with two underscores between the parts of its name; empty variables
-count as unset. `mien config check FILE` validates a file, and `mien config show` prints the settings in use and where each
-comes from. In Python, `mien.Client.local` and `Settings.load` take the same groups, or dotted names:
+The file is set with `mien serve --config FILE` or `MIEN_CONFIG`; it may also be a Ray Serve config, whose `args` are
+these settings. Each setting has an environment variable, with two underscores between the parts of its name; empty
+variables count as unset. `mien config check FILE` validates a file, and `mien config show` prints the settings in use
+and the source of each. In Python, `mien.Client.local` and `Settings.load` accept the same groups, or dotted names:
 `{"detector.long_side_px": 1280}`.
 
-Beside these, the SDK and the command `client` read `MIEN_SERVER` (addresses of servers) and `MIEN_TOKEN` (the access token).
+Beside these, the SDK and the command `client` read `MIEN_SERVER` (server addresses) and `MIEN_TOKEN` (access token).
 `MIEN_MODEL_STORE` and `MIEN_MODEL_FOLDERS` are short for `MIEN_MODELS__STORE` and `MIEN_MODELS__FOLDERS`.
 """
 

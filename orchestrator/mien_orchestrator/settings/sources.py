@@ -36,11 +36,15 @@ class Source:
     values: Mapping[str, Any]
 
     def origin(self, path: Sequence[str]) -> str:
-        """Return the name of a setting in this source."""
+        """Return where a setting of this source comes from: the environment variable, the file, or `argument`."""
         if self.kind != "environment":
-            return f"{self.kind}: {'.'.join(path)}"
+            return self.kind
         short = [name for name, target in _SHORT.items() if target == tuple(path[:2]) and os.environ.get(name)]
         return next(iter(short), names.variable(path))
+
+    def name(self, path: Sequence[str]) -> str:
+        """Return the full name of a setting of this source, for messages."""
+        return self.origin(path) if self.kind == "environment" else f"{self.kind}: {'.'.join(path)}"
 
     def has(self, path: Sequence[str]) -> bool:
         """Return whether this source sets the setting, or a part of it."""
