@@ -26,12 +26,13 @@ def card(entry: Entry) -> str:
 
 def _facts(entry: Entry) -> str:
     spec = entry.spec
+    network = f"Network: {spec.architecture or 'ONNX'}, {spec.parameters:,} parameters"
     lines = [
         f"# {spec.name} {spec.version}",
         "",
         spec.summary,
         "",
-        f"- Tasks: {', '.join(spec.heads)}. Network: {spec.architecture}, {spec.parameters:,} parameters.",
+        f"- Tasks: {', '.join(spec.heads)}. {network}.",
         f"- Input: {spec.crop.size}x{spec.crop.size} {spec.input.colour}, {spec.crop.scale} x the face's height.",
         f"- Weights: `{entry.path.name}`, {spec.weights.bytes if spec.weights else 0:,} bytes, `{entry.digest}`.",
     ]

@@ -1,13 +1,12 @@
 """The models that this installation has: from a name or a task to a specification and its weights file."""
 
 import hashlib
+import logging
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from mien_models.errors import ModelError
 from mien_models.spec import ModelSpec, Task, Weights
@@ -24,6 +23,8 @@ ANSWERS: dict[Task, tuple[str, ...]] = {
 
 DEFAULTS: dict[Task, str] = {"age": "mien-age-gender", "gender": "mien-age-gender", "emotion": "mien-emotion"}
 """The model that serves a task unless another is named."""
+
+_log = logging.getLogger(__name__)
 
 _OWN = Path(__file__).parent / "weights"
 
@@ -74,20 +75,45 @@ class Registry:
     """Models by name, from the package's own folder and any further ones; later folders win."""
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
+        """Read the specifications of all folders.
+
+        An invalid one is skipped with a warning, so that it does not stop the server; it is an error once its model is
+        requested.
+
+        Args:
+            folders: Folders with further models; of two models with one name, that of the later folder is used.
+
+        Raises:
+            ModelError: A folder does not exist.
+
+        """
         self._entries: dict[str, Entry] = {}
+        self._invalid: dict[str, ModelError] = {}
         for folder in (_OWN, *folders):
             if not folder.is_dir():
                 raise ModelError(f"model folder {folder} does not exist")
             for path in sorted(folder.glob("*.json")):
-                entry = read_entry(path)
-                self._entries[entry.spec.name] = entry
+                try:
+                    entry = read_entry(path)
+                except ModelError as error:
+                    self._invalid[path.stem] = error
+                    _warn(f"{error.message}; the model is not available")
+                else:
+                    self._entries[entry.spec.name] = entry
 
     def entries(self) -> list[Entry]:
         """Return all models, by name."""
         return [self._entries[name] for name in sorted(self._entries)]
 
     def get(self, name: str) -> Entry:
-        """Return a model by name; raises `ModelError`."""
+        """Return a model by name.
+
+        Raises:
+            ModelError: There is no such model, or its specification is invalid.
+
+        """
+        if name in self._invalid and name not in self._entries:
+            raise self._invalid[name]
         if name not in self._entries:
             raise ModelError(
                 f"unknown model {name!r}; available: {', '.join(sorted(self._entries))}; "
@@ -96,7 +122,19 @@ class Registry:
         return self._entries[name]
 
     def for_task(self, task: Task, name: str | None = None) -> Entry:
-        """Return the named model, or the task's default; raises `ModelError` where it does not serve the task."""
+        """Return the model of a task.
+
+        Args:
+            task: The task.
+            name: Name of a model; None for the task's default.
+
+        Returns:
+            The model's entry; its file has not been read.
+
+        Raises:
+            ModelError: There is no such model, or it does not answer the task.
+
+        """
         entry = self.get(name or DEFAULTS[task])
         if task not in entry.spec.heads:
             able = [other.spec.name for other in self.entries() if task in other.spec.heads]
@@ -105,13 +143,21 @@ class Registry:
 
 
 def read_entry(path: Path) -> Entry:
-    """Read a specification; raises `ModelError` if it is not one."""
-    try:
-        spec = ModelSpec.read(path)
-    except ValidationError as error:
-        raise ModelError(f"{path} is not a model specification: {error}") from error
+    """Return the model of a specification file.
+
+    Raises:
+        ModelError: The file cannot be read, or is not a specification.
+
+    """
+    spec = ModelSpec.read(path)
     file = spec.weights.file if spec.weights else f"{spec.name}.onnx"
     return Entry(spec, path.parent / file)
+
+
+@cache
+def _warn(message: str) -> None:
+    """Log a warning once per process, although several registries are made."""
+    _log.warning("%s", message)
 
 
 @cache

@@ -4,9 +4,11 @@ One JSON file beside each ONNX file holds a `ModelSpec`; training writes it, ser
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mien_models.errors import ModelError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven classes of FER2013 (Goodfellow et al., arXiv 1307.0414), in that data set's order."""
@@ -15,6 +17,21 @@ OLDEST = 100
 """The last bin of an age distribution, in years; older people count as this old."""
 
 Task = Literal["age", "gender", "emotion"]
+
+
+_MOST_PROBLEMS = 3
+"""Problems listed in one message."""
+
+
+def problems(error: ValidationError) -> str:
+    """Return the first problems of a validation in one line, such as `heads.age.count: Field required`."""
+    found = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        given = f", not {item['input']!r}" if isinstance(item["input"], str | int | float) else ""
+        found.append(f"{name}: {item['msg'].removeprefix('Value error, ')}{given}".removeprefix(": "))
+    more = f"; and {len(found) - _MOST_PROBLEMS} more" if len(found) > _MOST_PROBLEMS else ""
+    return "; ".join(found[:_MOST_PROBLEMS]) + more
 
 
 class _Frozen(BaseModel):
@@ -35,9 +52,10 @@ class CropSpec(_Frozen):
 class InputSpec(_Frozen):
     """How a crop's bytes become the network's numbers: colour order, then (x - shift) / scale."""
 
-    colour: Literal["grey", "rgb", "bgr"]
-    shift: float
-    scale: float
+    colour: Literal["grey", "rgb", "bgr"] = "rgb"
+    shift: float | tuple[float, float, float] = 0
+    """One number, or one per channel in the order of `colour`."""
+    scale: float | tuple[float, float, float] = 1
 
     @property
     def channels(self) -> int:
@@ -49,9 +67,9 @@ LabelStyle = Literal["fer2013", "ferplus"]
 
 
 class _Columns(_Frozen):
-    first: int = 0
+    first: int = Field(default=0, ge=0)
     """First of the network's output columns that belong to this head."""
-    count: int
+    count: int = Field(ge=1)
     """How many there are."""
 
 
@@ -64,6 +82,12 @@ class EmotionHead(_Columns):
     style: LabelStyle = "fer2013"
     """Whose answers it gives: those of FER2013's labels, or of the majority of FER+'s ten annotators."""
     temperature: float = 1.0
+
+    @model_validator(mode="after")
+    def _seven(self) -> Self:
+        if sorted(self.labels) != sorted(EMOTIONS) or self.count != len(self.labels):
+            raise ValueError(f"labels must be {', '.join(EMOTIONS)} in some order, and count their number")
+        return self
 
 
 class GenderHead(_Columns):
@@ -102,23 +126,34 @@ class Weights(_Frozen):
     """The file that holds a model's weights, beside its specification."""
 
     file: str
+    """Its name, without a folder."""
     sha256: str
     bytes: int
+
+    @field_validator("file")
+    @classmethod
+    def _beside(cls, file: str) -> str:
+        if not file or {"/", "\\", ":", "\0"} & set(file) or file in {".", ".."}:
+            raise ValueError("must be the name of a file in the folder of the specification, without a path")
+        return file
 
 
 class ModelSpec(_Frozen):
     """All that serving needs to know of a model. Its ONNX graph takes (N, S, S, 3) uint8 RGB crops."""
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w.+-]*$")
+    """Name in the registry: letters, digits and any of `_.+-`."""
     version: str
     summary: str
     """One sentence for people: what it is and what it was trained on."""
-    architecture: Literal["emotion_dcnn", "mini_xception", "residual", "simple_cnn", "ssrnet", "vgg16"]
-    options: dict[str, int | float | tuple[int, ...]]
+    architecture: str | None = None
+    """The network in `mien_models.networks`, for the PyTorch runtime; None for a model that is only an ONNX file."""
+    options: dict[str, int | float | tuple[int, ...]] = {}
     """Keyword arguments of the architecture's class."""
     parameters: int = 0
     crop: CropSpec
-    input: InputSpec
+    input: InputSpec = InputSpec()
+    """The network's input, which the ONNX graph computes from the crops."""
     flip: bool = False
     """Whether the graph averages the scores of a crop and of its mirror image."""
     half: bool = False
@@ -137,8 +172,20 @@ class ModelSpec(_Frozen):
 
     @classmethod
     def read(cls, path: Path) -> "ModelSpec":
-        """Read a specification from its JSON file; raises `pydantic.ValidationError` where it is not one."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Read a specification from its JSON file.
+
+        Raises:
+            ModelError: The file cannot be read, or is not a specification; the message contains the first problems.
+
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise ModelError(f"{path} is not a model specification: {problems(error)}") from error
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{path} is not a model specification: it is not text") from error
+        except OSError as error:
+            raise ModelError(f"model specification {path}: {error.strerror}") from error
 
     def write(self, path: Path) -> None:
         """Write the specification as JSON."""

@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from mien_models.catalog import find
 from mien_training.detection.recipes import DETECTION_RECIPES
@@ -181,3 +183,53 @@ def test_models_without_shipped_weights_are_listed_as_trainable(tmp_path: Path) 
     assert "emotion-dcnn" in message
     assert "vgg16-age-gender" in message
     assert "mien-emotion" not in message
+
+
+def test_an_own_onnx_file_is_added_listed_and_served(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about PyTorch's exporter
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(192, 7))
+        axes = {name: {0: "n"} for name in ("pixels", "scores")}
+        torch.onnx.export(
+            net,
+            (torch.zeros(1, 3, 64, 64),),
+            tmp_path / "my-net.onnx",
+            input_names=["pixels"],
+            output_names=["scores"],
+            dynamic_axes=axes,
+            dynamo=False,
+        )
+    words = ("add", tmp_path / "my-net.onnx", "--task", "emotion", "--shift", "127.5", "--scale", "127.5,127.5,127.5")
+    message = models(*words, store=store)
+    assert message.returncode == 0, message.stderr
+    assert "input 'pixels': (N, C, S, S), 64 x 64 pixels, rgb" in message.stdout
+    assert "output 'scores' answers emotion: 7 columns of scores" in message.stdout
+    assert f"my-net is in {store / 'my-net.onnx'}" in message.stdout
+    assert "predictions for a portrait" in message.stdout
+    selected = {"MIEN_TASKS__EMOTION__MODEL": "my-net"}
+    (row,) = (line for line in models("list", store=store, **selected).stdout.splitlines() if "my-net" in line)
+    assert row.count("emotion") >= 2
+    assert "emotion" in models("show", "my-net", store=store, **selected).stdout.partition("in use for")[2]
+    response = run("client", "analyze", ROOT / "examples" / "astronaut.jpg", "--json", store=store, **selected)
+    assert response.returncode == 0, response.stderr
+    (emotion,) = (task for task in json.loads(response.stdout)["tasks"] if task["task"] == "emotion")
+    assert emotion["model"]["name"] == "my-net"
+    again = models(*words, store=store)
+    assert again.returncode == 1
+    assert "has a model my-net already" in again.stderr
+    assert models(*words, "--replace", store=store).returncode == 0
+    assert (
+        "--task is one of age, gender, emotion, not 'nose'" in models(*words[:2], "--task", "nose", store=store).stderr
+    )
+
+
+def test_an_invalid_file_in_the_store_is_reported_and_the_rest_serves(tmp_path: Path) -> None:
+    (tmp_path / "odd.json").write_text('{"name": "odd"}')
+    message = models("list", store=tmp_path)
+    assert message.returncode == 0
+    assert "mien-emotion" in message.stdout
+    assert "detector in use: mien" in message.stdout
+    assert message.stderr.count("odd.json is not a model specification: ") == 1
+    assert "Traceback" not in message.stderr

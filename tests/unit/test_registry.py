@@ -4,10 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.errors import ModelError
 from mien_models.registry import DEFAULTS, TASKS, Entry, Registry, has_int8_flags
+from mien_models.runtimes import load
 
 NAMES = [entry.spec.name for entry in Registry().entries()]
 
@@ -97,10 +99,71 @@ def test_a_later_folder_wins(tmp_path: Path) -> None:
     assert Registry([tmp_path]).get("mien-emotion").spec.version == "9.9.9"
 
 
-def test_a_broken_specification_is_named(tmp_path: Path) -> None:
-    (tmp_path / "odd.json").write_text(json.dumps({"name": "odd"}))
-    with pytest.raises(ModelError, match=r"odd\.json is not a model specification"):
-        Registry([tmp_path])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": None}, r"heads: Input should be an object"),
+        ({"heads": {"nose": {"kind": "emotion"}}}, r"heads.nose"),
+        ({"architecture": 5}, r"architecture: Input should be a valid string, not 5"),
+        ({"weights": {"file": "../other.onnx", "sha256": "", "bytes": 1}}, r"weights.file: must be the name of a file"),
+        ({"weights": {"file": "a\\b.onnx", "sha256": "", "bytes": 1}}, r"weights.file: must be the name of a file"),
+        ({"name": "../mien-emotion"}, r"name: String should match pattern"),
+        ({"surprise": 1}, r"surprise: Extra inputs are not permitted, not 1"),
+    ],
+)
+def test_an_invalid_specification_is_skipped_with_a_warning(
+    change: dict[str, object], message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = json.loads(Registry().get("mien-emotion").spec.model_dump_json())
+    (tmp_path / "odd.json").write_text(json.dumps({**spec, "name": "odd", **change}))
+    spec |= {"name": "fine"}
+    (tmp_path / "fine.json").write_text(json.dumps(spec))
+    registry = Registry([tmp_path])
+    assert registry.get("fine").spec.name == "fine"
+    assert "odd" not in {entry.spec.name for entry in registry.entries()}
+    (record,) = caplog.records
+    assert f"{tmp_path / 'odd.json'} is not a model specification: " in record.message
+    assert record.message.endswith("the model is not available")
+    assert "pydantic" not in record.message
+    with pytest.raises(ModelError, match=message):
+        registry.get("odd")
+    Registry([tmp_path])
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff\xfe", b"nothing"])
+def test_other_files_in_a_model_folder_stop_nothing(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "other.json").write_bytes(content)
+    (tmp_path / "folder.json").mkdir()
+    assert Registry([tmp_path]).entries() == Registry().entries()
+    assert sorted(record.message.split(" is not ")[0].rpartition("/")[2][:6] for record in caplog.records) == [
+        "folder",
+        "other.",
+    ]
+
+
+def test_an_unknown_architecture_matters_to_pytorch_alone(tmp_path: Path) -> None:
+    copy(Registry().get("mien-emotion"), tmp_path)
+    spec = Registry().get("mien-emotion").whole.spec.model_copy(update={"name": "new", "architecture": "resnet500"})
+    spec.write(tmp_path / "new.json")
+    entry = Registry([tmp_path]).get("new")
+    size = spec.crop.size
+    assert load(entry, "emotion").predict(np.zeros((1, size, size, 3), np.uint8))["probabilities"].shape == (1, 7)
+    with pytest.raises(ModelError, match=r"unknown architecture 'resnet500'; PyTorch runs .*mini_xception"):
+        load(entry, "emotion", runtime="torch")
+
+
+def test_another_onnx_file_under_a_specification_is_reported(tmp_path: Path) -> None:
+    entry = Registry().get("ssrnet-age")
+    weights = entry.whole.weights
+    assert weights
+    spec = Registry().get("mien-emotion").whole.spec.model_copy(update={"name": "mixed", "weights": weights})
+    spec.write(tmp_path / "mixed.json")
+    (tmp_path / weights.file).write_bytes(entry.whole.read())
+    with pytest.raises(ModelError, match=r"instead of crops .*probabilities; `mien models add` converts"):
+        load(Registry([tmp_path]).get("mixed"), "emotion")
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien_models.errors import DetectorError
-from mien_models.spec import Weights
+from mien_models.spec import Weights, problems
 
 SHIPPED = Path(__file__).parent / "weights" / "mien.json"
 """The specification of the shipped detector."""
@@ -51,7 +51,8 @@ def read(path: Path) -> tuple[DetectorSpec, bytes]:
             "`mien models train mien` wrote, or leave it unset for the shipped detector"
         ) from error
     except (ValidationError, UnicodeDecodeError) as error:
-        raise DetectorError(f"{path} is not a detector's specification: {error}") from error
+        reason = problems(error) if isinstance(error, ValidationError) else "it is not text"
+        raise DetectorError(f"{path} is not a detector's specification: {reason}") from error
     if spec.weights is None:
         raise DetectorError(f"{path} has no weights: train the detector again")
     file = path.parent / spec.weights.file

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mien_models.errors import ModelError
 from mien_models.networks.emotion_dcnn import EmotionDCNN
 from mien_models.networks.mini_xception import MiniXception
 from mien_models.networks.residual import ResidualNet
@@ -24,7 +25,19 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as OpenCV and Pillow convert
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """Create the network that a specification describes, with initial weights."""
+    """Create the network that a specification describes, with initial weights.
+
+    Raises:
+        ModelError: The specification has no architecture, or an unknown one.
+
+    """
+    if spec.architecture is None:
+        raise ModelError(f"model {spec.name} is only an ONNX file; use the runtime onnx")
+    if spec.architecture not in _ARCHITECTURES:
+        raise ModelError(
+            f"model {spec.name}: unknown architecture {spec.architecture!r}; PyTorch runs "
+            f"{', '.join(_ARCHITECTURES)}, and the runtime onnx needs none"
+        )
     return _ARCHITECTURES[spec.architecture](**spec.options)
 
 
@@ -35,7 +48,13 @@ def prepare(images: Tensor, spec: InputSpec) -> Tensor:
         images = (images * weights).sum(1, keepdim=True)
     elif spec.colour == "bgr":
         images = images.flip(1)
-    return (images - spec.shift) / spec.scale
+    return (images - _per_channel(spec.shift, images)) / _per_channel(spec.scale, images)
+
+
+def _per_channel(value: float | tuple[float, ...], images: Tensor) -> Tensor | float:
+    if isinstance(value, tuple):
+        return torch.tensor(value, device=images.device).view(1, len(value), 1, 1)
+    return value
 
 
 class ServedModel(nn.Module):

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mien_models.errors import ModelError
 from mien_models.registry import Entry
 from mien_models.runtimes.base import check, names_of
 from mien_models.spec import Task
@@ -22,7 +23,27 @@ class OnnxModel:
         options.log_severity_level = 3
         self.entry = entry
         self.task = task
-        self._session = onnxruntime.InferenceSession(entry.read(), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(entry.read(), options, providers=["CPUExecutionProvider"])
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise ModelError(
+                f"model {entry.spec.name}: ONNX Runtime cannot load {entry.path.name}: {reason}"
+            ) from error
+        self._check_graph()
+
+    def _check_graph(self) -> None:
+        """Raise `ModelError` unless the graph takes crops and has the answers of its tasks."""
+        spec = self.entry.spec
+        inputs = {item.name: item.type for item in self._session.get_inputs()}
+        wanted = {spec.outputs.get(name, name) for name in names_of(tuple(spec.heads))}
+        outputs = {item.name for item in self._session.get_outputs()}
+        if inputs != {"crops": "tensor(uint8)"} or not wanted <= outputs:
+            raise ModelError(
+                f"model {spec.name}: {self.entry.path.name} has the inputs {', '.join(sorted(inputs))} and the outputs "
+                f"{', '.join(sorted(outputs))}, instead of crops (uint8) and {', '.join(sorted(wanted))}; "
+                "`mien models add` converts other ONNX files"
+            )
 
     def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
         """Run (N, S, S, 3) uint8 RGB crops; see `Model`."""

@@ -27,7 +27,7 @@ def read_net(path: Path, spec: ModelSpec) -> nn.Module:
 
     Raises `ModelError` if the file is not a Keras file or contains another network.
     """
-    tensors = _tensors(read_layers(path), _LAYERS[spec.architecture], path.name)
+    tensors = _tensors(read_layers(path), _LAYERS[spec.architecture or ""], path.name)
     net = build(spec)
     wanted = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
     for name in sorted(wanted.keys() | tensors.keys()):

@@ -14,13 +14,16 @@ from mien_models.catalog import PUBLISHED, Published
 from mien_models.detectors.yunet import YuNet
 from mien_models.registry import DEFAULTS, Entry
 from mien_models.store import TRAINED_DETECTORS, ModelStore
-from mien_orchestrator.build import make_registry
+from mien_orchestrator.build import make_detector, make_registry
+from mien_orchestrator.commands.add_model import add
 from mien_orchestrator.commands.exit_codes import INTERRUPTED, USAGE, reported_errors
 from mien_orchestrator.settings import Settings
 from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
 from mien_training.faces.recipes import RECIPES, Recipe
 
 app = typer.Typer(no_args_is_help=True, help="List the models; fetch, import or train others.")
+
+app.command()(add)
 
 Name = Annotated[str, typer.Argument(help="Name of a model.", metavar="NAME")]
 
@@ -32,6 +35,7 @@ def list_models() -> None:
         settings = Settings.load()
         entries = make_registry(settings).entries()
         console().print(_installed(settings, entries))
+        console().print(f"detector in use: {_detector(settings)}")
         store = ModelStore(settings.models.store)
         missing = [published for published in PUBLISHED.values() if not store.has(published)]
         if missing:
@@ -52,6 +56,7 @@ def show(name: Name) -> None:
         table = Table(show_header=False)
         for fact, value in _facts(entries.get(name), PUBLISHED.get(name), ModelStore(settings.models.store)):
             table.add_row(fact, value)
+        table.add_row("in use for", _in_use(settings, name) or "nothing")
         console().print(table)
 
 
@@ -164,16 +169,29 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _installed(settings: Settings, entries: list[Entry]) -> Table:
-    """Return one row a model; `serves` names the tasks that the settings give it."""
-    chosen = {task: choice.model or DEFAULTS[task] for task, choice in settings.served.items()}
+    """Return one row per model; `serves` has the tasks that the settings select it for."""
     table = Table(title="installed", title_justify="left")
     for heading in ("model", "version", "answers", "serves", "parameters", "summary"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "parameters" else "left")
     for entry in entries:
         spec = entry.spec
-        serves = ", ".join(task for task, name in chosen.items() if name == spec.name)
+        serves = _in_use(settings, spec.name)
         table.add_row(spec.name, spec.version, ", ".join(spec.heads), serves, f"{spec.parameters:,}", spec.summary)
     return table
+
+
+def _detector(settings: Settings) -> str:
+    try:
+        info = make_detector(settings).info
+    except DetectorError as error:
+        return f"{settings.detector.name}, which cannot be loaded: {error.message}"
+    return f"{info.name} {info.version} ({settings.detector_file or 'shipped'})"
+
+
+def _in_use(settings: Settings, name: str) -> str:
+    """Return what the settings select a model or detector for."""
+    used = [task for task, choice in settings.served.items() if name == (choice.model or DEFAULTS[task])]
+    return ", ".join([*used, *(["face detection"] if name == settings.detector.name else [])])
 
 
 def _to_fetch(missing: list[Published]) -> Table:
@@ -218,7 +236,7 @@ def _installed_facts(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "version", spec.version
     yield "summary", spec.summary
     yield "answers", ", ".join(spec.heads)
-    yield "architecture", spec.architecture
+    yield "architecture", spec.architecture or "ONNX file"
     yield "parameters", f"{spec.parameters:,}"
     yield "input", f"{spec.crop.size} x {spec.crop.size} pixels, {spec.input.colour}"
     yield "crop", f"{spec.crop.scale} x the face box, its centre at {spec.crop.center_y} of the height"
