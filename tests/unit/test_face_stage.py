@@ -1,6 +1,7 @@
 """Tests of the face stage, with full and with reduced decoding."""
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mien_models.detectors import DetectorInfo
 from mien_models.faces import Faces
 from mien_models.images.decode import ImageLimits
 from mien_models.images.memory import PixelBudget
+from mien_models.images.raw import RawImage
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry
 from mien_models.runtimes import load
@@ -102,6 +104,30 @@ def test_no_further_step_begins_after_a_cancellation() -> None:
     with pytest.raises(mien.DeadlineExceededError):
         make_face_stage(Settings.load()).run(photograph(size=512), SPECS, None, request)
     assert [step.name for step in request.spans.steps] == ["decode"]
+
+
+def test_raw_pixels_wait_for_memory_as_files_do() -> None:
+    with Image.open(EXAMPLE) as file:
+        pixels = np.asarray(file.convert("RGB"))
+    height, width = pixels.shape[:2]
+    budget = PixelBudget(width * height * 7)
+    stage = FaceStage(
+        detector=Knowing((0.2, 0.2, 0.5, 0.5)),
+        limits=ImageLimits(),
+        max_faces=9,
+        quality_limits=QualityLimits(min_face=0, min_sharpness=0),
+        enough=None,
+        budget=budget,
+    )
+    image = RawImage("RGB", width, height, 0, pixels.tobytes())
+    hurried = context()
+    hurried.limit(0.05)
+    with (
+        budget.reserve(width * height * 2, deadline=time.monotonic() + 30),
+        pytest.raises(mien.DeadlineExceededError, match="no memory"),
+    ):
+        stage.run(image, SPECS, None, hurried)
+    assert len(stage.run(image, SPECS, None, context()).faces) == 1
 
 
 @pytest.mark.parametrize("task", TASKS)

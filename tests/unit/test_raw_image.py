@@ -1,14 +1,16 @@
 """Tests that raw pixels equal the encoded image, and that inconsistent sizes are rejected."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from mien_models.images.decode import ImageError, ImageLimits
-from mien_models.images.raw import PixelFormat, RawImage, convert
+from mien_models.images.raw import PixelFormat, RawImage, convert, peak_bytes
 
-LIMITS = ImageLimits(max_pixels=10_000)
+LIMITS = ImageLimits(max_pixels=70_000)
 PICTURE: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 
 
@@ -57,13 +59,29 @@ def test_a_stride_skips_the_gap_between_rows(whole: bool) -> None:
         (raw("RGB", bytes(144), stride=23), "IMAGE_UNDECODABLE"),
         (raw("NV12", bytes(75), width=7), "IMAGE_UNDECODABLE"),
         (raw("RGB", b"", width=0), "IMAGE_EMPTY"),
-        (raw("GRAY", bytes(20_000), width=200, height=100), "IMAGE_TOO_LARGE"),
+        (raw("GRAY", bytes(80_000), width=200, height=400), "IMAGE_TOO_LARGE"),
+        (raw("GRAY", bytes(65_536), width=65_536, height=1), "IMAGE_TOO_LARGE"),
+        (raw("GRAY", bytes(65_536), width=1, height=65_536), "IMAGE_TOO_LARGE"),
         (raw("GRAY", b"", width=2**32 - 1, height=2**32 - 1), "IMAGE_TOO_LARGE"),
         (raw("YV12", bytes(144)), "IMAGE_FORMAT_UNSUPPORTED"),  # type: ignore[arg-type]
     ],
-    ids=["none", "short", "long", "stride", "odd", "empty", "large", "huge", "format"],
+    ids=["none", "short", "long", "stride", "odd", "empty", "large", "wide", "tall", "huge", "format"],
 )
 def test_numbers_that_do_not_agree_are_refused(image: RawImage, reason: str) -> None:
-    with pytest.raises(ImageError) as refused:
-        convert(image, LIMITS)
-    assert refused.value.reason == reason
+    for read in (peak_bytes, convert):
+        with pytest.raises(ImageError) as refused:
+            read(image, LIMITS)
+        assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("gap", [0, 8])
+@pytest.mark.parametrize("kind", ["RGB", "BGR", "GRAY", "NV12"])
+def test_converting_takes_no_more_memory_than_its_peak(kind: PixelFormat, gap: int) -> None:
+    stride = 400 * (1 if kind in ("GRAY", "NV12") else 3) + gap
+    image = raw(kind, bytes(stride * (150 if kind == "NV12" else 100)), width=400, height=100, stride=stride)
+    tracemalloc.start()
+    decoded = convert(image, LIMITS)
+    _, used = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded.pixels.nbytes == 120_000
+    assert used <= peak_bytes(image, LIMITS) + 10_000 == 250_000

@@ -110,7 +110,9 @@ Global___DeploymentMode: _TypeAlias = DeploymentMode  # noqa: Y015
 
 @_typing.final
 class RawImage(_message.Message):
-    """An image that is not encoded: upright 8-bit pixels, row by row from the top."""
+    """An image that is not encoded: upright 8-bit pixels, row by row from the top. It has at most `max_image_pixels` of
+    `GetServerInfo`, and sides of at most 65,535 pixels.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

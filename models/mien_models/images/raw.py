@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien_models.images.decode import DecodedImage, ImageError, ImageLimits
+from mien_models.images.header import MAX_SIDE
 
 PixelFormat = Literal["RGB", "BGR", "GRAY", "NV12"]
 
 _CHANNELS: dict[PixelFormat, int] = {"RGB": 3, "BGR": 3, "GRAY": 1, "NV12": 1}
+
+_PEAK_BYTES = 6
+"""Bytes per pixel while converting: 3 of the result, and up to 3 of a copy without the gaps between rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,17 @@ class RawImage:
     stride: int
     """Bytes from the start of one row to the next; 0 if there is no gap between the rows."""
     data: bytes
+
+
+def peak_bytes(raw: RawImage, limits: ImageLimits) -> int:
+    """Return how many bytes converting the pixels takes at most, beside those of `raw.data`.
+
+    Raises:
+        ImageError: The image is larger than the limits, or its size, stride and number of bytes do not agree.
+
+    """
+    _rows(raw, limits)
+    return raw.width * raw.height * _PEAK_BYTES
 
 
 def convert(raw: RawImage, limits: ImageLimits) -> DecodedImage:
@@ -60,6 +75,12 @@ def _rows(raw: RawImage, limits: ImageLimits) -> NDArray[np.uint8]:
         raise ImageError(
             "IMAGE_TOO_LARGE",
             f"the raw image has {raw.width} x {raw.height} pixels, more than the {limits.max_pixels} allowed; "
+            "send a smaller one",
+        )
+    if max(raw.width, raw.height) > MAX_SIDE:
+        raise ImageError(
+            "IMAGE_TOO_LARGE",
+            f"the raw image has {raw.width} x {raw.height} pixels; sides of more than {MAX_SIDE} are not allowed; "
             "send a smaller one",
         )
     if raw.format == "NV12" and (raw.width % 2 or raw.height % 2):

@@ -11,9 +11,10 @@ from mien.v1 import face_pb2
 from mien_models.crops import cut
 from mien_models.detectors import Detector
 from mien_models.faces import Faces
-from mien_models.images.decode import DecodedImage, ImageLimits, decode, peak_bytes
+from mien_models.images import decode, raw
+from mien_models.images.decode import DecodedImage, ImageLimits
 from mien_models.images.memory import PixelBudget
-from mien_models.images.raw import RawImage, convert
+from mien_models.images.raw import RawImage
 from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.request_context import RequestContext
@@ -91,11 +92,11 @@ class FaceStage:
             context: Gets a span for each step. No further step is begun after its `cancelled`.
 
         Raises:
-            ImageError: The bytes are not an image that can be read.
+            ImageError: The bytes are not an image that can be read, or the raw pixels' numbers do not agree.
             DeadlineExceededError: The request was cancelled.
 
         """
-        peak = 0 if isinstance(source, RawImage) else peak_bytes(source, self._limits)
+        peak = self._peak_bytes(source)
         waiting_ms = context.spans.now_ms()
         with self._budget.reserve(peak, deadline=context.deadline, cancelled=context.cancelled.is_set) as reserved:
             if not reserved:
@@ -131,10 +132,15 @@ class FaceStage:
             crops = {spec: cut(image.pixels, answerable, spec) for spec in specs}
         return PreparedFaces(_image_info(image, faces.searched), faces, quality, len(found) > limit, crops)
 
+    def _peak_bytes(self, source: bytes | RawImage) -> int:
+        if isinstance(source, RawImage):
+            return raw.peak_bytes(source, self._limits)
+        return decode.peak_bytes(source, self._limits)
+
     def _decode(self, source: bytes | RawImage, enough: int | None) -> DecodedImage:
         if isinstance(source, RawImage):
-            return convert(source, self._limits)
-        return decode(source, self._limits, enough=enough)
+            return raw.convert(source, self._limits)
+        return decode.decode(source, self._limits, enough=enough)
 
     def _enough_for(self, faces: Faces, specs: Collection[CropSpec], image: DecodedImage) -> int:
         """Return the long side, in pixels, at which the smallest answerable face fills its crops."""
