@@ -28,7 +28,7 @@ import mien
 import weights
 
 _SUFFIXES = {".jpg", ".jpeg"}
-_ADDRESS = "127.0.0.1:50151"
+ADDRESS = "127.0.0.1:50151"
 
 
 def main(
@@ -82,7 +82,7 @@ def main(
 @contextmanager
 def serve(detector: str) -> Iterator[None]:
     """Start the single server, wait until it is ready, and stop it."""
-    port = _ADDRESS.rpartition(":")[2]
+    port = ADDRESS.rpartition(":")[2]
     command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", port, "--detector", detector]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
@@ -103,7 +103,7 @@ async def closed_loop(images: list[bytes], requests: int, in_flight: int) -> flo
         for image in waiting:
             await client.analyze(image)
 
-    async with mien.AsyncClient(_ADDRESS, timeout=60) as client:
+    async with mien.AsyncClient(ADDRESS, timeout=60) as client:
         started = time.perf_counter()
         await asyncio.gather(*(run_calls(client) for _ in range(in_flight)))
         return requests / (time.perf_counter() - started)
@@ -130,7 +130,7 @@ async def open_loop(images: list[bytes], rate: float, seconds: float, deadline: 
         in_time += whole
         codes["in time" if whole else "late or partial"] += 1
 
-    async with mien.AsyncClient(_ADDRESS, timeout=deadline) as client, asyncio.TaskGroup() as calls:
+    async with mien.AsyncClient(ADDRESS, timeout=deadline) as client, asyncio.TaskGroup() as calls:
         began = due = time.perf_counter()
         while due < began + seconds:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))

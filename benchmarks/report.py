@@ -63,6 +63,10 @@ def _document(results: Results, summary: dict[str, object]) -> str:
         f"## Closed loop, {IN_FLIGHT} in flight",
         _loop(results, lambda session: closed(session)),
         *(_other_loops(results)),
+        "## Arrays as raw pixels",
+        "Frames per second, one call at a time, as raw pixels and as PNG (`benchmarks/arrays.py`). The ratio is taken "
+        "within each round, with lowest and highest in parentheses.",
+        _arrays(),
         "## Start-up and memory",
         "Time from process start to the first response; memory of all processes after the session, shared pages "
         "counted once. In-process systems include the load generator's memory.",
@@ -139,6 +143,23 @@ def _loop(results: Results, run: Callable[[Session], Metrics]) -> str:
             lambda session: sum(run(session).errors.values()),
         ),
     )
+
+
+def _arrays() -> str:
+    modes = json.loads((RESULTS / "arrays.json").read_text(encoding="utf-8"))["modes"]
+    rows = []
+    for mode, sizes in modes.items():
+        for size, rates in sizes.items():
+            ratio = rates["raw_over_png"]
+            rows.append(
+                [
+                    f"{mode}, {size}",
+                    f"{rates['raw_frames_per_second']:.1f}",
+                    f"{rates['png_frames_per_second']:.1f}",
+                    f"{ratio['median']:.1f} ({ratio['low']:.1f}-{ratio['high']:.1f})",
+                ]
+            )
+    return _table(["mode and frame", "raw pixels", "PNG", "ratio"], rows)
 
 
 def _growth(results: Results) -> str:

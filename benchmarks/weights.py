@@ -8,7 +8,15 @@ from mien_models.registry import DEFAULTS, Registry
 
 _DETECTOR = "detector mien"
 
-FILES = ("batches.json", "mistakes.json", "overload.json", "photographs.json", "reduced.json", "systems.json")
+FILES = (
+    "arrays.json",
+    "batches.json",
+    "mistakes.json",
+    "overload.json",
+    "photographs.json",
+    "reduced.json",
+    "systems.json",
+)
 """Result files that depend on the models' weights."""
 
 UNKNOWN = ("batches.json", "overload.json", "systems.json")
