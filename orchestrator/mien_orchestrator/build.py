@@ -10,7 +10,7 @@ from mien_models.images.decode import ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry
-from mien_models.runtimes import Model, load
+from mien_models.runtimes import Device, Model, device_name, load, uses_whole
 from mien_models.spec import Task
 from mien_models.store import ModelStore
 from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
@@ -47,8 +47,15 @@ def make_registry(settings: Settings) -> Registry:
 
 def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:
     """Return the model of each task that is switched on; raises `ModelError`."""
-    chosen = {task: (registry.for_task(task, choice.model), choice.runtime) for task, choice in settings.served.items()}
-    return {task: entry.whole if runtime == "torch" else entry for task, (entry, runtime) in chosen.items()}
+    chosen = {task: (registry.for_task(task, choice.model), choice) for task, choice in settings.served.items()}
+    return {task: entry.whole if uses_whole(c.runtime, c.device) else entry for task, (entry, c) in chosen.items()}
+
+
+def check_devices(settings: Settings) -> None:
+    """Check that ONNX Runtime's execution providers of the tasks are installed; raises `ModelError`."""
+    for task, choice in settings.served.items():
+        if choice.runtime == "onnx":
+            Device.parse(choice.device).require(f"task {task}")
 
 
 def make_detector(settings: Settings) -> Detector:
@@ -59,6 +66,7 @@ def make_detector(settings: Settings) -> Detector:
         long_side=settings.detector.long_side_px,
         min_score=settings.detector.min_score,
         tiles=settings.detector.tiles,
+        device=settings.detector.device,
     )
 
 
@@ -89,6 +97,7 @@ def make_service(
         backend=backend,
         models=served_models(settings, registry),
         executor=executor,
+        devices={task: device_name(choice.runtime, choice.device) for task, choice in settings.served.items()},
         headroom_s=settings.limits.deadline_headroom_s,
     )
     return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth())

@@ -75,6 +75,7 @@ def test_server_info_and_models_describe_the_server(single: str) -> None:
         4 * 2**20,
     )
     assert {"JPEG", "PNG", "WEBP", "BMP", "TIFF"} <= set(info.formats)
+    assert {info.detector.device, *(model.device for model in info.models.values())} == {"cpu (CPUExecutionProvider)"}
     in_use = {name for model in models for name in model.tasks if model.is_default}
     assert in_use == {"age", "gender", "emotion"}
 

@@ -127,7 +127,7 @@ def test_settings_are_restored_in_a_replica(file: Path) -> None:
         ("tasks: {age: {scaling: {max_replica: 3}}}", "did you mean tasks.age.scaling.max_replicas?"),
         ("nothing: 1", "mien.yaml: nothing: unknown setting"),
         ("max_faces: 1", "mien.yaml: max_faces: unknown setting; it is now limits.max_faces"),
-        ("detector: haar", "mien.yaml: detector: is a group of settings (name, path, long_side_px, min_score, ...)"),
+        ("detector: haar", "mien.yaml: detector: is a group of settings (name, path, device, long_side_px, ...)"),
         ("detector: haar", "not 'haar'; it is now detector.name"),
         ("server: {port: many}", "mien.yaml: server.port: Input should be a valid integer"),
         ("server: {port: 99999}", "server.port: Input should be less than or equal to 65535"),

@@ -6,8 +6,8 @@ from mien_models.registry import DEFAULTS, Entry
 from mien_models.spec import EmotionHead
 
 
-def model_info(entry: Entry) -> face_pb2.ModelInfo:
-    """Convert a registry entry to a message with name, version, digest and tasks."""
+def model_info(entry: Entry, device: str = "") -> face_pb2.ModelInfo:
+    """Convert a registry entry to a message with name, version, digest and tasks; `device` is where it runs."""
     spec = entry.spec
     return face_pb2.ModelInfo(
         name=spec.name,
@@ -18,6 +18,7 @@ def model_info(entry: Entry) -> face_pb2.ModelInfo:
         summary=spec.summary,
         is_default=spec.name in DEFAULTS.values(),
         parameters=spec.parameters,
+        device=device,
     )
 
 
@@ -29,4 +30,6 @@ def _emotion_labels(entry: Entry) -> tuple[str, ...]:
 
 def detector_info(detector: DetectorInfo) -> face_pb2.ModelInfo:
     """Convert a detector to a message with name, version and digest."""
-    return face_pb2.ModelInfo(name=detector.name, version=detector.version, digest=detector.digest)
+    return face_pb2.ModelInfo(
+        name=detector.name, version=detector.version, digest=detector.digest, device=detector.device
+    )

@@ -22,7 +22,7 @@ class TaskWorker:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._info = model_info(model.entry)
+        self._info = model_info(model.entry, model.device)
 
     @property
     def entry(self) -> Entry:

@@ -79,15 +79,19 @@ def _size(item: ModelInfo) -> tuple[str, str]:
     return f"{item.parameters:,}" if item.parameters else "-", escape(item.summary)
 
 
+def _model_on_device(model: ModelInfo) -> str:
+    return f"{model.name} {model.version}{f' on {model.device}' if model.device else ''}"
+
+
 def server_info(info: ServerInfo) -> Table:
     """Return one row per property."""
     table = Table(show_header=False)
     table.add_row("version", info.version)
     table.add_row("deployment mode", info.deployment_mode or "unknown")
     table.add_row("tasks", ", ".join(info.tasks))
-    table.add_row("detector", f"{info.detector.name} {info.detector.version}")
+    table.add_row("detector", _model_on_device(info.detector))
     for task, model in info.models.items():
-        table.add_row(f"model for {task}", f"{model.name} {model.version}")
+        table.add_row(f"model for {task}", _model_on_device(model))
     table.add_row("formats", ", ".join(info.formats))
     table.add_row("largest image", f"{info.max_image_bytes:,} bytes, {info.max_image_pixels:,} pixels")
     table.add_row("most faces", str(info.max_faces))

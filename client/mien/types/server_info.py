@@ -66,6 +66,8 @@ class ModelInfo:
     summary: str
     is_default: bool
     parameters: int
+    device: str = ""
+    """Where it runs, such as `cuda:0 (CUDAExecutionProvider)`; empty for a model that is not in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +98,5 @@ def model_info(message: face_pb2.ModelInfo) -> ModelInfo:
         summary=message.summary,
         is_default=message.is_default,
         parameters=message.parameters,
+        device=message.device,
     )

@@ -510,6 +510,7 @@ class ModelInfo(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name in the registry, such as "mien-emotion"."""
     version: _builtins.str
@@ -522,6 +523,10 @@ class ModelInfo(_message.Message):
     """Whether it serves its task unless another is named in the settings."""
     parameters: _builtins.int
     """Number of parameters."""
+    device: _builtins.str
+    """Where it runs, with the execution provider or runtime, such as "cuda:0 (CUDAExecutionProvider)"; empty for a model
+    that is not in use.
+    """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks that the model answers; empty for a detector."""
@@ -541,10 +546,11 @@ class ModelInfo(_message.Message):
         summary: _builtins.str = ...,
         is_default: _builtins.bool = ...,
         parameters: _builtins.int = ...,
+        device: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "is_default", b"is_default", "labels", b"labels", "name", b"name", "parameters", b"parameters", "summary", b"summary", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "digest", b"digest", "is_default", b"is_default", "labels", b"labels", "name", b"name", "parameters", b"parameters", "summary", b"summary", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,6 +21,8 @@ class DetectorInfo:
     version: str
     digest: str
     """`sha256:` and the SHA-256 of its file."""
+    device: str = "cpu"
+    """Where it runs, for people: `cuda:0 (CUDAExecutionProvider)`."""
 
 
 class Detector(Protocol):

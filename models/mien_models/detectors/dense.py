@@ -13,7 +13,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mien_models.detectors.base import DetectorInfo, shrink
+from mien_models.errors import DetectorError, ModelError
 from mien_models.faces import Faces
+from mien_models.runtimes.devices import Device
 
 STRIDES = (8, 16, 32)
 """Stride of each level, in pixels."""
@@ -48,8 +50,8 @@ class DenseDetector(ABC):
         return decode(*self.predict(padded), (height, width), min_score=self.min_score, max_overlap=self._max_overlap)
 
 
-def session(data: bytes) -> onnxruntime.InferenceSession:
-    """Load a detector's ONNX file; raises onnxruntime's own error if it is not one."""
+def session(data: bytes, device: Device, title: str) -> onnxruntime.InferenceSession:
+    """Load a detector's ONNX file onto a device; raises `DetectorError` if that is not possible."""
     options = onnxruntime.SessionOptions()
     # One thread per call: requests run in parallel, and more threads would only compete.
     options.intra_op_num_threads = 1
@@ -58,7 +60,10 @@ def session(data: bytes) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = False
     # Errors only: YuNet declares the output shapes of 320 x 320, and every other size logs a warning.
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    try:
+        return device.open(data, options, title)
+    except ModelError as error:
+        raise DetectorError(error.message) from error
 
 
 def pad(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,6 +15,9 @@ from mien_models.catalog import YUNET
 from mien_models.detectors.base import DetectorInfo
 from mien_models.detectors.dense import STRIDES, DenseDetector, session
 from mien_models.errors import DetectorError
+from mien_models.runtimes.devices import Device
+
+_CPU = Device("cpu")
 
 MIN_SCORE = 0.65
 """Score threshold.
@@ -38,12 +41,13 @@ _INPUT = b"\x0a\x05input\x12\x18\x0a\x16\x08\x01\x12\x12\x0a\x02\x08\x01\x0a\x02
 class YuNet(DenseDetector):
     """The published YuNet."""
 
-    info = DetectorInfo("yunet", "2023", f"sha256:{YUNET.sha256}")
-
-    def __init__(self, model_path: Path, *, long_side: int, min_score: float = MIN_SCORE) -> None:
+    def __init__(
+        self, model_path: Path, *, long_side: int, min_score: float = MIN_SCORE, device: Device = _CPU
+    ) -> None:
         """Load the file; raises `DetectorError` if it is missing or not the published one."""
         super().__init__(long_side=long_side, min_score=min_score, max_overlap=MAX_OVERLAP)
-        self._session = session(_free(_read(model_path)))
+        self.info = DetectorInfo("yunet", "2023", f"sha256:{YUNET.sha256}", device.name)
+        self._session = session(_free(_read(model_path)), device, f"detector {model_path}")
 
     def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the scores and shapes of all cells; see `DenseDetector`."""

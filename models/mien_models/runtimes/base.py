@@ -16,6 +16,8 @@ class Model(Protocol):
 
     entry: Entry
     task: Task
+    device: str
+    """Where it runs, for people: `cpu (CPUExecutionProvider)`, `cuda:0 (PyTorch)`."""
 
     def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
         """Run (N, S, S, 3) uint8 RGB crops; return the `ANSWERS` of its task, first axis N. Raises `CropError`.

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import onnxruntime
+from typing import TYPE_CHECKING
 
 from mien_models.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,31 @@ class Device:
         """The device and its provider, for people: `cuda:0 (CUDAExecutionProvider)`."""
         return f"{self.kind}{':' if self.selected else ''}{self.selected} ({self.provider})"
 
-    def open(self, data: bytes, options: onnxruntime.SessionOptions, title: str) -> onnxruntime.InferenceSession:
+    def require(self, title: str) -> list[str]:
+        """Check that the execution provider is installed.
+
+        Args:
+            title: Name of what runs on the device, for messages: `model mien-emotion`.
+
+        Returns:
+            The installed providers.
+
+        Raises:
+            ModelError: It is not installed; the message has what to install.
+
+        """
+        import onnxruntime  # imported here: settings are validated without it
+
+        kind = _KINDS[self.kind]
+        available: list[str] = onnxruntime.get_available_providers()
+        if kind.provider not in available:
+            raise ModelError(
+                f"{title}: the device {self.kind!r} needs ONNX Runtime's {kind.provider}, which is not installed "
+                f"(installed: {', '.join(available)}): {kind.install}"
+            )
+        return available
+
+    def open(self, data: bytes, options: "onnxruntime.SessionOptions", title: str) -> "onnxruntime.InferenceSession":
         """Load an ONNX file on the device.
 
         ONNX Runtime would otherwise run on the CPU without an error if a provider or its libraries are missing.
@@ -98,13 +124,9 @@ class Device:
             ModelError: The file is not an ONNX file that ONNX Runtime can run, or the device is not available.
 
         """
-        kind = _KINDS[self.kind]
-        available = onnxruntime.get_available_providers()
-        if kind.provider not in available:
-            raise ModelError(
-                f"{title}: the device {self.kind!r} needs ONNX Runtime's {kind.provider}, which is not installed "
-                f"(installed: {', '.join(available)}): {kind.install}"
-            )
+        import onnxruntime
+
+        kind, available = _KINDS[self.kind], self.require(title)
         chosen = {kind.option: self.selected} if self.selected else {}
         fallbacks = [name for name in (*kind.fallbacks, "CPUExecutionProvider") if name in available]
         providers: list[str | tuple[str, dict[str, str]]] = [(kind.provider, chosen), *fallbacks]

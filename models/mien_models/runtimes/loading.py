@@ -6,6 +6,7 @@ import numpy as np
 
 from mien_models.registry import Entry
 from mien_models.runtimes.base import Model
+from mien_models.runtimes.devices import Device
 from mien_models.spec import Task
 
 RuntimeName = Literal["onnx", "torch"]
@@ -14,8 +15,16 @@ RuntimeName = Literal["onnx", "torch"]
 def load(entry: Entry, task: Task, *, runtime: RuntimeName = "onnx", device: str = "cpu", threads: int = 1) -> Model:
     """Load a model for one of its tasks and run it once as a warm-up.
 
-    `device` (PyTorch's names, such as `cuda`) applies to the PyTorch runtime only; `threads` to the CPU.
-    Raises `ModelError` if the weights file is missing or changed, or the device is not available.
+    Args:
+        entry: The model.
+        task: The task that it answers by default.
+        runtime: ONNX Runtime, or PyTorch.
+        device: For ONNX Runtime as in `Device`, for PyTorch one of its own names, such as `cuda`.
+        threads: CPU threads per call.
+
+    Raises:
+        ModelError: The weights file is missing or changed, or the device is not available.
+
     """
     # Imported here so that a process loads only the runtime that it uses.
     model: Model
@@ -26,7 +35,17 @@ def load(entry: Entry, task: Task, *, runtime: RuntimeName = "onnx", device: str
     else:
         from mien_models.runtimes.onnx import OnnxModel
 
-        model = OnnxModel(entry, task, threads=threads)
+        model = OnnxModel(entry, task, device=device, threads=threads)
     size = entry.spec.crop.size
     model.predict(np.zeros((1, size, size, 3), np.uint8))
     return model
+
+
+def device_name(runtime: RuntimeName, device: str) -> str:
+    """Return the `device` of the model that `load` returns; raises `ModelError` for an unknown one."""
+    return f"{device} (PyTorch)" if runtime == "torch" else Device.parse(device).name
+
+
+def uses_whole(runtime: RuntimeName, device: str) -> bool:
+    """Return whether a model runs from its float32 file, although it may have an INT8 file."""
+    return runtime == "torch" or Device.parse(device).kind != "cpu"

@@ -23,6 +23,7 @@ class TorchModel:
         torch.set_num_threads(threads)
         self.entry = entry.whole
         self.task = task
+        self.device = f"{device} (PyTorch)"
         try:
             self._device = torch.device(device)
             self._model = served_model(entry).to(self._device)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from mien.errors import ServerUnavailableError
-from mien_orchestrator.build import make_detector, make_registry, served_models
+from mien_orchestrator.build import check_devices, make_detector, make_registry, served_models
 from mien_orchestrator.cluster.log_forwarding import LogReceiver
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.tls import server_credentials
@@ -70,6 +70,7 @@ class Cluster:
         """Raise errors that would otherwise appear only in a replica's log."""
         self._check_port()
         served_models(self._settings, make_registry(self._settings))
+        check_devices(self._settings)
         make_detector(self._settings)
         server_credentials(self._settings)
         if self._settings.auth.token_file:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mien_orchestrator.build import make_detector, make_registry, served_models
+from mien_orchestrator.build import check_devices, make_detector, make_registry, served_models
 from mien_orchestrator.commands.exit_codes import reported_errors
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.tokens import TokenFile
@@ -56,12 +56,14 @@ def check_files(settings: Settings) -> None:
 
     Raises:
         SettingsError: A TLS or token file is missing or invalid.
-        ModelError: A model is unknown, does not answer its task, or its file is missing or damaged.
+        ModelError: A model is unknown, does not answer its task, its file is missing or damaged, or its device is not
+            available.
         DetectorError: The detector's file is missing or invalid.
 
     """
     for entry in served_models(settings, make_registry(settings)).values():
         entry.read()
+    check_devices(settings)
     make_detector(settings)
     server_credentials(settings)
     if settings.auth.token_file:

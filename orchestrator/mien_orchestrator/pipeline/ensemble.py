@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError
+from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.images.decode import ImageError as UnreadableImage
 from mien_models.images.raw import PixelFormat, RawImage
@@ -48,6 +49,7 @@ class Ensemble:
         models: Mapping[Task, Entry],
         executor: Executor,
         headroom_s: float,
+        devices: Mapping[Task, str],
     ) -> None:
         """Create the ensemble.
 
@@ -57,11 +59,15 @@ class Ensemble:
             models: The model of each task that is served.
             executor: Runs the face stage.
             headroom_s: Least deadline headroom, in seconds.
+            devices: Where each model runs by the settings, for people.
 
         """
         self.models = models
         self.detector = detector_info(face_stage.detector.info)
-        self._model_infos = {task: model_info(entry) for task, entry in models.items()}
+        self.model_infos: dict[str, face_pb2.ModelInfo] = {
+            task: model_info(entry, devices[task]) for task, entry in models.items()
+        }
+        """The model of each task: that of the settings, then the one that answered last."""
         self._face_stage = face_stage
         self._backend = backend
         self._executor = executor
@@ -84,11 +90,18 @@ class Ensemble:
             with context.spans.step("tasks") as span:
                 crops = {task: prepared.crops[self.models[task].spec.crop] for task in tasks}
                 outcomes = await self._backend.predict(crops, context)
+                self._note_models(outcomes)
                 span.children.extend(task_span(task, outcome) for task, outcome in outcomes.items())
         if request.failure_policy == pb.FAILURE_POLICY_ALL_OR_NOTHING:
             _raise_first_failure(outcomes)
-        models = {task: self._model_infos[task] for task in tasks}
+        models = {task: self.model_infos[task] for task in tasks}
         return merge(prepared, outcomes, models, self.detector, context.spans)
+
+    def _note_models(self, outcomes: Mapping[Task, Outcome]) -> None:
+        """Note which models answered: workers may have others than the settings, or reload."""
+        for task, outcome in outcomes.items():
+            if outcome.prediction and task in outcome.prediction.models:
+                self.model_infos[task] = outcome.prediction.models[task]
 
     def _tasks(self, names: Sequence[str]) -> list[Task]:
         """Return the requested tasks, each once, in the requested order."""

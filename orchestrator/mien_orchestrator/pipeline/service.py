@@ -97,7 +97,7 @@ class FaceAnalysis:
             tasks=list(self._ensemble.models),
             formats=FORMATS,
             detector=self._ensemble.detector,
-            models={task: model_info(entry) for task, entry in self._ensemble.models.items()},
+            models=self._ensemble.model_infos,
             max_image_bytes=settings.limits.max_image_bytes,
             max_image_pixels=settings.limits.max_image_pixels,
             max_faces=settings.limits.max_faces,

@@ -2,8 +2,20 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from mien_models.errors import ModelError
+from mien_models.runtimes import Device
+
 
 class Group(BaseModel):
     """A frozen group of settings; unknown keys are errors, and each field's docstring is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def check_device(device: str) -> str:
+    """Return a device of ONNX Runtime; raises `ValueError` if there is no such kind of device."""
+    try:
+        Device.parse(device)
+    except ModelError as error:
+        raise ValueError(error.message) from error
+    return device

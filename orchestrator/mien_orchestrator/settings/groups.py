@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from mien_models.store import default_folder
-from mien_orchestrator.settings.group import Group
+from mien_orchestrator.settings.group import Group, check_device
 
 
 def _computed(text: str) -> dict[str, JsonValue]:
@@ -127,6 +127,8 @@ class DetectorSettings(Group):
     path: Path | None = None
     """YuNet's ONNX file, or the JSON specification of a detector that `mien models train mien` wrote; unset: the one in
     the model store, else the shipped one."""
+    device: Annotated[str, AfterValidator(check_device)] = "cpu"
+    """Where the detector runs: as for a task, `cpu`, `cuda`, `openvino`, ...; only `cpu` for `haar`."""
     long_side_px: int = Field(default=640, ge=64)
     """Length to which an image's longer side is shrunk for detection; small faces need more."""
     min_score: float | None = Field(default=None, ge=0, le=1)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mien_orchestrator.settings.group import Group
+from mien_orchestrator.settings.group import Group, check_device
 
 
 class ScalingSettings(Group):
@@ -44,7 +44,8 @@ class TaskSettings(Group):
     runtime: Literal["onnx", "torch"] = "onnx"
     """ONNX Runtime, or PyTorch (extra `torch`)."""
     device: str = "cpu"
-    """PyTorch's name of the device, such as `cuda`; only for the torch runtime."""
+    """Where the model runs: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `openvino`, `openvino:GPU` or `coreml` (execution
+    providers of ONNX Runtime, which must be installed); with the torch runtime one of PyTorch's names."""
     threads: int = Field(default=1, ge=1)
     """CPU threads per model call."""
     num_cpus: float = Field(default=1, ge=0)
@@ -59,6 +60,14 @@ class TaskSettings(Group):
     """Calls that one replica accepts at once."""
     max_queued_requests: int = Field(default=256, ge=1)
     """Calls that wait for a replica, per orchestrator; further calls are rejected."""
+
+    @model_validator(mode="after")
+    def _on_its_device(self) -> Self:
+        if self.runtime == "onnx":
+            check_device(self.device)
+        if self.num_gpus and self.device == "cpu":
+            raise ValueError("num_gpus reserves GPUs, but the device is cpu; set device, for example to cuda")
+        return self
 
 
 class OrchestratorSettings(Group):
