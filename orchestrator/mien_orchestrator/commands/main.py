@@ -47,15 +47,23 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="50051")] = None,
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
 ) -> None:
-    """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready."""
+    """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready.
+
+    With --inline, SIGHUP reloads settings, models and tokens without losing a call.
+    """
     options = {"server.host": host, "server.port": port, "detector.name": detector}
+    given = {name: value for name, value in options.items() if value is not None}
+
+    def load() -> Settings:
+        return Settings.load(given, config=config)
+
     with reported_errors():
-        settings = Settings.load({name: value for name, value in options.items() if value is not None}, config=config)
+        settings = load()
         logs.configure(settings)
         if inline:
             from mien_orchestrator.single import serve as serve_single
 
-            asyncio.run(serve_single(settings, _ready))
+            asyncio.run(serve_single(settings, _ready, load))
         else:
             _serve_cluster(settings)
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -112,6 +113,7 @@ class Server:
         self._service = service
         self._health = health.aio.HealthServicer()
         self._in_flight = InFlight()
+        self._tokens = TokenInterceptor(None, refuse)
         self._updates: set[asyncio.Task[None]] = set()
         self.address = ""
         """`host:port`, once started."""
@@ -127,8 +129,8 @@ class Server:
         uploads = UploadGate(max(1, self._settings.limits.max_concurrent_bytes // limit))
         observers = [observer for observer in (self._in_flight, CallLog(), self._metrics, self._traces) if observer]
         interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor(uploads)]
-        if self._settings.auth.token_file:
-            interceptors.append(TokenInterceptor(TokenFile(self._settings.auth.token_file), refuse))
+        self._tokens.tokens = _tokens(self._settings)
+        interceptors.append(self._tokens)
         _warn_if_open(self._settings)
         options = [
             ("grpc.so_reuseport", int(self._shared_port)),
@@ -141,7 +143,7 @@ class Server:
             *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
-        add_handlers(self._service, self._server)
+        add_handlers(self._call, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.server.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
@@ -169,6 +171,30 @@ class Server:
                 self._metrics.set_available(task, self._service.health.serves(task))
         self._service.health.listen(self._set_health)
 
+    async def _call(self, request: Message, context: RequestContext) -> Message:
+        return await self._service.call(request, context)
+
+    def replace(self, service: FaceAnalysis, settings: Settings) -> None:
+        """Use another service, tokens and drain time for the calls from now on; those in flight keep the former ones.
+
+        Args:
+            service: The service, with its models loaded.
+            settings: Its settings. Address, TLS, telemetry and the size of messages stay as they are.
+
+        Raises:
+            SettingsError: The token file is invalid; nothing has changed.
+
+        """
+        self._tokens.tokens = _tokens(settings)
+        former, self._service, self._settings = self._service, service, settings
+        former.health.listen(lambda task, serves: None)
+        for task in former.tasks:
+            if task not in service.tasks:
+                self._set_health(task, serves=False)
+        for task in service.tasks:
+            self._set_health(task, service.health.serves(task))
+        service.health.listen(self._set_health)
+
     def _set_health(self, task: Task, serves: bool) -> None:
         if self._metrics:
             self._metrics.set_available(task, serves)
@@ -189,6 +215,10 @@ class Server:
     async def wait(self) -> None:
         """Wait until the server has stopped."""
         await self._server.wait_for_termination()
+
+
+def _tokens(settings: Settings) -> TokenFile | None:
+    return TokenFile(settings.auth.token_file) if settings.auth.token_file else None
 
 
 def _warn_if_open(settings: Settings) -> None:

@@ -16,8 +16,9 @@ _OPEN = "/grpc.health.v1.Health/"
 class TokenInterceptor(grpc.aio.ServerInterceptor):
     """Handles a call without a known token with the handler that `refuse` returns, before its message is read."""
 
-    def __init__(self, tokens: TokenFile, refuse: Callable[[MienError], Handler]) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: TokenFile | None, refuse: Callable[[MienError], Handler]) -> None:
+        self.tokens = tokens
+        """The known tokens; None if calls need none."""
         self._refuse = refuse
 
     async def intercept_service(
@@ -26,10 +27,10 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
         """Check the token of the call's metadata."""
-        if not details.method.startswith(_OPEN):
+        if self.tokens and not details.method.startswith(_OPEN):
             made = request_context.current() or request_context.begin(details.method, details.invocation_metadata)
             try:
-                made.caller = self._tokens.check(made.metadata.get("authorization"))
+                made.caller = self.tokens.check(made.metadata.get("authorization"))
             except AuthenticationError as error:
                 return self._refuse(error)
         return await continuation(details)

@@ -25,6 +25,20 @@ def to_yaml(settings: Settings, sources: Sequence[Source], *, changed: bool = Fa
     return "\n".join(_lines(settings, (), sources, changed))
 
 
+def differences(before: Settings, after: Settings) -> list[str]:
+    """Return the dotted names of the settings that differ."""
+    values = [dict(_flat(settings.model_dump(), "")) for settings in (before, after)]
+    return [name for name, value in values[0].items() if values[1][name] != value]
+
+
+def _flat(values: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
 def _lines(group: BaseModel, above: tuple[str, ...], sources: Sequence[Source], changed: bool) -> Iterator[str]:
     for name, field in type(group).model_fields.items():
         value: Any = getattr(group, name)

@@ -1,0 +1,160 @@
+"""Tests that SIGHUP reloads settings, models and tokens of a single server without losing a call."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mien
+from mien_orchestrator.edge.tokens import token_line
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "examples" / "astronaut.jpg").read_bytes()
+TELEMETRY = {"log_level": "info"}
+
+
+class Served:
+    """A server as a process, and its settings file."""
+
+    def __init__(self, process: "subprocess.Popen[str]", address: str, config: Path, log: Path) -> None:
+        self.process, self.address, self._config, self._log = process, address, config, log
+
+    def reload(self, settings: dict[str, object] | str, line: str) -> None:
+        """Change the settings file, send SIGHUP and wait for a line in the log."""
+        before = self.log.count(line)
+        self._config.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings))
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.log.count(line) > before)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "the condition did not become true"
+        time.sleep(0.02)
+
+
+@contextmanager
+def serving(folder: Path, settings: dict[str, object]) -> Iterator[Served]:
+    config, log = folder / "mien.yaml", folder / "log"
+    config.write_text(yaml.safe_dump(settings))
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", "0", "--config", config]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("mien is ready at "), log.read_text()
+            yield Served(process, line.removeprefix("mien is ready at ").strip(), config, log)
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+class Caller(threading.Thread):
+    """Calls without a pause until it is stopped; keeps errors, and the emotion models that answered."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = address
+        self._ended = threading.Event()
+        self.models: list[str] = []
+        self.errors: list[Exception] = []
+
+    def run(self) -> None:
+        with mien.Client(self._address) as client:
+            while not self._ended.is_set():
+                try:
+                    result = client.analyze(EXAMPLE, timeout=30)
+                    (model,) = (task.model for task in result.tasks if task.task == "emotion")
+                    assert model
+                    self.models.append(model.name)
+                except Exception as error:
+                    self.errors.append(error)
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def test_models_and_limits_change_without_a_lost_call(tmp_path: Path) -> None:
+    with serving(tmp_path, {"telemetry": TELEMETRY}) as server:
+        callers = [Caller(server.address) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        try:
+            wait_until(lambda: all(caller.models for caller in callers))
+            changed = {"tasks": {"emotion": {"model": "mini-xception-emotion"}}, "limits": {"max_faces": 7}}
+            server.reload({**changed, "telemetry": TELEMETRY}, "reloaded: ")
+            seen = [len(caller.models) for caller in callers]
+            wait_until(lambda: all(len(c.models) > n + 1 for c, n in zip(callers, seen, strict=True)))
+        finally:
+            for caller in callers:
+                caller.stop()
+        assert [error for caller in callers for error in caller.errors] == []
+        for caller in callers:
+            assert caller.models[0] == "mien-emotion"
+            assert caller.models[-1] == "mini-xception-emotion"
+        with mien.Client(server.address) as client:
+            info = client.server_info()
+        assert (info.max_faces, info.models["emotion"].name) == (7, "mini-xception-emotion")
+        assert "limits.max_faces, tasks.emotion.model" in server.log
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("limits: {max_face: 7}", "did you mean limits.max_faces?"),
+        ("tasks: {age: {model: nose-net}}", "unknown model 'nose-net'"),
+        ("detector: {name: yunet}", "mien models fetch yunet"),
+        ("auth: {token_file: /nowhere/tokens}", "token file /nowhere/tokens"),
+    ],
+)
+def test_an_invalid_change_keeps_the_former_settings(tmp_path: Path, settings: str, message: str) -> None:
+    with serving(tmp_path, {"limits": {"max_faces": 5}}) as server:
+        server.reload(settings, "keeping the previous settings and models")
+        assert message in server.log
+        assert "Traceback" not in server.log
+        with mien.Client(server.address) as client:
+            assert client.server_info().max_faces == 5
+            assert len(client.analyze(EXAMPLE).faces) == 1
+
+
+def test_tokens_and_tasks_are_switched_on_and_off(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(token_line("phone", "secret") + "\n")
+    with serving(tmp_path, {"telemetry": TELEMETRY}) as server, mien.Client(server.address) as anonymous:
+        assert anonymous.server_info().tasks == ("age", "gender", "emotion")
+        changed: dict[str, object] = {"telemetry": TELEMETRY, "auth": {"token_file": str(tokens)}}
+        server.reload({**changed, "tasks": {"age": {"enabled": False}}}, "reloaded: ")
+        with pytest.raises(mien.AuthenticationError):
+            anonymous.server_info()
+        with mien.Client(server.address, token="secret") as known:
+            assert known.server_info().tasks == ("gender", "emotion")
+        health = [Path(sys.executable).parent / "mien", "health", "--server", server.address, "--service"]
+        assert subprocess.run([*health, "age"], capture_output=True).returncode == 1
+        assert subprocess.run([*health, "gender"], capture_output=True).returncode == 0
+        server.reload({"telemetry": TELEMETRY}, "reloaded: ")
+        assert anonymous.server_info().tasks == ("age", "gender", "emotion")
+        assert subprocess.run([*health, "age"], capture_output=True).returncode == 0
+
+
+def test_settings_that_need_a_restart_are_reported(tmp_path: Path) -> None:
+    with serving(tmp_path, {}) as server:
+        server.reload({"limits": {"cpu_threads": 1, "max_faces": 9}, "server": {"reflection": False}}, "by a restart")
+        assert "server.reflection, limits.cpu_threads: changed only by a restart" in server.log
+        with mien.Client(server.address) as client:
+            assert client.server_info().max_faces == 9
