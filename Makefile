@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 LAST_TAG = $(shell git describe --tags --abbrev=0 2> /dev/null)
 
-.PHONY: help analyze test check format protos serve bench fuzz soak clusters-test image-base image-test clean
+.PHONY: help analyze test quick check format protos lowest serve bench fuzz soak clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,13 @@ serve: $(VENV)/.dev  ## Serve a cluster on this machine until Ctrl-C
 test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
 
-check: $(VENV)/.dev  ## Check format, lint, types, generated code, unit tests and manifests; required for each commit
+quick: $(VENV)/.dev  ## Check format, lint, types and import directions, in seconds; the commit hook
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/unit/test_imports.py tests/unit/test_public_names.py tests/unit/test_packaging.py
+
+check: $(VENV)/.dev  ## Check format, lint, types, generated code, unit tests and manifests; CI's first half
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,6 +52,10 @@ format: $(VENV)/.dev  ## Format the code and fix lint errors
 
 protos: $(VENV)/.dev  ## Regenerate client/mien/v1 from protos/
 	$(BIN)/python protos/generate.py client
+
+lowest: $(VENV)/.dev  ## Resolve the lowest supported versions into constraints-lowest.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra test --resolution lowest-direct --python-version 3.11 \
+		--no-annotate --no-header --output-file constraints-lowest.txt
 
 bench: $(VENV)/.dev  ## Compare Mien with other serving systems; BENCH='--photographs FOLDER', BENCH=--quick
 	$(BIN)/python benchmarks/serving.py $(BENCH)

@@ -1,5 +1,6 @@
 """Tests of each way to install Mien, in separate environments."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,23 @@ def test_the_sdk_alone_calls_a_server_and_reports_missing_packages(tmp_path: Pat
     program = "import mien; name: str = mien.Client.local().models()[0].name"
     checked = subprocess.run([*typed, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout
+    compile_protos(commands, tmp_path)
+    metadata = "import importlib.metadata as m, json; print(json.dumps(m.metadata('mien').json))"
+    described = json.loads(subprocess.check_output([commands / "python", "-c", metadata], text=True))
+    assert {url.partition(",")[0] for url in described["project_url"]} >= {"Homepage", "Changelog", "Issues"}
+    packages = ("mien", "mien_models", "mien_orchestrator", "mien_training", "mien_workers")
+    folder = next((tmp_path / "sdk" / "lib").glob("python*/site-packages"))
+    assert [name for name in packages if not (folder / name / "py.typed").is_file()] == []
+
+
+def compile_protos(commands: Path, folder: Path) -> None:
+    """Compile the wheel's protos with this environment's protoc, as a client in another language does."""
+    options = subprocess.check_output([commands / "python", "-m", "mien.protos"], text=True, cwd=folder).split()
+    assert all(str(commands.parent) in option for option in options)
+    protos = ["mien/v1/face.proto", "mien/v1/face_service.proto"]
+    protoc = [sys.executable, "-m", "grpc_tools.protoc", *options, f"--python_out={folder}", *protos]
+    subprocess.run(protoc, check=True, cwd=folder)
+    assert (folder / "mien" / "v1" / "face_service_pb2.py").is_file()
 
 
 def test_the_embedded_engine_works_from_a_wheel_without_torch_and_ray(tmp_path: Path) -> None:
