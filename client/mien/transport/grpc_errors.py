@@ -12,14 +12,14 @@ from mien.transport.connection import Connection
 
 Detail = TypeVar("Detail", bound=Message)
 
+_OTHER_NAME = "the server's certificate is for another name; check the address, or set Tls(server_name)"
+
 _HINTS = (
     ("WRONG_VERSION_NUMBER", "the server does not use TLS; remove the option tls"),
     ("certificate has expired", "the server's certificate has expired; its operator must renew it"),
     ("certificate is not yet valid", "the server's certificate is not valid yet; check the clocks of both machines"),
-    (
-        "Hostname Verification",
-        "the server's certificate is for another name; check the address, or set Tls(server_name)",
-    ),
+    ("Hostname Verification", _OTHER_NAME),
+    ("is not in peer certificate", _OTHER_NAME),  # as grpcio 1.76 words it
     (
         "CERTIFICATE_VERIFY_FAILED",
         "the server's certificate is signed by an unknown authority; pass the authority's file: Tls(ca)",
@@ -28,6 +28,9 @@ _HINTS = (
 
 _ENDED = ("Socket closed", "Connection reset", "Broken pipe")
 """gRPC's texts if the other side ended the connection, as it does if one side uses TLS and the other does not."""
+
+_SILENT = "before receiving SETTINGS frame"
+"""Part of gRPC's text if the other side accepted a connection, and then did not begin HTTP/2."""
 
 _NOT_CONNECTED = ("connections to all backends failing", "failed to connect to all addresses", "DNS resolution failed")
 """How gRPC's texts begin if no connection could be made."""
@@ -141,6 +144,10 @@ def _hint(text: str, connection: Connection) -> str:
         if connection.tls:
             return "the server closed the connection; if it requires client certificates, set Tls(certificate, key)"
         return "the server closed the connection; if it uses TLS, set tls=mien.Tls() (--tls)"
+    if _SILENT in text and not connection.tls:
+        return (
+            "the server accepts connections but does not speak plain HTTP/2; if it uses TLS, set tls=mien.Tls() (--tls)"
+        )
     known = next((hint for sign, hint in _HINTS if sign in text), None)
     proxy = connection.proxy
     if known is None and proxy:
