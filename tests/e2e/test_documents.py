@@ -12,7 +12,10 @@ from mien_orchestrator.build import served_models
 from mien_orchestrator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -64,7 +67,7 @@ def test_links_have_targets(document: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("target", ["analyze", "test", "check", "format", "protos", "serve", "help"])
+@pytest.mark.parametrize("target", ["analyze", "test", "quick", "check", "format", "protos", "lowest", "serve", "help"])
 def test_the_makefile_helps(target: str) -> None:
     message = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True)
     assert re.search(rf"^{target} +\S", message.stdout, re.MULTILINE)
