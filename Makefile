@@ -43,6 +43,7 @@ check: $(VENV)/.dev  ## Check format, lint, types, generated code, unit tests an
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/*.py
 	$(BIN)/python protos/check.py $(if $(LAST_TAG),--against $(LAST_TAG))
 	$(BIN)/pytest --quiet tests/unit tests/deploy
 

@@ -24,10 +24,11 @@ def main() -> int:
         workspace = lay_out(PROTOS, Path(folder) / "now")
         if code := buf("lint", workspace):
             return code
-        if against:
-            earlier = lay_out(extract(against, Path(folder) / "earlier"), Path(folder) / "then")
-            return buf("breaking", workspace, "--against", earlier)
-    return 0
+        if not against:
+            print("protos: no earlier release to compare with; give one with --against")
+            return 0
+        earlier = lay_out(extract(against, Path(folder) / "earlier"), Path(folder) / "then")
+        return buf("breaking", workspace, "--against", earlier)
 
 
 def buf(command: str, workspace: Path, *words: str | Path) -> int:
