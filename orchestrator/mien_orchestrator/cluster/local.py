@@ -2,15 +2,19 @@
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import FrameType
+from typing import Any
 
 from mien.errors import ServerUnavailableError
 from mien_orchestrator.build import check_devices, make_detector, make_registry, served_models
 from mien_orchestrator.cluster.log_forwarding import LogReceiver
+from mien_orchestrator.cluster.processes import descendants, kill
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.tokens import TokenFile
@@ -27,6 +31,14 @@ SWITCHES = {
 
 _HEALTH_SECONDS = 10.0
 
+_WATCH_SECONDS = 1.0
+"""Time between two checks that Ray's own processes run."""
+
+_SIGNAL_SECONDS = 0.005
+"""Time after which our signal handlers replace those that Ray may have set."""
+
+_RAY_PROCESSES = ("gcs_server", "raylet")
+
 _LOGS = "(/tmp/ray/session_latest/logs/serve says why)"
 
 
@@ -34,22 +46,37 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; call `ready` with the address once the server is ready.
 
     A signal during the start takes effect after the current step: interrupting Ray would leave processes behind.
-    Raises `ServerUnavailableError` if the cluster does not start, `DetectorError` and `ModelError` before that.
+    Raises `ServerUnavailableError` if the cluster does not start, or a process of Ray ends; `DetectorError` and
+    `ModelError` before that.
     """
     stop = threading.Event()
     cluster = Cluster(settings)
-    try:
-        for step in (cluster.check, cluster.start_ray, cluster.deploy):
-            _handle_signals(lambda *_: stop.set())  # before each step: Ray installs its own handlers
-            step()
-            if stop.is_set():
-                return
+    # One thread for Ray until the end: Ray's processes are killed when the thread that started them ends.
+    with ThreadPoolExecutor(1, thread_name_prefix="mien-ray") as ray_thread:
+        try:
+            for step in (cluster.check, cluster.start_ray, cluster.deploy):
+                _finish(ray_thread.submit(step), stop)
+                if stop.is_set():
+                    return
+            ready(cluster.address)
+            while not stop.wait(_WATCH_SECONDS):
+                cluster.check_ray()
+        finally:
+            _handle_signals(signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown
+            ray_thread.submit(cluster.shutdown).result()
+
+
+def _finish(step: "Future[None]", stop: threading.Event) -> None:
+    """Wait for a step that runs on another thread, and handle signals meanwhile.
+
+    Ray sets handlers of its own during its start: in Python on the main thread alone, in C++ in every process, whose
+    handler would end this one with a stack dump. So ours are set again and again.
+    """
+    while not step.done():
         _handle_signals(lambda *_: stop.set())
-        ready(cluster.address)
-        stop.wait()
-    finally:
-        _handle_signals(signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown
-        cluster.shutdown()
+        wait([step], timeout=_SIGNAL_SECONDS)
+    _handle_signals(lambda *_: stop.set())
+    step.result()
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
@@ -63,6 +90,8 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._started = False
+        self._lost = False
+        """Whether Ray cannot be asked to stop any more."""
         self._logs: LogReceiver | None = None
         self.address = settings.server.address()
 
@@ -79,6 +108,9 @@ class Cluster:
     def start_ray(self) -> None:
         """Start Ray on this machine."""
         os.environ.update(SWITCHES)
+        if "RAY_AUTH_MODE" not in os.environ:  # Ray listens on all interfaces
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.umask(0o077)  # for Ray's logs and sockets
         import ray  # after the environment variables are set
 
         self._started = True
@@ -131,6 +163,13 @@ class Cluster:
         except ServerUnavailableError as error:
             raise ServerUnavailableError(f"the cluster started, but {error.message} {_LOGS}") from error
 
+    def check_ray(self) -> None:
+        """Raise `ServerUnavailableError` if a process of Ray that the cluster needs has ended."""
+        ended = [name for name, _ in _ray_node().dead_processes() if name in _RAY_PROCESSES]
+        if ended:
+            self._lost = True
+            raise ServerUnavailableError(f"Ray's process {ended[0]} has ended; start the server again {_LOGS}")
+
     def shutdown(self) -> None:
         """Stop the application and Ray, if they were started."""
         if not self._started:
@@ -138,8 +177,19 @@ class Cluster:
         import ray
         from ray import serve as ray_serve
 
-        if ray.is_initialized():
+        if self._lost:
+            below = descendants(os.getpid())  # workers would wait for Ray, and hold the port, for another minute
+            _ray_node().kill_all_processes(check_alive=False, allow_graceful=False)
+            kill(below)
+        elif ray.is_initialized():
             ray_serve.shutdown()
         ray.shutdown()
         if self._logs:
             self._logs.close()
+
+
+def _ray_node() -> Any:
+    """Return Ray's own object of this node's processes; there is no public one."""
+    from ray._private import worker
+
+    return worker._global_node
