@@ -1,5 +1,6 @@
 """One real Ray cluster for the whole session, started by `mien serve`."""
 
+import secrets
 import signal
 import socket
 import subprocess
@@ -42,7 +43,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iter
     }
     config.write_text(yaml.safe_dump(settings))
     log = folder / "serve.log"
-    with log.open("w") as errors:
+    with log.open("w") as errors, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # tests that ask Ray itself need it
         command = [BIN / "mien", "serve", "--config", config]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert server.stdout

@@ -30,14 +30,19 @@ def without_timing(analysis: mien.Analysis) -> pb.AnalyzeResponse:
     return reply
 
 
-def replicas() -> dict[str, int]:
+def ask_serve(**variables: str) -> subprocess.CompletedProcess[str]:
     """Ask Serve itself, in a process of its own, since a driver of this one would outlive the fixture."""
     code = (
         "import ray, json; from ray import serve; ray.init(address='auto', logging_level='error', log_to_driver=False);"
         "apps = serve.status().applications['mien'].deployments;"
         "print(json.dumps({name: d.replica_states.get('RUNNING', 0) for name, d in apps.items()}))"
     )
-    expected = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, timeout=60)
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", **variables}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+
+
+def replicas() -> dict[str, int]:
+    expected = ask_serve()
     assert expected.returncode == 0, expected.stderr
     counts: dict[str, int] = json.loads(expected.stdout.splitlines()[-1])
     return counts
@@ -45,6 +50,13 @@ def replicas() -> dict[str, int]:
 
 def test_four_deployments_with_their_own_replica_counts(cluster: str) -> None:
     assert replicas() == {"orchestrator": 1, "age": 1, "gender": 1, "emotion": 2}
+
+
+@pytest.mark.parametrize("token", [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "0" * 64}], ids=["none", "other"])
+def test_rays_ports_need_its_token(cluster: str, token: dict[str, str]) -> None:
+    refused = ask_serve(**token)
+    assert refused.returncode != 0
+    assert "Unauthenticated" in refused.stderr
 
 
 def test_the_example_is_the_same_in_all_deployment_modes(cluster: str, single: str) -> None:

@@ -1,6 +1,7 @@
 """Tests of the cluster under load: many photographs, cancelled calls, concurrent first calls."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import urllib.request
@@ -65,7 +66,10 @@ async def test_a_thousand_photographs_get_their_own_responses(cluster: str) -> N
 def counting() -> Iterator["subprocess.Popen[str]"]:
     """Start the process that counts; a driver of this one would outlive the fixture."""
     command = [sys.executable, "-c", COUNT]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as counter:
+    environment = {**os.environ, "RAY_AUTH_MODE": "token"}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as counter:
         count(counter)
         yield counter
         counter.communicate()

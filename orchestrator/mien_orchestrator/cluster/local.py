@@ -109,7 +109,9 @@ class Cluster:
         """Start Ray on this machine."""
         os.environ.update(SWITCHES)
         if "RAY_AUTH_MODE" not in os.environ:  # Ray listens on all interfaces
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+            os.environ["RAY_AUTH_MODE"] = "token"
+            if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         os.umask(0o077)  # for Ray's logs and sockets
         import ray  # after the environment variables are set
 
