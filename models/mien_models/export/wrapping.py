@@ -257,7 +257,9 @@ def _joined(outputs: Sequence[Output], opset: int) -> onnx.ModelProto:
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["faces", sum(o.columns for o in outputs)])],
         constants,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    imported = [helper.make_opsetid("", opset)]
+    # Without it, onnx writes the newest version that it knows, which ONNX Runtime may not read yet.
+    return helper.make_model(graph, opset_imports=imported, ir_version=helper.find_min_ir_version_for(imported))
 
 
 def _chain(parts: Sequence[onnx.ModelProto], links: Sequence[Sequence[tuple[str, str]]]) -> bytes:
