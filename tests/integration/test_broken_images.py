@@ -49,14 +49,14 @@ def test_every_exif_orientation_has_the_same_faces_in_the_upright_frame(
     tags[ORIENTATION] = orientation
     how = STORED[orientation]
     stored = example() if how is None else example().transpose(how)
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    # At quality 95 the rounding decides between two cells of the detector with equal scores and boxes 4 pixels apart.
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     analysis = client.analyze(encoded(stored, kind, exif=tags, **options))
     upright = client.analyze(encoded(example(), kind, **options))
     assert (analysis.image.width, analysis.image.height) == (512, 400)
     assert analysis.image.exif_orientation == orientation
     # A JPEG's blocks lie elsewhere in a turned picture, so its pixels are not quite the same.
-    (face,) = upright.faces
-    box, years, shares = (0, 0, 0) if kind == "PNG" else (0.05 * face.box.height, 2, 0.1)
+    box, years, shares = (0, 0, 0) if kind == "PNG" else (2, 2, 0.1)
     difference = np.abs(numbers(analysis.message) - numbers(upright.message))
     assert difference[:4].max() <= box
     assert difference[4:7].max() <= years

@@ -105,16 +105,16 @@ def test_a_budget_is_shared_and_returned() -> None:
     first_in, first_out = threading.Event(), threading.Event()
 
     def first() -> None:
-        with budget.reserve(80, deadline=time.monotonic() + 30) as reserved:
-            assert reserved
+        with budget.reserve(80, deadline=time.monotonic() + 30) as waited:
+            assert waited == 0
             first_in.set()
             first_out.wait(30)
             order.append("first")
 
     def second() -> None:
         first_in.wait(30)
-        with budget.reserve(50, deadline=time.monotonic() + 30) as reserved:
-            assert reserved
+        with budget.reserve(50, deadline=time.monotonic() + 30) as waited:
+            assert waited is not None
             order.append("second")
 
     threads = [threading.Thread(target=target) for target in (first, second)]
@@ -122,20 +122,42 @@ def test_a_budget_is_shared_and_returned() -> None:
         thread.start()
     first_in.wait(30)
     with budget.reserve(20, deadline=time.monotonic()) as fits:
-        assert fits
+        assert fits == 0
     with budget.reserve(50, deadline=time.monotonic()) as late:
-        assert not late
+        assert late is None
     with budget.reserve(50, deadline=time.monotonic() + 30, cancelled=lambda: True) as cancelled:
-        assert not cancelled
+        assert cancelled is None
     first_out.set()
     for thread in threads:
         thread.join()
     assert order == ["first", "second"]
 
 
+def test_the_wait_for_a_budget_is_measured() -> None:
+    budget, waits = PixelBudget(100), list[float | None]()
+    waiting = threading.Event()
+
+    def cancelled() -> bool:  # called only of a caller that must wait
+        waiting.set()
+        return False
+
+    def second() -> None:
+        with budget.reserve(50, deadline=time.monotonic() + 30, cancelled=cancelled) as waited:
+            waits.append(waited)
+
+    thread = threading.Thread(target=second)
+    with budget.reserve(80, deadline=time.monotonic() + 30):
+        thread.start()
+        assert waiting.wait(30)
+    thread.join()
+    (waited,) = waits
+    assert waited is not None
+    assert 0 < waited < 30
+
+
 def test_an_image_larger_than_the_budget_is_decoded_alone() -> None:
-    with PixelBudget(10).reserve(1000, deadline=time.monotonic()) as reserved:
-        assert reserved
+    with PixelBudget(10).reserve(1000, deadline=time.monotonic()) as waited:
+        assert waited == 0
 
 
 def test_the_peak_is_known_from_the_header() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _CHECK_SECONDS = 0.1
-"""Time between two looks at whether a waiting caller has given up."""
+"""Seconds between two checks of whether a waiting caller has cancelled."""
 
 
 class PixelBudget:
@@ -19,7 +19,9 @@ class PixelBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def reserve(self, count: int, *, deadline: float, cancelled: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    def reserve(
+        self, count: int, *, deadline: float, cancelled: Callable[[], bool] = lambda: False
+    ) -> Iterator[float | None]:
         """Hold `count` bytes during the block, waiting for other images to return theirs.
 
         Args:
@@ -28,24 +30,28 @@ class PixelBudget:
             cancelled: Whether the caller has given up.
 
         Yields:
-            Whether the bytes were reserved; False after the deadline or a cancellation.
+            Seconds for which other images held the memory, 0 if it was free at once; None if the bytes were not
+            reserved, after the deadline or a cancellation.
 
         """
-        reserved = self._take(count, deadline, cancelled)
+        waited = self._take(count, deadline, cancelled)
         try:
-            yield reserved
+            yield waited
         finally:
-            if reserved:
+            if waited is not None:
                 with self._changed:
                     self._used -= count
                     self._changed.notify_all()
 
-    def _take(self, count: int, deadline: float, cancelled: Callable[[], bool]) -> bool:
+    def _take(self, count: int, deadline: float, cancelled: Callable[[], bool]) -> float | None:
+        waited = 0.0
         with self._changed:
             while self._used and self._used + count > self._max_bytes:
                 left = deadline - time.monotonic()
                 if left <= 0 or cancelled():
-                    return False
+                    return None
+                began = time.monotonic()
                 self._changed.wait(min(left, _CHECK_SECONDS))
+                waited += time.monotonic() - began
             self._used += count
-            return True
+            return waited

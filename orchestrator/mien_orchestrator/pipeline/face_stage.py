@@ -19,9 +19,6 @@ from mien_models.quality import Quality, QualityLimits, judge
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.request_context import RequestContext
 
-_SHORT_MS = 1.0
-"""Shortest wait for memory that gets a span, in milliseconds."""
-
 FINENESS = 2
 """Smallest size of a reduced image, relative to the detector's input.
 
@@ -97,12 +94,12 @@ class FaceStage:
 
         """
         peak = self._peak_bytes(source)
-        waiting_ms = context.spans.now_ms()
-        with self._budget.reserve(peak, deadline=context.deadline, cancelled=context.cancelled.is_set) as reserved:
-            if not reserved:
+        began_ms = context.spans.now_ms()
+        with self._budget.reserve(peak, deadline=context.deadline, cancelled=context.cancelled.is_set) as waited:
+            if waited is None:
                 raise DeadlineExceededError("no memory was free for the image before the deadline; try again later")
-            if context.spans.now_ms() - waiting_ms > _SHORT_MS:
-                context.spans.add_since("queue", waiting_ms)
+            if waited:
+                context.spans.add_since("queue", began_ms)
             return self._run(source, specs, max_faces, context)
 
     def _run(
