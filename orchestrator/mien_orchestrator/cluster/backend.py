@@ -76,8 +76,8 @@ class ServeWorkers:
         siblings = [task for task in self._siblings(tasks[0]) if task not in tasks]
         first, *others = sorted([*tasks, *siblings], key=lambda task: self._rank(task, tasks))
         spare = others[0] if others else first if self._replicas(first) > 1 else None
-        one = partial(self._ask, first, tasks, array, deadline)
-        two = partial(self._ask, spare, tasks, array, deadline) if spare else None
+        one = partial(self._begin, first, tasks, array, deadline)
+        two = partial(self._begin, spare, tasks, array, deadline) if spare else None
         prediction, by_other = await self._hedges[tuple(tasks)].call(one, two)
         if by_other:
             self._avoid(first)
@@ -98,6 +98,15 @@ class ServeWorkers:
 
     def _avoid(self, task: Task) -> None:
         self._avoided[task] = time.monotonic() + _AVOIDED_SECONDS
+
+    def _begin(
+        self, asked: Task, tasks: Sequence[Task], crops: pb.Array, deadline: float
+    ) -> "asyncio.Future[Prediction]":
+        """Begin a call of one task's worker; it counts at once, for calls that begin in the same step of the loop."""
+        self._in_flight[asked] += 1
+        call = asyncio.ensure_future(self._ask(asked, tasks, crops, deadline))
+        call.add_done_callback(lambda _: self._in_flight.subtract([asked]))
+        return call
 
     async def _ask(self, asked: Task, tasks: Sequence[Task], crops: pb.Array, deadline: float) -> Prediction:
         """Call one task's worker; once more after a pause if it is overloaded."""
@@ -126,14 +135,11 @@ class ServeWorkers:
 
     async def _call(self, task: Task, request: bytes) -> bytes:
         response = self._handles[task].predict.remote(request)
-        self._in_flight[task] += 1
         try:
             reply: bytes = await response
         except asyncio.CancelledError:
             response.cancel()
             raise
-        finally:
-            self._in_flight[task] -= 1
         return reply
 
 
