@@ -62,7 +62,7 @@ def _images(documents: list[Manifest]) -> Iterator[str]:
     for name, container in containers(documents):
         tag = container["image"].rpartition("/")[2].partition(":")[2]
         if not tag or tag == "latest":
-            yield f"pod {name}: its image names no version"
+            yield f"pod {name}: its image has no version tag"
 
 
 def _resources(documents: list[Manifest]) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _probes(documents: list[Manifest]) -> Iterator[str]:
         if any("exec" in probe for probe in probes.values() if probe):
             yield f"pod {name}: a probe runs a command"
         if "grpc" in (probes["livenessProbe"] or {}):
-            yield f"pod {name}: is killed where no orchestrator runs on it"
+            yield f"pod {name}: is killed if no orchestrator runs on it"
 
 
 def _frontend(documents: list[Manifest]) -> Iterator[str]:

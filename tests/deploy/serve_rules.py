@@ -28,7 +28,7 @@ def _schema(documents: list[Manifest]) -> Iterator[str]:
         for deployment in deployments(documents).values():
             AutoscalingConfig.model_validate(deployment["autoscaling_config"])
     except ValidationError as error:
-        yield f"Ray Serve does not take the config: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"
+        yield f"Ray Serve rejects the config: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"
 
 
 def _settings(documents: list[Manifest]) -> Iterator[str]:
@@ -36,7 +36,7 @@ def _settings(documents: list[Manifest]) -> Iterator[str]:
     try:
         settings = Settings.load(settings_of(config))
     except (SettingsError, ValueError) as error:
-        yield f"`mien serve --config` does not take the config: {error}"
+        yield f"`mien serve --config` rejects the config: {error}"
         return
     missing = {ORCHESTRATOR, *settings.served} - deployments(documents).keys()
     if missing:
@@ -58,9 +58,9 @@ def _orchestrators(documents: list[Manifest]) -> Iterator[str]:
     orchestrator = deployments(documents)[ORCHESTRATOR]
     scaling = orchestrator["autoscaling_config"]
     if scaling.get("policy") != {"policy_function": POLICY}:
-        yield f"orchestrators must scale by {POLICY}: their calls pass Serve by"
+        yield f"orchestrators must scale by {POLICY}: their calls bypass Serve"
     if orchestrator.get("max_replicas_per_node") != 1:
-        yield "several orchestrators may share a pod, where one balances nothing"
+        yield "several orchestrators may share a pod, so that load is not balanced between pods"
     threads = serve_config(documents)["applications"][0]["args"].get("limits", {}).get("cpu_threads")
     available = _size(_group_of(documents, orchestrator), "cpu")
     if threads != available:
