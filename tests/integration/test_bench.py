@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,7 @@ from mien.transport.base import REQUEST_ID, Metadata, Reply
 from mien.transport.methods import Method, Request, Response
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+from tests.photographs import EXAMPLE
 
 
 def bench(*words: object) -> subprocess.CompletedProcess[str]:
@@ -105,12 +103,11 @@ class SlowEngine:
 async def test_open_loop_latency_includes_queueing() -> None:
     request = [pb.AnalyzeRequest()]
     closed, opened = SlowEngine(), SlowEngine()
-    started = time.monotonic()
     load = Load(concurrency=2, duration=0.5, warmup=0.2, timeout=9)
     samples = await measure(closed, request, load)
-    assert time.monotonic() - started < 2
     assert closed.most == 2
-    assert all(sample.due >= 0.2 for sample in samples)
+    assert samples
+    assert all(0.2 <= sample.due < 0.7 for sample in samples)
     over = await measure(opened, request, Load(rate=60, duration=0.5, warmup=0, timeout=9))
     assert opened.most > 4
     assert report(load, over).latency_ms["max"] > 5 * report(load, samples).latency_ms["p50"] / 2

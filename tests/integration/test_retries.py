@@ -1,5 +1,8 @@
 """Tests of the SDK's retries, counted by real servers. The policy is in `docs/client.md`."""
 
+import itertools
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +27,13 @@ class Refusing(FaceAnalysisServiceServicer):
 
     def __init__(self, times: int, refuse: Refuse) -> None:
         self.calls, self._times, self._refuse = 0, times, refuse
+        self._lock = threading.Lock()
 
     def Analyze(self, request: pb.AnalyzeRequest, context: grpc.ServicerContext) -> pb.AnalyzeResponse:  # noqa: N802
-        self.calls += 1
-        if self.calls <= self._times:
+        with self._lock:
+            self.calls += 1
+            refused = self.calls <= self._times
+        if refused:
             self._refuse(context)
         return pb.AnalyzeResponse()
 
@@ -125,9 +131,9 @@ def test_no_attempt_begins_after_the_deadline() -> None:
     with serving(servicer) as address, mien.Client(address) as client:
         began = time.monotonic()
         with pytest.raises(mien.ServerUnavailableError):
-            client.analyze(b"x", timeout=0.5)
-        assert time.monotonic() - began < 0.5
-    assert servicer.calls == 3  # at 0, 0.1 and 0.3 s
+            client.analyze(b"x", timeout=1.4)
+        assert time.monotonic() - began < 1.4
+    assert servicer.calls == 4  # at 0, 0.1, 0.3 and 0.7 s, or up to a fifth later; the next would be at 1.5 s
 
 
 def test_a_server_that_keeps_failing_gets_no_more_retries() -> None:
@@ -167,12 +173,26 @@ def test_the_first_call_after_a_restart_succeeds() -> None:
     assert servicer.calls == 2
 
 
+def close_connections(listener: socket.socket) -> int:
+    """Close each connection at once, until the listener is shut down; return their number."""
+    for count in itertools.count():
+        try:
+            listener.accept()[0].close()
+        except OSError:  # shut down
+            return count
+    raise AssertionError
+
+
 def test_a_server_that_returns_within_the_retry_window_is_reached() -> None:
-    with serving(Refusing(0, plainly(grpc.StatusCode.INTERNAL))) as address:
-        pass
-    with mien.Client(address) as client, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        client = mien.Client(address)
+        attempts = pool.submit(close_connections, listener)
         with pytest.raises(mien.ServerUnavailableError):
-            client.analyze(b"x", timeout=4)  # long enough for gRPC's own back-off to grow
+            client.analyze(b"x", timeout=4)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert attempts.result() >= 5, "gRPC's own back-off has grown: it would connect at 0, 1 and 2.6 s"
+    with client, ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.analyze, b"x")
         with serving(Refusing(0, plainly(grpc.StatusCode.INTERNAL)), address):
             began = time.monotonic()
@@ -210,11 +230,11 @@ def test_details_of_another_code_are_ignored() -> None:
 
     def refuse(context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata((("grpc-status-details-bin", details),))
-        context.abort(grpc.StatusCode.INTERNAL, "told by a proxy")
+        context.abort(grpc.StatusCode.INTERNAL, "set by a proxy")
 
     with (
         serving(Refusing(99, refuse)) as address,
         mien.Client(address) as client,
-        pytest.raises(mien.ServerError, match="told by a proxy"),
+        pytest.raises(mien.ServerError, match="set by a proxy"),
     ):
         client.analyze(b"x")

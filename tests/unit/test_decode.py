@@ -73,7 +73,6 @@ def test_a_jpeg_gives_rgb(progressive: bool) -> None:
     assert np.abs(decoded.pixels.astype(int) - np.asarray(scene())).max() < 12
 
 
-@pytest.mark.skipif("HEIF" not in FORMATS, reason="pillow-heif is not installed")
 def test_a_heic_gives_rgb() -> None:
     decoded = decode(encode(scene(), "HEIF", quality=95))
 
