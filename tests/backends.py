@@ -18,13 +18,17 @@ def within(seconds: float) -> RequestContext:
     return begin("/mien.v1.FaceAnalysisService/Analyze", timeout=seconds)
 
 
-def fanout_over(settings: Settings, call: ModelCall, health: TaskHealth | None = None) -> Fanout:
-    """Return the fan-out over a call, with two concurrent calls."""
+def fanout_over(settings: Settings, call: ModelCall, health: TaskHealth | None = None, *, slots: int = 2) -> Fanout:
+    """Return the fan-out over a call, with at most `slots` concurrent calls."""
     entries = served_models(settings, make_registry(settings))
-    return Fanout(entries, settings, call, lambda tasks: 2, health or TaskHealth())
+    return Fanout(entries, settings, call, lambda tasks: slots, health or TaskHealth())
+
+
+def inline_models(settings: Settings, executor: Executor) -> InlineModels:
+    """Return the default model of each served task, in this process."""
+    return InlineModels({task: load(Registry().for_task(task), task) for task in settings.served}, executor)
 
 
 def fanout(settings: Settings, executor: Executor, wrap: Callable[[ModelCall], ModelCall]) -> Fanout:
     """Return the fan-out over in-process models; `wrap` receives the call that runs them and returns another."""
-    models = InlineModels({task: load(Registry().for_task(task), task) for task in settings.served}, executor)
-    return fanout_over(settings, wrap(models.call))
+    return fanout_over(settings, wrap(inline_models(settings, executor).call))

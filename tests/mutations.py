@@ -27,7 +27,7 @@ from tests.backends import within
 from tests.photographs import EXAMPLE, encoded
 
 MAX_PIXELS = 4_000_000
-"""The setting that bounds memory: a header may say anything."""
+"""The setting that bounds memory: a corrupt header may claim any size."""
 
 
 def seeds() -> list[bytes]:
@@ -51,7 +51,7 @@ def _flip(data: bytearray, chance: random.Random, other: bytes) -> None:
         data[chance.randrange(len(data))] = chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))
 
 
-def _spoil_head(data: bytearray, chance: random.Random, other: bytes) -> None:
+def _corrupt_header(data: bytearray, chance: random.Random, other: bytes) -> None:
     at = chance.randrange(min(len(data), 120))
     data[at : at + 4] = chance.choice((bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0\0\x40\0", chance.randbytes(4)))
 
@@ -81,7 +81,7 @@ def _join(data: bytearray, chance: random.Random, other: bytes) -> None:
 
 MUTATIONS: tuple[Callable[[bytearray, random.Random, bytes], None], ...] = (
     _flip,
-    _spoil_head,
+    _corrupt_header,
     _cut,
     _leave_out,
     _put_in,

@@ -59,7 +59,7 @@ def _photograph(head: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def nearest_is_own(output: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
-    """Whether each row is as near to its own expected row as to any other; quantized models give equal ones."""
+    """Return whether each row is as near to its own expected row as to any other; quantized models give equal ones."""
     for place, row in enumerate(output):
         distances = np.abs(expected - row).sum(axis=1)
         if distances[place] > distances.min() + _ROUNDING:

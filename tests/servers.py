@@ -1,14 +1,20 @@
-"""A real gRPC server in this process on a free port."""
+"""Real gRPC servers on free ports, in this process or as the command `mien serve`."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from mien_orchestrator.edge.server import Server
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import Metrics
+
+READY = "mien is ready at "
 
 Running = Callable[[FaceAnalysis, Settings], AbstractContextManager[str]]
 
@@ -30,3 +36,28 @@ def run_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | Non
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@contextmanager
+def serve_command(log: Path, *options: str | Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run `mien serve --inline`, with its standard error in a file; yield the address and the process."""
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", "0", *options]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout
+        try:
+            line = process.stdout.readline()
+            assert line.startswith(READY), log.read_text()
+            yield line.removeprefix(READY).strip(), process
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text()
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

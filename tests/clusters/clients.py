@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mien
-from tests.clusters.ray_head import ADDRESS, ROOT
-
-EXAMPLE = ROOT / "examples" / "astronaut.jpg"
+from tests.clusters.ray_head import ADDRESS
+from tests.photographs import EXAMPLE
 
 
 @dataclass(slots=True)

@@ -84,7 +84,7 @@ def kill(what: str, crowd: Crowd, pid: int) -> dict[str, Any]:
         "killed": what,
         "recovery_s": round(seconds, 1),
         "answered": len(moments) - 1,
-        "failed": [expected for _, expected in crowd.failures[before[1] :]],
+        "failed": [error for _, error in crowd.failures[before[1] :]],
         "wrong": len(crowd.wrong) - before[2],
         "longest_gap_s": round(max(later - earlier for earlier, later in itertools.pairwise(moments)), 2),
     }

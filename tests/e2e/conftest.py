@@ -2,7 +2,6 @@
 
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,16 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.servers import READY, free_port
+
 BIN = Path(sys.executable).parent
 
 SCALING = {"min_replicas": 1, "max_replicas": 2, "upscale_delay_s": 600}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +43,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iter
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert server.stdout
         line = server.stdout.readline()
-        assert line.startswith("mien is ready at "), log.read_text()
-        yield line.removeprefix("mien is ready at ").strip()
+        assert line.startswith(READY), log.read_text()
+        yield line.removeprefix(READY).strip()
         left = children(server.pid)
         server.send_signal(signal.SIGTERM)
         assert server.wait(90) == 0, log.read_text()

@@ -16,11 +16,10 @@ from PIL import Image, ImageFilter
 
 import mien
 from mien.v1 import face_service_pb2 as pb
+from tests.photographs import EXAMPLE
+from tests.waits import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "astronaut.jpg"
 
 
 def without_timing(analysis: mien.Analysis) -> pb.AnalyzeResponse:
@@ -30,8 +29,8 @@ def without_timing(analysis: mien.Analysis) -> pb.AnalyzeResponse:
     return reply
 
 
-def ask_serve(**variables: str) -> subprocess.CompletedProcess[str]:
-    """Ask Serve itself, in a process of its own, since a driver of this one would outlive the fixture."""
+def query_serve(**variables: str) -> subprocess.CompletedProcess[str]:
+    """Query Serve itself, in a process of its own, since a driver of this one would outlive the fixture."""
     code = (
         "import ray, json; from ray import serve; ray.init(address='auto', logging_level='error', log_to_driver=False);"
         "apps = serve.status().applications['mien'].deployments;"
@@ -42,9 +41,9 @@ def ask_serve(**variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def replicas() -> dict[str, int]:
-    expected = ask_serve()
-    assert expected.returncode == 0, expected.stderr
-    counts: dict[str, int] = json.loads(expected.stdout.splitlines()[-1])
+    result = query_serve()
+    assert result.returncode == 0, result.stderr
+    counts: dict[str, int] = json.loads(result.stdout.splitlines()[-1])
     return counts
 
 
@@ -54,7 +53,7 @@ def test_four_deployments_with_their_own_replica_counts(cluster: str) -> None:
 
 @pytest.mark.parametrize("token", [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "0" * 64}], ids=["none", "other"])
 def test_rays_ports_need_its_token(cluster: str, token: dict[str, str]) -> None:
-    refused = ask_serve(**token)
+    refused = query_serve(**token)
     assert refused.returncode != 0
     assert "Unauthenticated" in refused.stderr
 
@@ -92,12 +91,12 @@ def assert_congruent(paths: list[Path], cluster: str, single: str) -> None:
 def test_invalid_input_is_the_same_in_all_deployment_modes(cluster: str, single: str) -> None:
     with mien.Client() as embedded, mien.Client(single) as one, mien.Client(cluster) as many:
         for image, tasks in ((b"", None), (b"text", None), (EXAMPLE.read_bytes()[:9000], None), (b"x", ["nose"])):
-            expected = set()
+            errors = set()
             for client in (embedded, one, many):
                 with pytest.raises(mien.InvalidRequestError) as caught:
                     client.analyze(image, tasks=tasks)
-                expected.add((type(caught.value), caught.value.reason, caught.value.message))
-            assert len(expected) == 1
+                errors.add((type(caught.value), caught.value.reason, caught.value.message))
+            assert len(errors) == 1
 
 
 def test_the_cluster_reports_its_mode_and_timing(cluster: str) -> None:
@@ -137,10 +136,7 @@ def test_a_killed_worker_fails_no_call(cluster: str) -> None:
         os.kill(before[0], 9)
         codes = [task.code for call in calls for task in call.result().tasks]
     assert codes == ["OK"] * len(codes)
-    deadline = time.monotonic() + 60
-    while len(set(worker_pids("emotion")) - {before[0]}) < 2:
-        assert time.monotonic() < deadline, "the killed worker did not come back"
-        time.sleep(0.2)  # Serve heals by itself, there is nothing to wait on
+    wait_until(lambda: len(set(worker_pids("emotion")) - {before[0]}) == 2, what="the killed worker is replaced")
 
 
 def test_a_stopped_worker_is_hedged_by_another_of_the_same_model_and_replaced(cluster: str) -> None:

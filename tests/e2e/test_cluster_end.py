@@ -1,15 +1,19 @@
 """Tests of how `mien serve` ends: when a process of Ray has died, and on a signal during its start."""
 
+import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import BIN, children, free_port
+from tests.e2e.conftest import BIN, children
+from tests.servers import READY, free_port
+from tests.waits import wait_until
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @contextmanager
@@ -27,13 +31,6 @@ def starting(folder: Path) -> Iterator["subprocess.Popen[str]"]:
             server.stdout.close()
 
 
-def wait_until(condition: Callable[[], object], seconds: float) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "the condition did not become true"
-        time.sleep(0.05)
-
-
 def name_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
@@ -49,11 +46,10 @@ def alive(pids: list[int]) -> list[int]:
 def test_a_dead_process_of_ray_ends_the_command_with_an_error(process: str, tmp_path: Path) -> None:
     with starting(tmp_path) as server:
         assert server.stdout
-        assert server.stdout.readline().startswith("mien is ready at "), (tmp_path / "log").read_text()
+        assert server.stdout.readline().startswith(READY), (tmp_path / "log").read_text()
         below = children(server.pid)
         (victim,) = (pid for pid in below if name_of(pid) == process)
-        Path(f"/proc/{victim}").stat()
-        subprocess.run(["kill", "-9", str(victim)], check=True)
+        os.kill(victim, signal.SIGKILL)
         assert server.wait(60) == 1
         assert f"mien: Ray's process {process} has ended; start the server again" in (tmp_path / "log").read_text()
         wait_until(lambda: not alive(below), 30)

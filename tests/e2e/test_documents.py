@@ -67,7 +67,8 @@ def test_links_have_targets(document: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("target", ["analyze", "test", "quick", "check", "format", "protos", "lowest", "serve", "help"])
-def test_the_makefile_helps(target: str) -> None:
-    message = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert re.search(rf"^{target} +\S", message.stdout, re.MULTILINE)
+def test_make_help_describes_every_target() -> None:
+    result = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True)
+    described = re.findall(r"^([a-z-]+) +\S", result.stdout, re.MULTILINE)
+    (targets,) = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(described) == sorted(targets.split())

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.photographs import EXAMPLE
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "astronaut.jpg"
 
 
 def install(folder: Path, extra: str) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mien_orchestrator.edge.health_probe import check
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 PIP_CONFIG = Path("/etc/pip.conf")
@@ -66,8 +66,7 @@ def serving(image: str) -> Serving:
 @contextmanager
 def run(image: str, *command: str, patience: float = 400) -> Iterator[Container]:
     """Run a container on this machine's loopback until it serves."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     name = f"mien-test-{port}"
     podman = ["podman", "--runtime", "runc", "run", "--detach", "--name", name, *LIMITS, *RESTRICTED]
     started = time.monotonic()

@@ -1,15 +1,13 @@
 """Tests of the container image: both modes, read-only, unprivileged; its contents and size."""
 
-from pathlib import Path
-
 import pytest
 
 import mien
 from tests.image.conftest import Serving
+from tests.photographs import EXAMPLE
 
 pytestmark = pytest.mark.timeout(2400)  # the first test waits for the image
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 MODES = {
     "single": ["mien", "serve", "--inline", "--host", "0.0.0.0"],

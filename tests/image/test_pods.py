@@ -1,7 +1,6 @@
 """Tests that the pods of the dev overlay form a cluster: probes, token, placement, memory, one call."""
 
 import json
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +10,8 @@ from mien.transport.methods import SERVICE
 from mien_orchestrator.edge import health_probe
 from tests.deploy.manifests import render, serve_config
 from tests.image.pods import Pods, running
-from tests.image.test_image import EXAMPLE
+from tests.photographs import EXAMPLE
+from tests.waits import wait_until
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -20,12 +20,8 @@ _PATIENCE = 400.0
 
 
 def wait(what: str, condition: Callable[[], object]) -> float:
-    """Wait until a condition holds; return the seconds that took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < _PATIENCE, what
-        time.sleep(0.5)  # Ray has no notification for it
-    return time.monotonic() - started
+    """Wait for a condition of which Ray sends no notification; return the elapsed seconds."""
+    return wait_until(condition, _PATIENCE, what)
 
 
 def status(pods: Pods) -> str:
@@ -50,7 +46,7 @@ def test_the_pods_of_an_overlay_serve_a_call(image: str, capsys: pytest.CaptureF
         assert all(task.ok for task in analysis.tasks)
         assert "mien_task_latency_seconds" in pods.ask("frontend", 9464, "/metrics")[1]
         for group, name in (("head", "ray_serve_deployment_replica_healthy"), ("cpu", "ray_node_mem_used")):
-            wait(f"{group} tells {name}", lambda group=group, name=name: name in pods.ask(group, 8080, "/metrics")[1])
+            wait(f"{group} exports {name}", lambda group=group, name=name: name in pods.ask(group, 8080, "/metrics")[1])
         assert not any(pod.killed_for_memory() for pod in pods.by_group.values())
         with capsys.disabled():
             print(f"\nRUNNING {seconds:.1f} s after the Serve config was put")

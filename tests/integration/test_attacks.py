@@ -1,13 +1,11 @@
 """Tests that abusive clients do not affect others: cancelled calls, stalled uploads; and SIGTERM."""
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from multiprocessing import get_context
+from pathlib import Path
 
 import grpc
 import psutil
@@ -18,33 +16,18 @@ from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from tests.half_sent import HalfSentCall
 from tests.photographs import EXAMPLE
+from tests.servers import serve_command
 
 ANALYZE = "/mien.v1.FaceAnalysisService/Analyze"
-CALLERS = 100
+CALLS = 100
 
 
-@contextmanager
-def served(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run `mien serve --inline` in a process of its own; yields its address and the process."""
-    command = [sys.executable, "-c", "from mien_orchestrator.commands.entry_point import main; main()"]
-    command += ["serve", "--inline", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        yield process.stdout.readline().rpartition(" ")[2].strip(), process
-    finally:
-        process.terminate()
-        process.wait(30)
-        assert process.stdout
-        process.stdout.close()
-
-
-def test_calls_in_flight_at_sigterm_succeed() -> None:
+def test_calls_in_flight_at_sigterm_succeed(tmp_path: Path) -> None:
     image = EXAMPLE.read_bytes()
-    with served() as (address, process), ThreadPoolExecutor(CALLERS) as pool:
+    with serve_command(tmp_path / "log") as (address, process), ThreadPoolExecutor(CALLS) as pool:
         with grpc.insecure_channel(address) as channel:
             stub = FaceAnalysisServiceStub(channel)
-            calls = [stub.Analyze.future(pb.AnalyzeRequest(image=image), timeout=60) for _ in range(CALLERS)]
+            calls = [stub.Analyze.future(pb.AnalyzeRequest(image=image), timeout=60) for _ in range(CALLS)]
             calls[0].result()
             process.send_signal(signal.SIGTERM)
             failed = [error for error in pool.map(lambda call: call.exception(), calls) if error]
@@ -63,9 +46,9 @@ def storm(address: str, seconds: float) -> None:
                 call.cancel()
 
 
-def test_cancelled_calls_do_not_fail_other_calls() -> None:
+def test_cancelled_calls_do_not_fail_other_calls(tmp_path: Path) -> None:
     image = pb.AnalyzeRequest(image=EXAMPLE.read_bytes())
-    with served() as (address, _), grpc.insecure_channel(address) as channel:
+    with serve_command(tmp_path / "log") as (address, _), grpc.insecure_channel(address) as channel:
         stub = FaceAnalysisServiceStub(channel)
         stub.Analyze(image, timeout=60)
         attackers = [get_context("spawn").Process(target=storm, args=(address, 4)) for _ in range(2)]
@@ -80,10 +63,14 @@ def test_cancelled_calls_do_not_fail_other_calls() -> None:
 
 
 @pytest.mark.slow
-def test_stalled_uploads_use_little_memory_and_do_not_block_others() -> None:
+def test_stalled_uploads_use_little_memory_and_do_not_block_others(tmp_path: Path) -> None:
     """Without the upload gate all of them would be buffered: 456 MB."""
     half, count = 19_000_000, 24
-    with served() as (address, process), mien.Client(address, timeout=60) as client, ExitStack() as stack:
+    with (
+        serve_command(tmp_path / "log") as (address, process),
+        mien.Client(address, timeout=60) as client,
+        ExitStack() as stack,
+    ):
         client.analyze(EXAMPLE)
         resident = psutil.Process(process.pid).memory_info
         idle = resident().rss

@@ -14,9 +14,9 @@ import pytest
 from mien.cli.csv_rows import COLUMNS
 from mien.cli.sources import find
 from mien.cli.tables import shortened
+from tests.photographs import EXAMPLE
 
 BIN = Path(sys.executable).parent
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 NOBODY = 65534
 
 
@@ -109,7 +109,7 @@ def test_a_full_standard_output_is_a_one_line_error(single: str, form: str | Non
 
 
 def test_a_closed_pipe_ends_the_command_silently(single: str) -> None:
-    command = [BIN / "client", "analyze", *[EXAMPLE] * 1, EXAMPLE.parent, "--json", "--server", single]
+    command = [BIN / "client", "analyze", EXAMPLE, EXAMPLE.parent, "--json", "--server", single]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stderr
@@ -170,6 +170,6 @@ def test_long_names_are_shortened_and_stay_distinct() -> None:
 
 def test_a_model_from_the_settings_is_shown_as_in_use() -> None:
     environment = {**os.environ, "MIEN_TASKS__AGE__MODEL": "ssrnet-age"}
-    expected = json.loads(client("info", "--json", env=environment).stdout)
-    names = {task: model["name"] for task, model in expected["models"].items()}
+    info = json.loads(client("info", "--json", env=environment).stdout)
+    names = {task: model["name"] for task, model in info["models"].items()}
     assert names == {"age": "ssrnet-age", "gender": "mien-age-gender", "emotion": "mien-emotion"}

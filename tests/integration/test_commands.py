@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from mien.version import __version__
+from tests.photographs import EXAMPLE
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "astronaut.jpg"
 
 
 def client(*words: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:

@@ -125,5 +125,5 @@ with mien.Client({single!r}) as client:
         assert set(pool.map(refused, range(4))) == {{"IMAGE_TOO_LARGE"}}
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    expected = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert int(expected.stdout) < 16 * 1024  # KiB
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert int(result.stdout) < 16 * 1024  # KiB

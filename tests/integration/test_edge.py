@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +29,8 @@ from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
-from tests.servers import Running
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+from tests.photographs import EXAMPLE
+from tests.servers import Running, serve_command
 
 
 def refused(stub: FaceAnalysisServiceStub, request: pb.AnalyzeRequest, **options: object) -> grpc.RpcError:
@@ -194,16 +191,12 @@ def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> Non
     tokens, log = tmp_path / "tokens", tmp_path / "log"
     tokens.write_text(token_line("phone", "secret-token") + "\n")
     settings = {
-        "server": {"port": 0},
         "telemetry": {"log_format": "json", "log_level": "info"},
         "auth": {"token_file": str(tokens)},
     }
     config = tmp_path / "mien.yaml"
     config.write_text(yaml.safe_dump(settings))
-    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--config", config]
-    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server:
-        assert server.stdout
-        address = server.stdout.readline().removeprefix("mien is ready at ").strip()
+    with serve_command(log, "--config", config) as (address, _):
         trace = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         metadata = [("authorization", "Bearer secret-token"), ("x-request-id", "mine-3"), trace]
         with grpc.insecure_channel(address) as channel:
@@ -211,8 +204,6 @@ def test_json_log_lines_describe_calls_without_image_data(tmp_path: Path) -> Non
             stub.Analyze(pb.AnalyzeRequest(image=EXAMPLE.read_bytes()), timeout=30, metadata=metadata)
             refused(stub, pb.AnalyzeRequest(image=b"not-an-image"), metadata=metadata)
             refused(stub, pb.AnalyzeRequest(image=b"not-an-image"))
-        server.terminate()
-        assert server.wait(30) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     calls = [line for line in lines if line["logger"] == "mien_orchestrator.telemetry.logs"]
     assert [line["code"] for line in calls] == ["OK", "INVALID_ARGUMENT", "UNAUTHENTICATED"]

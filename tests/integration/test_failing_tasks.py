@@ -17,15 +17,12 @@ from PIL import Image
 import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
-from mien_models.registry import Registry
-from mien_models.runtimes import load
 from mien_models.spec import Task
-from mien_orchestrator.build import make_executor, make_inline_backend, make_registry, make_service, served_models
+from mien_orchestrator.build import make_executor, make_inline_backend, make_service
 from mien_orchestrator.pipeline.backend import InlineModels, Prediction
-from mien_orchestrator.pipeline.fanout import Fanout
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
-from tests.backends import within
+from tests.backends import fanout_over, inline_models, within
 from tests.photographs import EXAMPLE, distinct, encoded
 from tests.servers import Running
 
@@ -49,12 +46,9 @@ class Emotionless:
 @contextmanager
 def serving(running: Running, settings: Settings) -> Iterator[tuple[str, Emotionless]]:
     with make_executor(settings) as executor:
-        models = {task: load(Registry().for_task(task), task) for task in settings.served}
-        emotionless = Emotionless(InlineModels(models, executor))
-        health = TaskHealth()
-        entries = served_models(settings, make_registry(settings))
-        fanout = Fanout(entries, settings, emotionless.call, lambda tasks: 2, health)
-        with running(make_service(settings, fanout, executor, pb.DEPLOYMENT_MODE_SINGLE, health), settings) as address:
+        emotionless, health = Emotionless(inline_models(settings, executor)), TaskHealth()
+        backend = fanout_over(settings, emotionless.call, health)
+        with running(make_service(settings, backend, executor, pb.DEPLOYMENT_MODE_SINGLE, health), settings) as address:
             yield address, emotionless
 
 
@@ -134,7 +128,7 @@ def test_a_task_without_workers_is_not_serving(running: Running) -> None:
             assert health_of(address, "age")
 
 
-class Poisonable:
+class FailsWithoutBlue:
     """Real models that fail on calls with a crop without blue."""
 
     def __init__(self, models: InlineModels) -> None:
@@ -155,13 +149,11 @@ async def test_a_face_that_fails_the_model_fails_only_its_own_request() -> None:
         red, green, blue = file.convert("RGB").split()
     images[7] = encoded(Image.merge("RGB", (red, green, blue.point(lambda value: 0))), "PNG")
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        models = {task: load(Registry().for_task(task), task) for task in settings.served}
-        poisonable = Poisonable(InlineModels(models, computing))
-        entries = served_models(settings, make_registry(settings))
-        fanout = Fanout(entries, settings, poisonable.call, lambda tasks: 1, TaskHealth())
-        service = make_service(settings, fanout, seeing, pb.DEPLOYMENT_MODE_SINGLE)
+        failing = FailsWithoutBlue(inline_models(settings, computing))
+        backend = fanout_over(settings, failing.call, slots=1)
+        service = make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE)
         calls = [service.analyze(pb.AnalyzeRequest(image=image), within(60)) for image in images]
         replies = await asyncio.gather(*calls)
-    assert poisonable.gathered > 1
+    assert failing.gathered > 1
     failed = [place for place, reply in enumerate(replies) if any(task.status.code for task in reply.tasks)]
     assert failed == [7]

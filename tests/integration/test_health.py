@@ -11,7 +11,7 @@ import pytest
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.certificates import Authority
-from tests.servers import Running
+from tests.servers import Running, free_port
 
 BIN = Path(sys.executable).parent
 QUICK = {"server.port": 0, "server.drain_s": 0}
@@ -29,9 +29,7 @@ def port_of(address: str) -> str:
 @pytest.fixture
 def dead_proxy() -> dict[str, str]:
     """Variables of a proxy that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"
     return {"http_proxy": address, "https_proxy": address, "grpc_proxy": address}
 
 
@@ -87,7 +85,7 @@ def test_the_certificate_of_the_settings_is_trusted_whatever_its_name(
     assert "no server answers" in stopped.stderr
 
 
-def test_a_server_for_client_certificates_is_at_least_known_to_listen(
+def test_a_server_that_requires_client_certificates_is_reported_as_listening(
     running: Running, service: FaceAnalysis, authority: Authority
 ) -> None:
     certificate, key = authority.issue("health-mutual")

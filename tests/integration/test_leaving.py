@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -20,6 +19,7 @@ from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.settings import Settings
 from tests.photographs import EXAMPLE
 from tests.servers import Running
+from tests.waits import wait_until
 
 CALLS = 20
 
@@ -68,8 +68,7 @@ def serving(running: Running) -> Iterator[tuple[str, Endless]]:
         service = make_service(settings, backend, executor, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address:
             yield address, backend
-            while service.in_flight:  # the tasks are cancelled first, without notification; the test's timeout applies
-                time.sleep(0.01)
+            wait_until(lambda: not service.in_flight)  # the tasks are cancelled first, without notification
 
 
 def test_cancelled_calls_leave_nothing_in_flight(running: Running) -> None:

@@ -1,13 +1,11 @@
 """Tests of Prometheus metrics over HTTP and of traces over OTLP."""
 
-import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
@@ -27,9 +25,9 @@ from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import make_metrics
 from tests.backends import fanout
-from tests.servers import Running, run_server
+from tests.photographs import EXAMPLE
+from tests.servers import Running, free_port, run_server
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 ANALYZE = {"grpc_service": "mien.v1.FaceAnalysisService", "grpc_method": "Analyze", "grpc_type": "UNARY"}
 
 
@@ -42,12 +40,6 @@ def emotion_down(inner: ModelCall) -> ModelCall:
         return await inner(tasks, crops, deadline)
 
     return call
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def read(port: int) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -35,15 +35,15 @@ def test_model_cards_are_equal_locally_remotely_and_with_asyncio(single: str) ->
 
 @pytest.mark.parametrize("name", ["nobody", "", "x" * 100_000, "../mien-emotion"])
 def test_an_unknown_model_is_rejected_with_the_known_ones(single: str, name: str) -> None:
-    expected = []
+    errors = []
     with mien.Client(single) as remote, mien.Client() as embedded:
         for client in (remote, embedded):
             with pytest.raises(mien.NotFoundError, match="available: mien-age-gender, mien-emotion") as caught:
                 client.model_card(name)
-            expected.append((caught.value.message, caught.value.reason))
-    assert expected[0] == expected[1]
-    assert expected[0][1] == "MODEL_UNKNOWN"
-    assert len(expected[0][0]) < 1000
+            errors.append((caught.value.message, caught.value.reason))
+    assert errors[0] == errors[1]
+    assert errors[0][1] == "MODEL_UNKNOWN"
+    assert len(errors[0][0]) < 1000
 
 
 @pytest.mark.parametrize("name", [None, b"mien-emotion", "two\nlines", "\ud800"])

@@ -1,7 +1,5 @@
 """Tests that a server analyzes raw pixels of every format as the encoded image, and rejects inconsistent ones."""
 
-from pathlib import Path
-
 import cv2
 import grpc
 import numpy as np
@@ -14,8 +12,8 @@ from PIL import Image
 import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from tests.photographs import EXAMPLE
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 GAP = 12
 """Bytes between the rows."""
 

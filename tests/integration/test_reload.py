@@ -4,8 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +13,10 @@ import yaml
 
 import mien
 from mien_orchestrator.edge.tokens import token_line
+from tests.photographs import EXAMPLE
+from tests.servers import serve_command
+from tests.waits import wait_until
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = (ROOT / "examples" / "astronaut.jpg").read_bytes()
 TELEMETRY = {"log_level": "info"}
 
 
@@ -38,30 +38,12 @@ class Served:
         return self._log.read_text()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "the condition did not become true"
-        time.sleep(0.02)
-
-
 @contextmanager
 def serving(folder: Path, settings: dict[str, object]) -> Iterator[Served]:
     config, log = folder / "mien.yaml", folder / "log"
     config.write_text(yaml.safe_dump(settings))
-    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", "0", "--config", config]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        assert process.stdout
-        try:
-            line = process.stdout.readline()
-            assert line.startswith("mien is ready at "), log.read_text()
-            yield Served(process, line.removeprefix("mien is ready at ").strip(), config, log)
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0
+    with serve_command(log, "--config", config) as (address, process):
+        yield Served(process, address, config, log)
 
 
 class Caller(threading.Thread):

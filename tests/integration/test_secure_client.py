@@ -12,9 +12,8 @@ from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.certificates import Authority
+from tests.photographs import EXAMPLE
 from tests.servers import Running, run_server
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -188,16 +187,16 @@ def test_the_command_line_has_the_same_options(secure: str, authority: Authority
     file.write_text("the-token\n")
     command = [Path(sys.executable).parent / "client", "info", "--server", secure]
 
-    def expected(*words: object) -> tuple[int, str]:
+    def run(*words: object) -> tuple[int, str]:
         done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=60)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
 
-    assert expected("--ca", authority.ca, "--token-file", file)[0] == 0
-    code, text = expected("--ca", authority.ca)
+    assert run("--ca", authority.ca, "--token-file", file)[0] == 0
+    code, text = run("--ca", authority.ca)
     assert (code, "--token-file" in text) == (1, True)
-    code, text = expected("--token-file", file)
+    code, text = run("--token-file", file)
     assert (code, "--tls" in text) == (3, True)
-    code, text = expected("--tls", "--token-file", tmp_path / "none")
+    code, text = run("--tls", "--token-file", tmp_path / "none")
     assert (code, "none: No such file" in text) == (2, True)
-    assert expected("--cert", authority.ca)[0] == 2
+    assert run("--cert", authority.ca)[0] == 2
