@@ -35,7 +35,7 @@ def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--uts", "--mount"]
-    message = subprocess.run(
+    result = subprocess.run(
         [*command, "bash", "-ec", _ENTER, "bash", sys.executable, "-m", f"tests.clusters.{scenario}", out],
         capture_output=True,
         text=True,
@@ -43,6 +43,6 @@ def run(scenario: str, folder: Path, *, timeout: float) -> dict[str, Any]:
         env=environment,
         cwd=ROOT,
     )
-    assert message.returncode == 0, message.stdout[-3000:] + message.stderr[-6000:]
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     figures: dict[str, Any] = json.loads(out.read_text())
     return figures

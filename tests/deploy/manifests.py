@@ -16,11 +16,11 @@ Manifest = dict[str, Any]
 
 def render(overlay: str) -> list[Manifest]:
     """Return an overlay's documents."""
-    message = subprocess.run(
+    result = subprocess.run(
         ["kubectl", "kustomize", K8S / "overlays" / overlay], capture_output=True, text=True, timeout=60
     )
-    assert message.returncode == 0, message.stderr
-    return list(yaml.safe_load_all(message.stdout))
+    assert result.returncode == 0, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
 
 
 def named(documents: list[Manifest], kind: str, name: str = "mien") -> Manifest:

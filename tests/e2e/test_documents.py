@@ -26,16 +26,16 @@ def blocks(path: Path, language: str) -> list[str]:
 @pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python"))
 def test_python_blocks_run(block: str, single: str) -> None:
     code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
-    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert message.returncode == 0, message.stderr
-    assert "female" in message.stdout
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "female" in result.stdout
 
 
 @pytest.mark.parametrize("block", blocks(ROOT / "docs" / "client.md", "python"))
 def test_python_blocks_of_the_clients_page_run(block: str, single: str) -> None:
     code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
-    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert message.returncode == 0, message.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()])
@@ -49,8 +49,8 @@ def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
     command = command.replace("photos/", str(ROOT / "examples") + "/").replace(
         "annotated/", str(tmp_path / "annotated")
     )
-    message = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
-    assert message.returncode == 0, message.stderr
+    result = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("block", [block for document in DOCUMENTS for block in blocks(document, "yaml")])

@@ -62,9 +62,9 @@ def test_the_embedded_engine_works_from_a_wheel_without_torch_and_ray(tmp_path: 
     commands = install(tmp_path / "local", "[local]")
     lacking = "import importlib.util as u; print([n for n in ('torch', 'ray', 'onnx') if u.find_spec(n)])"
     assert subprocess.check_output([commands / "python", "-c", lacking], text=True).strip() == "[]"
-    message = subprocess.run([commands / "client", "analyze", EXAMPLE], capture_output=True, text=True, cwd=tmp_path)
-    assert message.returncode == 0, message.stderr
-    assert "happy" in message.stdout
+    result = subprocess.run([commands / "client", "analyze", EXAMPLE], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "happy" in result.stdout
     served = subprocess.run([commands / "mien", "serve"], capture_output=True, text=True, cwd=tmp_path)
     assert served.returncode == 2
     assert "pip install 'mien[serve]'" in served.stderr

@@ -32,9 +32,9 @@ class Container:
 
     def run(self, *command: str) -> str:
         """Run a command in the container and return its output."""
-        message = subprocess.run(["podman", "exec", self.name, *command], capture_output=True, text=True, timeout=60)
-        assert message.returncode == 0, message.stderr
-        return message.stdout.strip()
+        result = subprocess.run(["podman", "exec", self.name, *command], capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
 
 
 Serving = Callable[..., AbstractContextManager[Container]]

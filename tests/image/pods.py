@@ -107,6 +107,6 @@ def _pod(image: str, name: str, group: Manifest, token: str, *, head: str | None
 
 
 def _podman(*arguments: str) -> str:
-    message = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120)
-    assert message.returncode == 0, message.stderr
-    return message.stdout
+    result = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout

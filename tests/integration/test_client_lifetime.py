@@ -96,9 +96,9 @@ client.close()
 @pytest.mark.parametrize("make", ["mien.Client.local()", "mien.Client({address!r})"])
 def test_a_forked_child_gets_a_clear_error_and_can_close(single: str, make: str) -> None:
     code = FORK.format(make=make.format(address=single))
-    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert message.stdout.split("\n")[:2] == ["FORKED", "7 ('age', 'gender', 'emotion')"], message
-    assert "Traceback" not in message.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stdout.split("\n")[:2] == ["FORKED", "7 ('age', 'gender', 'emotion')"], result
+    assert "Traceback" not in result.stderr
 
 
 EXIT = """
@@ -125,10 +125,10 @@ def test_a_call_in_an_exit_handler_works_or_gets_a_clear_error(single: str, make
         register_after=register if after else "",
     )
     environment = os.environ | {"EXAMPLE": str(EXAMPLE)}
-    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
-    assert message.stdout.strip() == ("EXITING" if "local" in make else "1"), message
-    assert "Traceback" not in message.stderr
-    assert message.returncode == 0
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert result.stdout.strip() == ("EXITING" if "local" in make else "1"), result
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 0
 
 
 def test_a_remote_async_client_on_a_second_event_loop_gets_a_clear_error(single: str) -> None:

@@ -24,11 +24,11 @@ def client(*words: str | Path, stdin: bytes = b"", **environment: str) -> subpro
 
 
 def test_results_are_printed_as_a_table(single: str) -> None:
-    message = client("analyze", EXAMPLE, "--server", single)
-    assert message.returncode == 0
-    assert b"female" in message.stdout
-    assert b"happy" in message.stdout
-    assert message.stderr == b""
+    result = client("analyze", EXAMPLE, "--server", single)
+    assert result.returncode == 0
+    assert b"female" in result.stdout
+    assert b"happy" in result.stdout
+    assert result.stderr == b""
 
 
 def test_json_has_the_source_and_the_protos_field_names(single: str) -> None:
@@ -41,11 +41,11 @@ def test_json_has_the_source_and_the_protos_field_names(single: str) -> None:
 
 
 def test_a_face_too_small_for_a_prediction_is_reported_in_text_and_json(tmp_path: Path) -> None:
-    message = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_LIMITS__MIN_FACE_PX="400")
-    assert message.returncode == 0
-    assert b"too small to tell" in message.stdout
-    assert b"female" not in message.stdout
-    assert message.stderr == b""
+    result = client("analyze", EXAMPLE, "--annotate", tmp_path / "small.png", MIEN_LIMITS__MIN_FACE_PX="400")
+    assert result.returncode == 0
+    assert b"too small to tell" in result.stdout
+    assert b"female" not in result.stdout
+    assert result.stderr == b""
     assert (tmp_path / "small.png").exists()
     (face,) = json.loads(client("analyze", EXAMPLE, "--json", MIEN_LIMITS__MIN_FACE_PX="400").stdout)["faces"]
     assert face["quality"]["abstained_reasons"] == ["REASON_FACE_TOO_SMALL"]
@@ -57,19 +57,19 @@ def test_a_face_too_small_for_a_prediction_is_reported_in_text_and_json(tmp_path
 def test_one_invalid_image_does_not_fail_the_others(single: str, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
     names = [tmp_path / "text.jpg", tmp_path / "missing.jpg", EXAMPLE]
-    message = client("analyze", *names, "--json", "--server", single)
-    first, second, third = map(json.loads, message.stdout.splitlines())
-    assert message.returncode == 1
+    result = client("analyze", *names, "--json", "--server", single)
+    first, second, third = map(json.loads, result.stdout.splitlines())
+    assert result.returncode == 1
     assert first["error"]["reason"] == "IMAGE_UNDECODABLE"
     assert "no such file" in second["error"]["message"]
     assert len(third["faces"]) == 1
-    assert message.stderr.count(b"client: ") == 2
+    assert result.stderr.count(b"client: ") == 2
 
 
 def test_standard_input_is_read(single: str) -> None:
-    message = client("analyze", "-", "--json", "--server", single, stdin=EXAMPLE.read_bytes())
-    assert json.loads(message.stdout)["source"] == "-"
-    assert len(json.loads(message.stdout)["faces"]) == 1
+    result = client("analyze", "-", "--json", "--server", single, stdin=EXAMPLE.read_bytes())
+    assert json.loads(result.stdout)["source"] == "-"
+    assert len(json.loads(result.stdout)["faces"]) == 1
 
 
 def test_folders_and_patterns_are_expanded(single: str, tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_folders_and_patterns_are_expanded(single: str, tmp_path: Path) -> None:
     for name in ("a.png", "below/b.JPG"):
         Image.fromarray(np.full((40, 60, 3), 120, np.uint8)).save(folder / name)
     (folder / "notes.txt").write_text("no image")
-    message = client("analyze", folder, "--json", "--server", single)
-    assert [Path(json.loads(line)["source"]).name for line in message.stdout.splitlines()] == ["a.png", "b.JPG"]
-    message = client("analyze", folder / "*.png", "--json", "--server", single)
-    assert len(message.stdout.splitlines()) == 1
+    result = client("analyze", folder, "--json", "--server", single)
+    assert [Path(json.loads(line)["source"]).name for line in result.stdout.splitlines()] == ["a.png", "b.JPG"]
+    result = client("analyze", folder / "*.png", "--json", "--server", single)
+    assert len(result.stdout.splitlines()) == 1
 
 
 def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_wrong_usage_has_an_exit_code_and_a_message(
 def test_several_images_cannot_be_annotated_into_one_file(single: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(EXAMPLE.read_bytes())
-    message = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
-    assert message.returncode == 2
-    assert b"name a folder" in message.stderr
+    result = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
+    assert result.returncode == 2
+    assert b"name a folder" in result.stderr
 
 
 def test_models_and_info_as_table_and_json(single: str) -> None:
@@ -149,10 +149,10 @@ def test_local_mode_is_used_without_a_server() -> None:
 
 
 def test_an_invalid_setting_of_local_mode_is_reported() -> None:
-    message = client("info", MIEN_DETECTOR__NAME="nose")
-    assert message.returncode == 2
-    assert b"MIEN_DETECTOR__NAME" in message.stderr
-    assert b"Traceback" not in message.stderr
+    result = client("info", MIEN_DETECTOR__NAME="nose")
+    assert result.returncode == 2
+    assert b"MIEN_DETECTOR__NAME" in result.stderr
+    assert b"Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -190,35 +190,35 @@ def test_the_health_check_reports_whether_a_server_serves(
 def test_a_taken_port_is_an_error(single: str) -> None:
     port = single.rpartition(":")[2]
     command = [BIN / "mien", "serve", "--inline", "--port", port]
-    message = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert message.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in message.stderr
-    assert "Traceback" not in message.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_serve_reports_an_invalid_settings_file(tmp_path: Path) -> None:
     (tmp_path / "mien.yaml").write_text("tasks: {age: {model: nose-net}}")
     command = [BIN / "mien", "serve", "--inline", "--config", tmp_path / "mien.yaml"]
-    message = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert message.returncode == 1
-    assert "unknown model 'nose-net'" in message.stderr
-    assert "Traceback" not in message.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "unknown model 'nose-net'" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_non_ascii_file_name_is_read_and_printed(single: str, tmp_path: Path) -> None:
     path = tmp_path / "Ångström 人 é.jpg"
     path.write_bytes(EXAMPLE.read_bytes())
-    message = client("analyze", path, "--json", "--server", single, "--annotate", tmp_path / "ö.png", LC_ALL="C")
-    assert message.returncode == 0, message.stderr
-    assert json.loads(message.stdout)["source"] == str(path)
+    result = client("analyze", path, "--json", "--server", single, "--annotate", tmp_path / "ö.png", LC_ALL="C")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["source"] == str(path)
     assert (tmp_path / "ö.png").exists()
 
 
 def test_brackets_in_a_name_are_printed_literally(single: str, tmp_path: Path) -> None:
     for name in ("img [copy].jpg", "x[bold].jpg"):
         (tmp_path / name).write_bytes(EXAMPLE.read_bytes())
-    message = client("analyze", tmp_path, "--server", single)
-    assert message.returncode == 0, message.stderr
-    shown = message.stdout.decode().replace("\n", "")
+    result = client("analyze", tmp_path, "--server", single)
+    assert result.returncode == 0, result.stderr
+    shown = result.stdout.decode().replace("\n", "")
     assert "img [copy].jpg" in shown
     assert "x[bold].jpg" in shown

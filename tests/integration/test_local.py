@@ -81,8 +81,8 @@ asyncio.run(main())
 
 
 def test_loading_the_models_does_not_block_the_event_loop() -> None:
-    message = subprocess.run([sys.executable, "-c", STALL], capture_output=True, text=True, timeout=120)
-    times = json.loads(message.stdout)
+    result = subprocess.run([sys.executable, "-c", STALL], capture_output=True, text=True, timeout=120)
+    times = json.loads(result.stdout)
     assert times["constructed"] < times["loaded"] / 20
     assert times["stall"] < times["loaded"] / 3  # what is left is the interpreter's lock while libraries are loaded
 
@@ -115,9 +115,9 @@ for call in (mien.Client, lambda: asyncio.run(mien.AsyncClient.local().server_in
         print(error)
 """
     path = ":".join([str(tmp_path), *sys.path])
-    message = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={"PYTHONPATH": path}
     )
-    lines = message.stdout.splitlines()
-    assert len(lines) == 2, message
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2, result
     assert all("needs the package 'cv2': pip install 'mien[local]'" in line for line in lines)

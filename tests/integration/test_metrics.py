@@ -167,8 +167,8 @@ def test_a_trace_continues_the_clients_with_one_span_per_task() -> None:
 
 def test_opentelemetry_is_not_imported_while_disabled() -> None:
     code = "import mien_orchestrator.single, sys; print([n for n in sys.modules if n.startswith('opentelemetry')])"
-    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert message.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_a_server_without_a_metrics_port_has_no_metrics(running: Running, service: FaceAnalysis) -> None:

@@ -35,9 +35,9 @@ def models(*words: str | Path, store: Path, **environment: str) -> subprocess.Co
 
 
 def test_an_empty_store_lists_shipped_and_published_models(tmp_path: Path) -> None:
-    message = models("list", store=tmp_path / "none")
-    assert message.returncode == 0
-    installed, _, published = message.stdout.partition("published, for `mien models fetch NAME`")
+    result = models("list", store=tmp_path / "none")
+    assert result.returncode == 0
+    installed, _, published = result.stdout.partition("published, for `mien models fetch NAME`")
     assert "mien-emotion" in installed
     assert AGE in published
     assert "yunet" in published
@@ -46,22 +46,22 @@ def test_an_empty_store_lists_shipped_and_published_models(tmp_path: Path) -> No
 
 def test_an_imported_model_is_listed_and_shown(tmp_path: Path) -> None:
     own = write_ssrnet(tmp_path / "own.h5")
-    message = models("import", own, "--as", AGE, "--any-file", store=tmp_path)
-    assert message.returncode == 0
-    assert message.stdout == f"{AGE} is in {tmp_path / AGE}.onnx\n"
-    assert message.stderr == ""
-    message = models("list", store=tmp_path, MIEN_TASKS__AGE__MODEL=AGE)
-    assert AGE in message.stdout.partition("published, for")[0]
-    assert AGE not in message.stdout.partition("published, for")[2]
-    message = models("show", AGE, store=tmp_path)
+    result = models("import", own, "--as", AGE, "--any-file", store=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout == f"{AGE} is in {tmp_path / AGE}.onnx\n"
+    assert result.stderr == ""
+    result = models("list", store=tmp_path, MIEN_TASKS__AGE__MODEL=AGE)
+    assert AGE in result.stdout.partition("published, for")[0]
+    assert AGE not in result.stdout.partition("published, for")[2]
+    result = models("show", AGE, store=tmp_path)
     for fact in ("40,531", "64 x 64 pixels, bgr", str(tmp_path / f"{AGE}.onnx"), find(AGE).url, "Apache-2.0"):
-        assert fact in message.stdout
+        assert fact in result.stdout
 
 
 def test_show_describes_models_that_are_not_installed(tmp_path: Path) -> None:
-    message = models("show", "yunet", store=tmp_path)
-    assert message.returncode == 0
-    assert find("yunet").sha256 in message.stdout
+    result = models("show", "yunet", store=tmp_path)
+    assert result.returncode == 0
+    assert find("yunet").sha256 in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_errors_are_short_messages(tmp_path: Path, words: list[str], code: int, 
 
 
 def test_an_invalid_setting_is_reported(tmp_path: Path) -> None:
-    message = models("list", store=tmp_path, MIEN_SERVER__PORT="many")
-    assert message.returncode == 2
-    assert "MIEN_SERVER__PORT: Input should be a valid integer" in message.stderr
+    result = models("list", store=tmp_path, MIEN_SERVER__PORT="many")
+    assert result.returncode == 2
+    assert "MIEN_SERVER__PORT: Input should be a valid integer" in result.stderr
 
 
 @pytest.mark.parametrize("package", ["h5py", "torch", "onnx"])
@@ -95,9 +95,9 @@ def test_a_missing_package_is_reported_with_the_install_command(tmp_path: Path, 
     # A module that fails as a missing one does, found before the real one.
     (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
     own = write_ssrnet(tmp_path / "own.h5")
-    message = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=str(tmp_path))
-    assert message.returncode == 2
-    assert message.stderr == f"mien: this needs the package {package!r}: pip install 'mien[train]'\n"
+    result = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 2
+    assert result.stderr == f"mien: this needs the package {package!r}: pip install 'mien[train]'\n"
     assert models("list", store=tmp_path / "store", PYTHONPATH=str(tmp_path)).returncode == 0
 
 
@@ -105,11 +105,11 @@ def test_a_missing_package_is_reported_with_the_install_command(tmp_path: Path, 
 def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
     with serve_folder(shared / "reference") as address:
         for name, file in FILES.items():
-            message = models("fetch", name, "--url", f"{address}/{file}", store=tmp_path)
-            assert message.returncode == 0, message.stderr
+            result = models("fetch", name, "--url", f"{address}/{file}", store=tmp_path)
+            assert result.returncode == 0, result.stderr
     published = (shared / "reference" / FILES["yunet"]).read_bytes()
     assert hashlib.sha256((tmp_path / find("yunet").file).read_bytes()).digest() == hashlib.sha256(published).digest()
-    message = run(
+    result = run(
         "client",
         *("analyze", ROOT / "examples" / "astronaut.jpg", "--json"),
         store=tmp_path,
@@ -117,7 +117,7 @@ def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
         MIEN_TASKS__EMOTION__MODEL=EMOTION,
         MIEN_DETECTOR__NAME="yunet",
     )
-    (face,) = json.loads(message.stdout)["faces"]
+    (face,) = json.loads(result.stdout)["faces"]
     assert 20 < face["age"]["years"] < 60
     assert face["emotions"][0]["label"] == "happy"
 
@@ -125,15 +125,15 @@ def test_fetched_models_analyze_an_image(shared: Path, tmp_path: Path) -> None:
 def test_a_model_trained_on_own_faces_is_listed_and_served_from_the_store(tmp_path: Path) -> None:
     data, store = tmp_path / "data", tmp_path / "store"
     write_faces(data / "fer2013.zip", "file,emotion,split", [f"{('happy', 'sad')[i % 2]}" for i in range(6)])
-    message = models("train", EMOTION_HERE, "--data", data, "--epochs", "1", store=store)
-    assert message.returncode == 0, message.stderr
-    line, where = message.stdout.splitlines()
+    result = models("train", EMOTION_HERE, "--data", data, "--epochs", "1", store=store)
+    assert result.returncode == 0, result.stderr
+    line, where = result.stdout.splitlines()
     assert json.loads(line)["epoch"] == 1
     assert where == f"{EMOTION_HERE} is in {store / EMOTION_HERE}.onnx"
     digest = hashlib.sha256((store / f"{EMOTION_HERE}.onnx").read_bytes()).hexdigest()
     assert digest in models("show", EMOTION_HERE, store=store).stdout
-    message = run("client", "models", "--json", store=store)
-    assert f"sha256:{digest}" in [model["digest"] for model in json.loads(message.stdout)]
+    result = run("client", "models", "--json", store=store)
+    assert f"sha256:{digest}" in [model["digest"] for model in json.loads(result.stdout)]
     assert sorted(path.name for path in (store / "runs").iterdir()) == [f"{EMOTION_HERE}.jsonl", f"{EMOTION_HERE}.pt"]
 
 
@@ -148,33 +148,33 @@ def test_a_trained_detector_is_served_from_the_store(tmp_path: Path, shared: Pat
     words = ("train", "mien", "--data", data, "--runs", runs, "--epochs", "1")
     yunet = shared / "reference" / FILES["yunet"]
     assert models("import", yunet, "--as", "yunet", store=store).returncode == 0
-    message = models(*words, store=store)
-    assert message.returncode == 0, message.stderr
-    assert message.stdout == f"mien is in {store / 'detectors' / 'mien'}.onnx\n"
+    result = models(*words, store=store)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"mien is in {store / 'detectors' / 'mien'}.onnx\n"
     assert models("list", store=store).returncode == 0
     photograph = ROOT / "examples" / "astronaut.jpg"
-    message = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR__NAME="mien")
-    assert json.loads(message.stdout)["detector"]["name"] == "mien"
+    result = run("client", "analyze", photograph, "--json", store=store, MIEN_DETECTOR__NAME="mien")
+    assert json.loads(result.stdout)["detector"]["name"] == "mien"
     weights = store / "detectors" / "mien.onnx"
     weights.write_bytes(weights.read_bytes()[:-1])
-    message = run("client", "analyze", photograph, store=store, MIEN_DETECTOR__NAME="mien")
-    assert message.returncode != 0
-    assert f"{weights} is damaged" in message.stderr
+    result = run("client", "analyze", photograph, store=store, MIEN_DETECTOR__NAME="mien")
+    assert result.returncode != 0
+    assert f"{weights} is damaged" in result.stderr
 
 
 def test_training_a_detector_without_its_teacher_is_an_error(tmp_path: Path) -> None:
-    message = models("train", "mien", "--data", tmp_path, store=tmp_path)
-    assert message.returncode == 1
-    assert "mien models fetch yunet" in message.stderr
+    result = models("train", "mien", "--data", tmp_path, store=tmp_path)
+    assert result.returncode == 1
+    assert "mien models fetch yunet" in result.stderr
 
 
 def test_training_reports_missing_data(tmp_path: Path) -> None:
-    message = models("train", "emotion-dcn", "--data", tmp_path, store=tmp_path)
-    assert message.returncode == 1
-    assert "no recipe makes 'emotion-dcn'; there are recipes for: " in message.stderr
-    message = models("train", "emotion-dcnn", "--data", tmp_path, store=tmp_path)
-    assert message.returncode == 1
-    assert message.stderr.startswith(f"mien: {tmp_path / 'fer2013.zip'} does not exist")
+    result = models("train", "emotion-dcn", "--data", tmp_path, store=tmp_path)
+    assert result.returncode == 1
+    assert "no recipe makes 'emotion-dcn'; there are recipes for: " in result.stderr
+    result = models("train", "emotion-dcnn", "--data", tmp_path, store=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"mien: {tmp_path / 'fer2013.zip'} does not exist")
     assert not list(tmp_path.glob("*.json"))
 
 
@@ -202,12 +202,12 @@ def test_an_own_onnx_file_is_added_listed_and_served(tmp_path: Path) -> None:
             dynamo=False,
         )
     words = ("add", tmp_path / "my-net.onnx", "--task", "emotion", "--shift", "127.5", "--scale", "127.5,127.5,127.5")
-    message = models(*words, store=store)
-    assert message.returncode == 0, message.stderr
-    assert "input 'pixels': (N, C, S, S), 64 x 64 pixels, rgb" in message.stdout
-    assert "output 'scores' answers emotion: 7 columns of scores" in message.stdout
-    assert f"my-net is in {store / 'my-net.onnx'}" in message.stdout
-    assert "predictions for a portrait" in message.stdout
+    result = models(*words, store=store)
+    assert result.returncode == 0, result.stderr
+    assert "input 'pixels': (N, C, S, S), 64 x 64 pixels, rgb" in result.stdout
+    assert "output 'scores' answers emotion: 7 columns of scores" in result.stdout
+    assert f"my-net is in {store / 'my-net.onnx'}" in result.stdout
+    assert "predictions for a portrait" in result.stdout
     selected = {"MIEN_TASKS__EMOTION__MODEL": "my-net"}
     (row,) = (line for line in models("list", store=store, **selected).stdout.splitlines() if "my-net" in line)
     assert row.count("emotion") >= 2
@@ -227,9 +227,9 @@ def test_an_own_onnx_file_is_added_listed_and_served(tmp_path: Path) -> None:
 
 def test_an_invalid_file_in_the_store_is_reported_and_the_rest_serves(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text('{"name": "odd"}')
-    message = models("list", store=tmp_path)
-    assert message.returncode == 0
-    assert "mien-emotion" in message.stdout
-    assert "detector in use: mien" in message.stdout
-    assert message.stderr.count("odd.json is not a model specification: ") == 1
-    assert "Traceback" not in message.stderr
+    result = models("list", store=tmp_path)
+    assert result.returncode == 0
+    assert "mien-emotion" in result.stdout
+    assert "detector in use: mien" in result.stdout
+    assert result.stderr.count("odd.json is not a model specification: ") == 1
+    assert "Traceback" not in result.stderr

@@ -21,9 +21,9 @@ MOST_MIB = 400
 
 def run(count: int, folder: Path, *photographs: Path) -> None:
     command = [sys.executable, "-m", "tests.mutations", "0", str(count), folder, *photographs]
-    message = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert message.returncode == 0, f"a crash at {folder / 'last'}: {message.stderr[-3000:]}"
-    figures = json.loads(message.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, f"a crash at {folder / 'last'}: {result.stderr[-3000:]}"
+    figures = json.loads(result.stdout)
     print(figures)  # `make fuzz` shows it
     assert sum(figures["outcomes"].values()) == count
     assert figures["outcomes"].keys() <= OUTCOMES

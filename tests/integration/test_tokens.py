@@ -78,11 +78,11 @@ def test_the_token_file_is_reloaded_when_it_changes(
 
 def test_the_command_creates_a_token_and_its_line(running: Running, service: FaceAnalysis, tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "mien", "token", "phone"]
-    message = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    token = message.stderr.split()[-1]
-    assert message.stdout.startswith("phone:")
-    assert token not in message.stdout
-    (tmp_path / "tokens").write_text(message.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    token = result.stderr.split()[-1]
+    assert result.stdout.startswith("phone:")
+    assert token not in result.stdout
+    (tmp_path / "tokens").write_text(result.stdout)
     with running(
         service, Settings.load({"server.port": 0, "server.drain_s": 0, "auth.token_file": tmp_path / "tokens"})
     ) as address:
@@ -91,10 +91,10 @@ def test_the_command_creates_a_token_and_its_line(running: Running, service: Fac
 
 def test_a_token_name_is_validated() -> None:
     command = [Path(sys.executable).parent / "mien", "token", "a:b"]
-    message = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert message.returncode == 2
-    assert "a token's name" in message.stderr
-    assert message.stdout == ""
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "a token's name" in result.stderr
+    assert result.stdout == ""
 
 
 def test_an_open_server_logs_warnings(
