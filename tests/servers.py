@@ -20,8 +20,8 @@ Running = Callable[[FaceAnalysis, Settings], AbstractContextManager[str]]
 
 
 @contextmanager
-def run_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | None = None) -> Iterator[str]:
-    """Serve on a separate thread; yield the address."""
+def running_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | None = None) -> Iterator[Server]:
+    """Serve on a separate thread; yield the server."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -29,13 +29,20 @@ def run_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | Non
     try:
         asyncio.run_coroutine_threadsafe(server.start(), loop).result()
         try:
-            yield server.address
+            yield server
         finally:
             asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@contextmanager
+def run_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | None = None) -> Iterator[str]:
+    """Serve on a separate thread; yield the address."""
+    with running_server(service, settings, metrics) as server:
+        yield server.address
 
 
 @contextmanager

@@ -25,15 +25,21 @@ _FIXED = (
     "server.host",
     "server.port",
     "server.reflection",
+    "http.",
     "tls.",
     "telemetry.metrics_port",
     "telemetry.otlp_endpoint",
 )
+_HTTP_PORT = 8080
+"""Port of HTTP on a loopback address, unless the settings have another or switch it off."""
+
 _FIXED_LIMITS = ("limits.cpu_threads", "limits.max_image_bytes", "limits.max_concurrent_bytes")
 """Settings that a reload does not change; the files of `tls` are reloaded by themselves."""
 
 
-async def serve(settings: Settings, ready: Callable[[str], None], load: Callable[[], Settings] | None = None) -> None:
+async def serve(
+    settings: Settings, ready: Callable[[str, str], None], load: Callable[[], Settings] | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     SIGHUP reloads settings, models and tokens without losing a call: new calls use the new models once these are
@@ -41,7 +47,7 @@ async def serve(settings: Settings, ready: Callable[[str], None], load: Callable
 
     Args:
         settings: The settings.
-        ready: Called with the address once the server is ready.
+        ready: Called with the address, and with the URL of HTTP (empty without it), once the server is ready.
         load: Reads the settings again; None for the same.
 
     Raises:
@@ -58,13 +64,14 @@ async def serve(settings: Settings, ready: Callable[[str], None], load: Callable
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     cv2.setNumThreads(1)  # requests run in parallel
     with make_executor(settings) as seeing, make_executor(settings) as computing:
-        metrics = make_metrics(settings)
+        http_port = _HTTP_PORT if settings.server.port else 0  # a free port each, or a known one each
+        metrics = make_metrics(settings, http_port)
         service = await asyncio.to_thread(_make_service, settings, seeing, computing, metrics)
         if stop.is_set():
             return
-        server = Server(service, settings, metrics=metrics)
+        server = Server(service, settings, metrics=metrics, default_http_port=http_port)
         await server.start()
-        ready(server.address)
+        ready(server.address, server.http_address)
         reloading = asyncio.create_task(
             _reload(server, reload, load or (lambda: settings), seeing, computing, metrics, settings)
         )

@@ -25,13 +25,20 @@ def metrics_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[str]:
+def http_port() -> int:
+    """The port of the cluster's HTTP."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int, http_port: int) -> Iterator[str]:
     """The address of a cluster: one orchestrator, two emotion workers, one worker per other task."""
     folder = tmp_path_factory.mktemp("cluster")
     tasks = {"emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}}, "age": {"scaling": SCALING}}
     config = folder / "mien.yaml"
     settings = {
         "server": {"port": free_port(), "drain_s": 2},
+        "http": {"port": http_port},
         "telemetry": {"metrics_port": metrics_port},
         "tasks": tasks,
     }

@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 import mien
 from mien.v1 import face_service_pb2 as pb
+from tests.http_client import fetch
 from tests.photographs import EXAMPLE
 from tests.waits import wait_until
 
@@ -63,6 +64,15 @@ def test_the_example_is_the_same_in_all_deployment_modes(cluster: str, single: s
 
 
 @pytest.mark.shared
+def test_http_and_grpc_of_the_cluster_have_the_same_reply(cluster: str, http_port: int) -> None:
+    with mien.Client(cluster) as client:
+        expected = client.analyze(EXAMPLE, timeout=60).to_dict()
+    answer = fetch(f"http://127.0.0.1:{http_port}", "/v1/analyze", EXAMPLE.read_bytes())
+    assert answer.status == 200
+    assert answer.json | {"timing": None} == expected | {"timing": None}
+    assert fetch(f"http://127.0.0.1:{http_port}", "/readyz?service=age").status == 200
+
+
 def test_photographs_are_the_same_in_all_deployment_modes(cluster: str, single: str, shared: Path) -> None:
     paths = sorted(path for folder in ("azure", "public_domain") for path in (shared / "photos" / folder).glob("*.*g"))
     assert len(paths) > 15

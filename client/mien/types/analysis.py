@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from google.protobuf.json_format import MessageToDict
 from google.rpc import code_pb2
 
 from mien.types.face import Face, read_face
+from mien.types.proto_json import as_dict
 from mien.types.server_info import ModelInfo, model_info
 from mien.v1 import face_pb2, face_service_pb2
 
@@ -97,7 +97,7 @@ class Analysis:
 
     def to_dict(self) -> dict[str, object]:
         """Return the reply as proto3 JSON with the original field names; fields at their defaults are present."""
-        return MessageToDict(self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        return as_dict(self.message)
 
     def __str__(self) -> str:
         count = len(self.faces)

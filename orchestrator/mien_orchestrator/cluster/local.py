@@ -42,8 +42,9 @@ _RAY_PROCESSES = ("gcs_server", "raylet")
 _LOGS = "(/tmp/ray/session_latest/logs/serve says why)"
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP; call `ready` with the address once the server is ready.
+def serve(settings: Settings, ready: Callable[[str, str], None]) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP; call `ready` with the address and the URL of HTTP once the server is
+    ready.
 
     A signal during the start takes effect after the current step: interrupting Ray would leave processes behind.
     Raises `ServerUnavailableError` if the cluster does not start, or a process of Ray ends; `DetectorError` and
@@ -58,7 +59,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
                 _finish(ray_thread.submit(step), stop)
                 if stop.is_set():
                     return
-            ready(cluster.address)
+            ready(cluster.address, cluster.http_address)
             while not stop.wait(_WATCH_SECONDS):
                 cluster.check_ray()
         finally:
@@ -94,10 +95,13 @@ class Cluster:
         """Whether Ray cannot be asked to stop any more."""
         self._logs: LogReceiver | None = None
         self.address = settings.server.address()
+        http_port = settings.http_port()
+        scheme = "https" if settings.tls.certificate else "http"
+        self.http_address = "" if http_port is None else f"{scheme}://{settings.server.address(http_port)}"
 
     def check(self) -> None:
         """Raise errors that would otherwise appear only in a replica's log."""
-        self._check_port()
+        self._check_ports()
         served_models(self._settings, make_registry(self._settings))
         check_devices(self._settings)
         make_detector(self._settings)
@@ -126,15 +130,18 @@ class Cluster:
             logging_level="error",
         )
 
-    def _check_port(self) -> None:
-        """Fail early if the port is taken: the orchestrators listen with SO_REUSEPORT, also beside another program."""
+    def _check_ports(self) -> None:
+        """Fail early if a port is taken: the orchestrators listen with SO_REUSEPORT, also beside another program."""
         server = self._settings.server
         family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-        try:
-            with socket.create_server((server.host, server.port), family=family):
-                pass
-        except OSError as error:
-            raise ServerUnavailableError(f"cannot listen on {self.address}: {error.strerror}") from error
+        for port in (server.port, self._settings.http_port()):
+            if port is None:
+                continue
+            try:
+                with socket.create_server((server.host, port), family=family):
+                    pass
+            except OSError as error:
+                raise ServerUnavailableError(f"cannot listen on {server.address(port)}: {error.strerror}") from error
 
     def _logical_cpus(self) -> int:
         """Return the CPUs reported to Ray: enough for all replicas, since on one machine they are only counted."""

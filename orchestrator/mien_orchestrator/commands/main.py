@@ -45,13 +45,16 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="Settings file or Ray Serve config (YAML).")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="50051")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of HTTP.", show_default="8080 with --inline on a loopback address")
+    ] = None,
     detector: Annotated[str | None, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = None,
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready.
 
     With --inline, SIGHUP reloads settings, models and tokens without losing a call.
     """
-    options = {"server.host": host, "server.port": port, "detector.name": detector}
+    options = {"server.host": host, "server.port": port, "http.port": http_port, "detector.name": detector}
     given = {name: value for name, value in options.items() if value is not None}
 
     def load() -> Settings:
@@ -85,6 +88,10 @@ app.command()(health)
 def _serve_cluster(settings: Settings) -> None:
     if settings.server.port == 0:
         raise SettingsError("the orchestrators of a cluster share a port, so it cannot be 0: set one with --port")
+    if settings.http_port() == 0:
+        raise SettingsError(
+            "the orchestrators of a cluster share http.port, so it cannot be 0: set one with --http-port"
+        )
     try:
         from mien_orchestrator.cluster import local
     except ImportError as error:
@@ -94,5 +101,7 @@ def _serve_cluster(settings: Settings) -> None:
     local.serve(settings, _ready)
 
 
-def _ready(address: str) -> None:
+def _ready(address: str, http_address: str) -> None:
     typer.echo(f"mien is ready at {address}")
+    if http_address:
+        typer.echo(f"mien is ready at {http_address}/")

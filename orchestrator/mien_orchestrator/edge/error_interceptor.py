@@ -1,21 +1,16 @@
 """Read the request message of unary calls, and convert errors to statuses."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from mien.errors import InvalidRequestError, MienError, ServerError, UnsupportedError
+from mien.errors import InvalidRequestError, MienError, UnsupportedError
 from mien_orchestrator.edge.interceptors import Handler, Rpc
-from mien_orchestrator.edge.status import metadata_of, rich_status
+from mien_orchestrator.edge.status import metadata_of, note_reason, rich_status, unexpected
 from mien_orchestrator.edge.uploads import UploadGate
-from mien_orchestrator.pipeline import request_context
-
-_LOG = logging.getLogger(__name__)
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -53,8 +48,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             except Exception:
                 if rpc.done():
                     raise
-                _LOG.exception("%s failed", details.method)
-                failure = ServerError("the server failed; its log has the details")
+                failure = unexpected(details.method)
             return await _abort(rpc, failure)
 
         # The handler of a stream controls when messages are read; on the wire a unary call is the same.
@@ -64,9 +58,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
-    context = request_context.current()
-    if context:
-        context.reason = error.reason or code_pb2.Code.Name(error.code)
+    note_reason(error)
     status = rich_status(error)
     metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
     await rpc.abort(_CODES[error.code], error.message, metadata)

@@ -1,15 +1,14 @@
 """Create a request context for every call, and report its start and end to the observers: log, metrics, traces."""
 
-import asyncio
 import inspect
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import grpc
 
 from mien.v1 import face_service_pb2 as pb
+from mien_orchestrator.edge.observation import observed
 from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import End, Observer
@@ -18,9 +17,6 @@ Rpc: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-
-_AT_DEADLINE = 0.05
-"""A call that ends without a reply and with less time left than this, in seconds, is late rather than cancelled."""
 
 
 class ObserveInterceptor(grpc.aio.ServerInterceptor):
@@ -58,26 +54,7 @@ class ObserveInterceptor(grpc.aio.ServerInterceptor):
 
         return stream if inspect.isasyncgenfunction(inner) else unary
 
-    @contextmanager
-    def _observed(self, context: RequestContext, rpc: Rpc) -> Iterator[End]:
-        started, end = time.perf_counter(), End()
+    def _observed(self, context: RequestContext, rpc: Rpc) -> AbstractContextManager[End]:
         context.limit(rpc.time_remaining())
         rpc.set_trailing_metadata(((request_context.REQUEST_ID, context.request_id),))
-        for observer in self._observers:
-            observer.began(context)
-        try:
-            yield end
-            end.code = grpc.StatusCode.OK
-        except asyncio.CancelledError:
-            left = rpc.time_remaining()
-            late = left is not None and left < _AT_DEADLINE
-            end.code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-            raise
-        except Exception:
-            end.code = rpc.code() or end.code
-            raise
-        finally:
-            context.cancelled.set()
-            end.seconds = time.perf_counter() - started
-            for observer in self._observers:
-                observer.ended(context, end)
+        return observed(context, self._observers, rpc.time_remaining, lambda error: rpc.code())

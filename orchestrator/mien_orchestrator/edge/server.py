@@ -13,12 +13,13 @@ from grpc_reflection.v1alpha import reflection
 from mien.errors import ServerUnavailableError, SettingsError
 from mien.transport.methods import SERVICE
 from mien_models.spec import Task
+from mien_orchestrator.edge.call_parts import CallParts
 from mien_orchestrator.edge.error_interceptor import ErrorInterceptor, refuse
 from mien_orchestrator.edge.handlers import add_handlers
 from mien_orchestrator.edge.interceptors import ObserveInterceptor
-from mien_orchestrator.edge.tls import server_credentials
+from mien_orchestrator.edge.tls import http_context, server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
-from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.edge.tokens import Authentication, TokenFile
 from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline.request_context import MAX_SECONDS, RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
@@ -28,6 +29,7 @@ from mien_orchestrator.telemetry.metrics import Metrics
 from mien_orchestrator.telemetry.observer import End
 
 if TYPE_CHECKING:
+    from mien_orchestrator.edge.http.listener import HttpServer  # imported only if HTTP is enabled
     from mien_orchestrator.telemetry.tracing import Traces  # imported only if traces are enabled
 
 _LOG = logging.getLogger(__name__)
@@ -103,9 +105,24 @@ class Server:
     """A grpc.aio server for a service, with `grpc.health.v1` for the server and each task."""
 
     def __init__(
-        self, service: FaceAnalysis, settings: Settings, *, metrics: Metrics | None = None, shared_port: bool = False
+        self,
+        service: FaceAnalysis,
+        settings: Settings,
+        *,
+        metrics: Metrics | None = None,
+        shared_port: bool = False,
+        default_http_port: int | None = None,
     ) -> None:
-        """`shared_port` allows several processes of one machine to listen on the same port."""
+        """Create a server that is not started.
+
+        Args:
+            service: Answers the calls.
+            settings: Address, limits, tokens and so on.
+            metrics: Counts the calls.
+            shared_port: Allow several processes of one machine to listen on the same port.
+            default_http_port: Port of HTTP on a loopback address if the settings have none; None for no HTTP then.
+
+        """
         self._metrics = metrics
         self._traces = make_traces(settings)
         self._settings = settings
@@ -113,10 +130,15 @@ class Server:
         self._service = service
         self._health = health.aio.HealthServicer()
         self._in_flight = InFlight()
-        self._tokens = TokenInterceptor(None, refuse)
+        self._authentication = Authentication()
+        self._http: HttpServer | None = None
+        self._http_port = settings.http_port(default_http_port)
+        self._draining = False
         self._updates: set[asyncio.Task[None]] = set()
         self.address = ""
         """`host:port`, once started."""
+        self.http_address = ""
+        """`http://host:port`, once started; empty without HTTP."""
 
     async def start(self) -> None:
         """Listen, and report SERVING.
@@ -129,8 +151,8 @@ class Server:
         uploads = UploadGate(max(1, self._settings.limits.max_concurrent_bytes // limit))
         observers = [observer for observer in (self._in_flight, CallLog(), self._metrics, self._traces) if observer]
         interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor(uploads)]
-        self._tokens.tokens = _tokens(self._settings)
-        interceptors.append(self._tokens)
+        self._authentication.tokens = _tokens(self._settings)
+        interceptors.append(TokenInterceptor(self._authentication, refuse))
         _warn_if_open(self._settings)
         options = [
             ("grpc.so_reuseport", int(self._shared_port)),
@@ -158,7 +180,10 @@ class Server:
                 f"cannot listen on {wanted}: the port may be taken, or the address not be this machine's"
             ) from error
         self.address = self._settings.server.address(port)
-        if self._metrics:
+        if self._http_port is not None:
+            parts = CallParts(self._call, observers, self._authentication, uploads)
+            await self._start_http(self._http_port, parts)
+        if self._metrics and self._settings.telemetry.metrics_port:
             replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1
             first = self._settings.telemetry.metrics_port
             self._metrics.serve(self._settings.server.host, range(first, first + replicas))
@@ -170,6 +195,30 @@ class Server:
             if self._metrics:
                 self._metrics.set_available(task, self._service.health.serves(task))
         self._service.health.listen(self._set_health)
+
+    async def _start_http(self, port: int, calls: CallParts) -> None:
+        from mien_orchestrator.edge.http.application import Parts, make_application
+        from mien_orchestrator.edge.http.listener import HttpServer, bind
+
+        context = http_context(self._settings)
+        try:
+            listening = bind(self._settings, port, shared=self._shared_port)
+        except ServerUnavailableError as error:
+            if self._settings.http.port is not None:
+                raise
+            _LOG.warning("no HTTP: %s", error)
+            return
+        scheme = "https" if context else "http"
+        self.http_address = f"{scheme}://{self._settings.server.address(listening.getsockname()[1])}"
+        parts = Parts(calls, self._settings, self._serves, self._metrics)
+        self._http = HttpServer(make_application(parts), listening, context)
+        await self._http.start()
+
+    def _serves(self, name: str) -> bool | None:
+        """Return whether the server (empty name) or a task can be called now; None for an unknown task."""
+        if name in self._service.tasks:
+            return not self._draining and self._service.health.serves(name)
+        return None if name else not self._draining
 
     async def _call(self, request: Message, context: RequestContext) -> Message:
         return await self._service.call(request, context)
@@ -185,7 +234,7 @@ class Server:
             SettingsError: The token file is invalid; nothing has changed.
 
         """
-        self._tokens.tokens = _tokens(settings)
+        self._authentication.tokens = _tokens(settings)
         former, self._service, self._settings = self._service, service, settings
         former.health.listen(lambda task, serves: None)
         for task in former.tasks:
@@ -205,9 +254,12 @@ class Server:
     async def stop(self) -> None:
         """Report NOT_SERVING, serve until no call is in flight or the drain time ends, then stop."""
         ends = time.monotonic() + self._settings.server.drain_s
+        self._draining = True
         await self._health.enter_graceful_shutdown()
         await self._in_flight.wait_until_idle(_IDLE_SECONDS, ends)
-        await self._server.stop(max(0.0, ends - time.monotonic()))
+        left = max(0.0, ends - time.monotonic())
+        stopping = [self._server.stop(left), *([self._http.stop(left)] if self._http else [])]
+        await asyncio.gather(*stopping)
         for observer in (self._metrics, self._traces):
             if observer:
                 await asyncio.to_thread(observer.stop)

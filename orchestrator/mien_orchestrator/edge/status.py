@@ -1,12 +1,15 @@
 """Convert errors to statuses with typed details, and to retry metadata."""
 
+import logging
 from datetime import timedelta
 
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from mien.errors import InvalidRequestError, MienError, OverloadedError
+from mien.errors import InvalidRequestError, MienError, OverloadedError, ServerError
 from mien_orchestrator.pipeline import request_context
+
+_LOG = logging.getLogger(__name__)
 
 _DOMAIN = "mien"
 
@@ -53,3 +56,16 @@ def rich_status(error: MienError) -> status_pb2.Status:
     for detail in details_of(error):
         status.details.add().Pack(detail)
     return status
+
+
+def unexpected(method: str) -> ServerError:
+    """Log the exception that is being handled, and return the error that its caller gets, without details."""
+    _LOG.exception("%s failed", method)
+    return ServerError("the server failed; its log has the details")
+
+
+def note_reason(error: MienError) -> None:
+    """Note in the context of the current request why it failed."""
+    current = request_context.current()
+    if current:
+        current.reason = error.reason or code_pb2.Code.Name(error.code)

@@ -32,6 +32,24 @@ class TlsFiles:
             require_client_authentication=self._client_ca is not None,
         )
 
+    def context(self) -> ssl.SSLContext:
+        """Return the same for Python's own TLS (HTTP), which checks the files before each handshake too."""
+        first = current = self._context()
+
+        def renew(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, used: ssl.SSLContext) -> None:
+            nonlocal current
+            if self._watched.changed():
+                try:
+                    current = self._context()
+                except (SettingsError, OSError) as error:
+                    _LOG.error("the new certificate is invalid, keeping the previous one: %s", error)
+                else:
+                    _LOG.info("the certificate was reloaded")
+            connection.context = current
+
+        first.sni_callback = renew
+        return first
+
     def _replacement(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the replacement of the current certificate, or None; called on gRPC's threads."""
         with self._lock:
@@ -47,7 +65,7 @@ class TlsFiles:
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         try:
-            self._check()
+            self._context()
             key, certificate = self._key.read_bytes(), self._certificate.read_bytes()
             client_ca = self._client_ca.read_bytes() if self._client_ca else None
         except ssl.SSLError as error:
@@ -60,19 +78,34 @@ class TlsFiles:
             raise SettingsError(f"TLS file {error.filename or self._certificate}: {error.strerror}") from error
         return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca)
 
-    def _check(self) -> None:
+    def _context(self) -> ssl.SSLContext:
         """Validate with OpenSSL what gRPC would otherwise reject in every handshake."""
         for path in (self._certificate, self._key):
             path.open("rb").close()  # OpenSSL does not report which file is missing
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(self._certificate, self._key, password="")
         if self._client_ca:
             self._client_ca.open("rb").close()
             context.load_verify_locations(self._client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
 
 def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """Return credentials from the settings' files, or None without TLS; raises `SettingsError`."""
+    files = _files(settings)
+    return files.credentials() if files else None
+
+
+def http_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the TLS context of HTTP from the same files, or None without TLS; raises `SettingsError`."""
+    files = _files(settings)
+    return files.context() if files else None
+
+
+def _files(settings: Settings) -> TlsFiles | None:
     if settings.tls.certificate is None or settings.tls.key is None:
         return None
-    return TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca).credentials()
+    return TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca)

@@ -6,7 +6,7 @@ import grpc
 
 from mien.errors import AuthenticationError, MienError
 from mien_orchestrator.edge.interceptors import Handler
-from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.pipeline import request_context
 
 _OPEN = "/grpc.health.v1.Health/"
@@ -16,9 +16,8 @@ _OPEN = "/grpc.health.v1.Health/"
 class TokenInterceptor(grpc.aio.ServerInterceptor):
     """Handles a call without a known token with the handler that `refuse` returns, before its message is read."""
 
-    def __init__(self, tokens: TokenFile | None, refuse: Callable[[MienError], Handler]) -> None:
-        self.tokens = tokens
-        """The known tokens; None if calls need none."""
+    def __init__(self, authentication: Authentication, refuse: Callable[[MienError], Handler]) -> None:
+        self._authentication = authentication
         self._refuse = refuse
 
     async def intercept_service(
@@ -27,10 +26,10 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
         """Check the token of the call's metadata."""
-        if self.tokens and not details.method.startswith(_OPEN):
+        if not details.method.startswith(_OPEN):
             made = request_context.current() or request_context.begin(details.method, details.invocation_metadata)
             try:
-                made.caller = self.tokens.check(made.metadata.get("authorization"))
+                self._authentication.check(made)
             except AuthenticationError as error:
                 return self._refuse(error)
         return await continuation(details)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mien.errors import AuthenticationError, SettingsError
 from mien_orchestrator.file_watch import WatchedFiles
+from mien_orchestrator.pipeline.request_context import RequestContext
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,6 +85,19 @@ class TokenFile:
                 )
             entries.append((found[1], found[2]))
         return entries
+
+
+class Authentication:
+    """Checks the token of a call; one object for all protocols of a server."""
+
+    def __init__(self) -> None:
+        self.tokens: TokenFile | None = None
+        """The known tokens; None if calls need none."""
+
+    def check(self, context: RequestContext) -> None:
+        """Note the caller's name in the context; raises `AuthenticationError`."""
+        if self.tokens:
+            context.caller = self.tokens.check(context.metadata.get("authorization"))
 
 
 def _digest(token: str) -> str:

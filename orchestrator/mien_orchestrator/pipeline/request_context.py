@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mien_orchestrator.pipeline.timing import SpanRecorder
 
@@ -28,6 +29,8 @@ class RequestContext:
     request_id: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Text metadata of the call; the last value of a repeated key."""
+    protocol: Literal["grpc", "http"] = "grpc"
+    """How the request came."""
     caller: str = ""
     """Name of the caller's token; empty if the server accepts unauthenticated calls."""
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)

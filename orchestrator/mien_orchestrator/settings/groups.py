@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,6 +11,8 @@ from pydantic_settings import NoDecode
 
 from mien_models.store import default_folder
 from mien_orchestrator.settings.group import Group, check_device
+
+_ORIGIN = re.compile(r"https?://[^/\s?#*]+")
 
 
 def _computed(text: str) -> dict[str, JsonValue]:
@@ -59,7 +62,7 @@ class ServerSettings(Group):
 
 
 class TlsSettings(Group):
-    """TLS of the gRPC server. Files are PEM, and are reloaded when they change."""
+    """TLS of the server. Files are PEM, and are reloaded when they change."""
 
     certificate: Path | None = None
     """File with the server's certificate chain; with `key`, the server accepts only TLS."""
@@ -75,6 +78,37 @@ class TlsSettings(Group):
         if self.client_ca and not self.certificate:
             raise ValueError("tls.client_ca needs tls.certificate and tls.key")
         return self
+
+
+class HttpSettings(Group):
+    """HTTP/JSON and the page, beside gRPC: at the same address, with the same TLS files, tokens and limits."""
+
+    enabled: bool = True
+    """Whether HTTP is served if there is a port for it."""
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of HTTP; 0 takes a free one (not in the cluster). Unset: 8080 for `mien serve --inline` on a loopback
+    address, otherwise no HTTP."""
+    hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names that requests may be addressed to; without any, loopback names on a loopback address, and all
+    otherwise. In an environment variable separated by commas."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of other sites whose pages may call this server, such as `https://example.org`. In an environment
+    variable separated by commas."""
+
+    @field_validator("hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, names: object) -> object:
+        if isinstance(names, str):
+            return tuple(name.strip() for name in names.split(",") if name.strip())
+        return names
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin; write scheme and host, such as https://example.org")
+        return origins
 
 
 class AuthSettings(Group):

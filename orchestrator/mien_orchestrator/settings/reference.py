@@ -50,6 +50,7 @@ _TYPES: dict[object, str] = {
     str: "text",
     Path: "path",
     tuple[Path, ...]: "list of paths",
+    tuple[str, ...]: "list of texts",
 }
 
 _COLUMNS = ("setting", "type", "default", "unit", "description")

@@ -15,6 +15,7 @@ from mien_orchestrator.settings.groups import (
     AuthSettings,
     BreakerSettings,
     DetectorSettings,
+    HttpSettings,
     LimitsSettings,
     ModelsSettings,
     ServerSettings,
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
+    http: HttpSettings = HttpSettings()
     tls: TlsSettings = TlsSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
@@ -61,6 +63,17 @@ class Settings(BaseSettings):
     def served(self) -> dict[Task, TaskSettings]:
         """The enabled tasks, in the order in which responses list them."""
         return {task: settings for task, settings in self.tasks.items() if settings.enabled}
+
+    def http_port(self, default: int | None = None) -> int | None:
+        """Return the port of HTTP, or None if it is not served.
+
+        Args:
+            default: Used on a loopback address if the settings have no port; None for no HTTP then.
+
+        """
+        if not self.http.enabled:
+            return None
+        return default if self.http.port is None and self.server.is_loopback else self.http.port
 
     @property
     def detector_file(self) -> Path | None:

@@ -90,6 +90,8 @@ class CallLog:
             elapsed_ms = round(end.seconds * 1e3, 3)
             fields: dict[str, object] = {"method": context.method, "code": end.code.name, "elapsed_ms": elapsed_ms}
             text = end.code.name
+            if context.protocol != "grpc":
+                fields["protocol"] = context.protocol
             if context.reason:
                 fields["reason"] = context.reason
                 text += f" ({context.reason})"

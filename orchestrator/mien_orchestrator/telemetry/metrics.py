@@ -12,7 +12,16 @@ from google.rpc import code_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    start_http_server,
+)
 
 from mien.errors import ServerUnavailableError
 from mien.v1 import face_pb2
@@ -101,6 +110,9 @@ class Metrics:
         self._available = Gauge(
             "mien_task_available", "1 if the task can be answered now, else 0.", ("task",), registry=kept
         )
+        self._http_replies = Counter(
+            "mien_http_responses_total", "HTTP responses, pages included.", ("route", "status"), registry=kept
+        )
         self._http: tuple[WSGIServer, Thread] | None = None
 
     def began(self, context: RequestContext) -> None:
@@ -150,6 +162,14 @@ class Metrics:
         """Record whether a task can be answered now."""
         self._available.labels(task).set(available)
 
+    def count_http(self, route: str, status: int) -> None:
+        """Count an HTTP response; `route` is the pattern of the path, since paths come from clients."""
+        self._http_replies.labels(route, str(status)).inc()
+
+    def text(self) -> tuple[bytes, str]:
+        """Return the metrics in Prometheus' text format, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
     def metered(self, call: ModelCall) -> ModelCall:
         """Return what calls a model, with the faces of its calls counted."""
 
@@ -182,9 +202,10 @@ class Metrics:
             thread.join()
 
 
-def make_metrics(settings: Settings) -> Metrics | None:
-    """Return the metrics of this process, or None if no port is set."""
-    return Metrics() if settings.telemetry.metrics_port else None
+def make_metrics(settings: Settings, default_http_port: int | None = None) -> Metrics | None:
+    """Return the metrics of this process, or None if no port serves them; see `Settings.http_port`."""
+    served = settings.telemetry.metrics_port or settings.http_port(default_http_port) is not None
+    return Metrics() if served else None
 
 
 def task_spans(timing: face_pb2.Timing) -> list[face_pb2.Span]:

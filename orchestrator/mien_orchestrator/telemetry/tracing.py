@@ -56,7 +56,7 @@ class Traces:
             SpanKind.SERVER,
             start_time=context.began_ns,
             attributes={
-                "rpc.system": "grpc",
+                "rpc.system": context.protocol,
                 "rpc.service": service,
                 "rpc.method": method,
                 "rpc.grpc.status_code": end.code.value[0],

@@ -1,0 +1,19 @@
+"""What answering a call needs, whatever its protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mien_orchestrator.edge.handlers import Call
+from mien_orchestrator.edge.tokens import Authentication
+from mien_orchestrator.edge.uploads import UploadGate
+from mien_orchestrator.telemetry.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class CallParts:
+    """The parts of a server that its protocols share."""
+
+    call: Call
+    observers: Sequence[Observer]
+    authentication: Authentication
+    uploads: UploadGate

@@ -1,0 +1,143 @@
+"""What every HTTP request passes: host, origin and token-in-URL checks, CORS for named origins, response headers."""
+
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlsplit
+
+from google.rpc import code_pb2
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mien_orchestrator.edge.http.parameters import TOKEN_NAMES
+from mien_orchestrator.edge.http.replies import HttpRequestError, error_reply
+from mien_orchestrator.edge.status import unexpected
+from mien_orchestrator.settings import Settings
+
+Count = Callable[[str, int], None]
+"""Counts a response by its route and status."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+"""Headers of every response: a page may load nothing from, and send nothing to, another host."""
+
+_EXPOSED = "x-request-id, retry-after"
+_ALLOWED_HEADERS = "authorization, content-type, x-request-id, x-request-timeout, grpc-timeout, traceparent"
+
+
+class Guard:
+    """Checks requests in front of the application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, count: Count) -> None:
+        self._app = app
+        self._count = count
+        self._hosts = frozenset(name.lower() for name in settings.http.hosts)
+        if not self._hosts and settings.server.is_loopback:
+            self._hosts = _LOOPBACK
+        self._origins = frozenset(settings.http.cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        allowed = _cors(origin) if origin in self._origins and origin else {}
+        status = 0
+
+        async def guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(_SECURITY | allowed)
+            await send(message)
+
+        try:
+            await self._answer(scope, headers)(scope, receive, guarded)
+        except Exception:
+            if not status:  # otherwise Starlette has answered it, and raises it again
+                await error_reply(unexpected(scope["path"][:80]))(scope, receive, guarded)
+        finally:
+            self._count(getattr(scope.get("route"), "path", "other"), status)
+
+    def _answer(self, scope: Scope, headers: Headers) -> ASGIApp:
+        try:
+            self._check_host(headers.get("host"))
+            self._check_origin(headers)
+            _check_query(scope["query_string"])
+        except HttpRequestError as error:
+            return error_reply(error)
+        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            return _preflight(headers.get("origin") in self._origins)
+        return self._app
+
+    def _check_host(self, host: str | None) -> None:
+        """A page of another site can give its own name the address of this machine (DNS rebinding)."""
+        if self._hosts and host is not None and _name(host) not in self._hosts:
+            raise HttpRequestError(
+                "this server is not called by that host name; the setting http.hosts lists the names it has",
+                reason="HOST_UNKNOWN",
+                http_status=421,
+            )
+
+    def _check_origin(self, headers: Headers) -> None:
+        """A page of another site can send an image without being allowed to read the answer."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins or _same_host(origin, headers.get("host", "")):
+            return
+        raise HttpRequestError(
+            "pages of that origin may not call this server; the setting http.cors_origins lists those that may",
+            reason="ORIGIN_UNKNOWN",
+            http_status=403,
+            code=code_pb2.PERMISSION_DENIED,
+        )
+
+
+def _name(host: str) -> str:
+    """Return a `Host` header without its port."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdecimal() and not port.endswith("]") else host.lower()
+
+
+def _same_host(origin: str, host: str) -> bool:
+    """Return whether a page has this server's own host and port."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _check_query(query: bytes) -> None:
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name.lower() in TOKEN_NAMES:
+            raise HttpRequestError(
+                "a token does not belong into the URL, which others log; replace it, and send the new one as "
+                "'Authorization: Bearer TOKEN'",
+                reason="TOKEN_IN_URL",
+                http_status=400,
+            )
+
+
+def _cors(origin: str) -> dict[str, str]:
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": _EXPOSED,
+        "cross-origin-resource-policy": "cross-origin",
+        "vary": "origin",
+    }
+
+
+def _preflight(known: bool) -> Response:
+    headers = {
+        "access-control-allow-methods": "GET, POST",
+        "access-control-allow-headers": _ALLOWED_HEADERS,
+        "access-control-max-age": "600",
+    }
+    return Response(status_code=204, headers=headers if known else {})

@@ -1,0 +1,100 @@
+"""The HTTP server: uvicorn on the event loop of the gRPC server, on a socket of ours, without its signal handlers."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from mien.errors import ServerUnavailableError
+from mien_orchestrator.edge.http.connection import HttpConnection
+from mien_orchestrator.settings import Settings
+
+_BACKLOG = 1024
+_KEEP_ALIVE_SECONDS = 10
+_MAX_HEADER_BYTES = 16 * 1024
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to the process, and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
+def bind(settings: Settings, port: int, *, shared: bool) -> socket.socket:
+    """Listen on a port of the settings' address; `shared` allows several processes of one machine to listen on it.
+
+    Raises `ServerUnavailableError` if that is not possible.
+    """
+    host = settings.server.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, reuse_port=shared, dualstack_ipv6=host == "::"
+        )
+    except OSError as error:
+        raise ServerUnavailableError(
+            f"cannot listen for HTTP on {settings.server.address(port)}: {error.strerror}; set another http.port"
+        ) from error
+
+
+class HttpServer:
+    """Serves an application on a bound socket."""
+
+    def __init__(self, app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        self._socket = listening
+        self._server = _Uvicorn(_configuration(app, tls))
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Accept connections."""
+        self._serving = asyncio.create_task(self._server.serve([self._socket]))
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait([listening, self._serving], return_when=asyncio.FIRST_COMPLETED)
+        if self._serving.done():
+            listening.cancel()
+            self._serving.result()
+
+    async def stop(self, seconds: float) -> None:
+        """Accept no more connections, and wait up to `seconds` for the replies in progress."""
+        if self._serving:
+            self._server.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment]  # passed to wait_for
+            self._server.should_exit = True
+            await self._serving
+
+
+def _configuration(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    configuration = uvicorn.Config(
+        app,
+        http=HttpConnection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level=logging.ERROR,  # warnings are those of clients
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        reset_contextvars=True,
+        ssl_context_factory=(lambda configuration, default: tls) if tls else None,
+    )
+    configuration.load()
+    return configuration

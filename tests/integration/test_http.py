@@ -1,0 +1,370 @@
+"""Tests of HTTP/JSON: replies equal to gRPC's, errors, tokens, TLS, deadlines, observation, draining."""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.rpc import code_pb2, error_details_pb2
+
+import mien
+from mien.v1 import face_service_pb2 as pb
+from mien_models.spec import Task
+from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.edge.http.openapi import openapi
+from mien_orchestrator.edge.server import Server
+from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
+from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.service import FaceAnalysis
+from mien_orchestrator.settings import Settings
+from mien_orchestrator.telemetry.metrics import make_metrics
+from tests.certificates import Authority
+from tests.http_client import connect, fetch, form, send_bytes
+from tests.photographs import EXAMPLE
+from tests.servers import READY, free_port, running_server
+from tests.waits import wait_until
+
+IMAGE = EXAMPLE.read_bytes()
+
+BASE = {"server.port": 0, "http.port": 0, "server.drain_s": 1}
+
+
+def settings_with(**changes: object) -> Settings:
+    return Settings.load(BASE | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+@pytest.fixture(scope="module")
+def server(service: FaceAnalysis) -> Iterator[Server]:
+    settings = settings_with(limits__max_image_bytes=4 * 2**20)
+    with running_server(service, settings, make_metrics(settings)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    return server.http_address
+
+
+def without_times(reply: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in reply.items() if name != "timing"}
+
+
+def test_the_reply_is_that_of_grpc_as_the_command_prints_it(server: Server) -> None:
+    answer = fetch(server.http_address, "/v1/analyze", IMAGE)
+    command = [Path(sys.executable).parent / "client", "analyze", EXAMPLE, "--json", "--server", server.address]
+    printed = json.loads(subprocess.check_output(command))
+    del printed["source"]
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert without_times(answer.json) == without_times(printed)
+    assert answer.json["timing"].keys() == printed["timing"].keys()
+
+
+def test_a_form_and_a_body_have_the_same_reply(url: str) -> None:
+    body, kind = form(("file", IMAGE))
+    by_form = fetch(url, "/v1/analyze?tasks=age,gender&max_faces=1", body, content_type=kind)
+    by_body = fetch(url, "/v1/analyze?max_faces=1&tasks=age&tasks=gender", IMAGE, content_type="image/jpeg")
+    assert by_form.status == by_body.status == 200
+    assert without_times(by_form.json) == without_times(by_body.json)
+    assert [task["task"] for task in by_form.json["tasks"]] == ["age", "gender"]
+
+
+def test_curl_with_data_binary_is_answered(url: str) -> None:
+    """curl declares its body as a form, and waits for `100 Continue` before it sends a large one."""
+    command = ["curl", "--silent", "--noproxy", "*", "--data-binary", "@-", f"{url}/v1/analyze"]
+    reply = json.loads(subprocess.check_output(command, input=IMAGE + bytes(2 * 2**20)))
+    assert len(reply["faces"]) == 1
+
+
+def test_models_cards_and_the_server_equal_those_of_grpc(server: Server) -> None:
+    url = server.http_address
+    with mien.Client(server.address) as client:
+        names = [model.name for model in client.models()]
+        assert [model["name"] for model in fetch(url, "/v1/models").json["models"]] == names
+        assert fetch(url, f"/v1/models/{names[0]}").json["markdown"] == client.model_card(names[0]).markdown
+        assert fetch(url, "/v1/server").json["version"] == client.server_info().version
+    missing = fetch(url, "/v1/models/nose")
+    assert (missing.status, missing.error.code, missing.reason) == (404, code_pb2.NOT_FOUND, "MODEL_UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("tasks=nose", "TASK_UNKNOWN"),
+        ("tasks=", "TASK_UNKNOWN"),
+        ("tasks=" + "age," * 100 + "age", "TASK_UNKNOWN"),
+        ("max_faces=0", "MAX_FACES_INVALID"),
+        ("max_faces=-1", "MAX_FACES_INVALID"),
+        ("max_faces=4294967296", "MAX_FACES_INVALID"),
+        ("max_faces=1&max_faces=2", "PARAMETER_REPEATED"),
+        ("max_face=1", "PARAMETER_UNKNOWN"),
+        ("failure_policy=maybe", "FAILURE_POLICY_UNKNOWN"),
+    ],
+)
+def test_an_invalid_option_is_named(url: str, query: str, reason: str) -> None:
+    answer = fetch(url, f"/v1/analyze?{query}", IMAGE)
+    assert (answer.status, answer.error.code, answer.reason) == (400, code_pb2.INVALID_ARGUMENT, reason)
+
+
+def test_an_error_has_the_details_of_grpc(url: str) -> None:
+    answer = fetch(url, "/v1/analyze", b"not an image", X_Request_Id="mine-7")
+    kinds = [detail.TypeName() for detail in answer.error.details]
+    assert answer.status == 400
+    assert answer.headers["x-request-id"] == "mine-7"
+    assert kinds == ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RequestInfo"]
+    assert answer.reason == "IMAGE_UNDECODABLE"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status", "reason"),
+    [
+        ("grpc_timeout", "1m", 504, "DEADLINE_EXCEEDED"),
+        ("X_Request_Timeout", "0.001", 504, "DEADLINE_EXCEEDED"),
+        ("grpc_timeout", "1", 400, "TIMEOUT_INVALID"),
+        ("grpc_timeout", "0S", 400, "TIMEOUT_INVALID"),
+        ("X_Request_Timeout", "soon", 400, "TIMEOUT_INVALID"),
+        ("X_Request_Timeout", "nan", 400, "TIMEOUT_INVALID"),
+    ],
+)
+def test_the_deadline_comes_from_a_header(url: str, name: str, value: str, status: int, reason: str) -> None:
+    answer = fetch(url, "/v1/analyze", IMAGE, **{name: value})
+    assert (answer.status, answer.reason) == (status, reason)
+
+
+def test_tokens_are_those_of_grpc(service: FaceAnalysis, tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(token_line("phone", "first") + "\n")
+    settings = settings_with(auth__token_file=file)
+    with running_server(service, settings, make_metrics(settings)) as started:
+        url = started.http_address
+        for path in ("/v1/server", "/v1/models", "/v1/models/mien-emotion", "/metrics"):
+            refused = fetch(url, path)
+            assert (refused.status, refused.reason) == (401, "TOKEN_MISSING"), path
+            assert refused.headers["www-authenticate"] == "Bearer"
+            assert fetch(url, path, Authorization="Bearer second").reason == "TOKEN_UNKNOWN"
+            assert fetch(url, path, Authorization="Bearer first").status == 200
+        assert fetch(url, "/v1/analyze", IMAGE).status == 401
+        assert fetch(url, "/v1/analyze", IMAGE, Authorization="Bearer first").status == 200
+        for path in ("/healthz", "/readyz", "/openapi.json", "/docs"):
+            assert fetch(url, path).status == 200, path
+
+
+def client_context(authority: Authority, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority.ca)
+    if client:
+        context.load_cert_chain(*client)
+    return context
+
+
+def test_tls_uses_the_files_of_grpc_and_renews_them(service: FaceAnalysis, authority: Authority) -> None:
+    certificate, key = authority.issue("http-server")
+    settings = settings_with(tls__certificate=certificate, tls__key=key)
+    with running_server(service, settings) as started:
+        trusting = client_context(authority)
+        assert started.http_address.startswith("https://")
+        assert fetch(started.http_address, "/v1/server", tls=trusting).status == 200
+
+        def serial() -> str:
+            host, _, port = started.http_address.rpartition(":")
+            with (
+                socket.create_connection((host.removeprefix("https://"), int(port))) as raw,
+                trusting.wrap_socket(raw, server_hostname="localhost") as encrypted,
+            ):
+                return str((encrypted.getpeercert() or {})["serialNumber"])
+
+        first = serial()
+        authority.issue("http-server")
+        assert serial() != first
+        certificate.write_text("not a certificate")
+        assert fetch(started.http_address, "/v1/server", tls=trusting).status == 200
+
+
+def test_mutual_tls_needs_a_client_certificate(service: FaceAnalysis, authority: Authority) -> None:
+    certificate, key = authority.issue("http-mutual")
+    settings = settings_with(tls__certificate=certificate, tls__key=key, tls__client_ca=authority.ca)
+    with running_server(service, settings) as started:
+        known = client_context(authority, authority.issue("http-caller"))
+        assert fetch(started.http_address, "/v1/server", tls=known).status == 200
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            fetch(started.http_address, "/v1/server", tls=client_context(authority))
+
+
+class HeldBackend:
+    """A real backend that answers only once it is let go, and notes whether its call was cancelled."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self.started, self.go, self.cancelled = threading.Event(), threading.Event(), threading.Event()
+
+    async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
+        self.started.set()
+        try:
+            await asyncio.to_thread(self.go.wait, 30)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return await self._inner.predict(crops, context)
+
+
+@contextmanager
+def held_server() -> Iterator[tuple[Server, HeldBackend]]:
+    settings = settings_with(server__drain_s=20, limits__max_concurrent_requests=1)
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        backend = HeldBackend(make_inline_backend(settings, computing))
+        made = make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE)
+        try:
+            with running_server(made, settings, make_metrics(settings)) as started:
+                yield started, backend
+        finally:
+            backend.go.set()
+
+
+def post(image: bytes, *headers: str) -> bytes:
+    lines = ["POST /v1/analyze HTTP/1.1", "Host: localhost", f"Content-Length: {len(image)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + image
+
+
+def test_the_work_stops_when_the_client_leaves() -> None:
+    with held_server() as (started, backend):
+        with connect(started.http_address) as connection:
+            connection.sendall(post(IMAGE))
+            assert backend.started.wait(30)
+        assert backend.cancelled.wait(10)
+
+        def counted() -> bool:
+            text = fetch(started.http_address, "/metrics").body.decode()
+            return 'grpc_code="CANCELLED",grpc_method="Analyze"' in text and "mien_in_flight_requests 0.0" in text
+
+        wait_until(counted, 10)
+
+
+def test_overload_is_refused_with_retry_after() -> None:
+    with ThreadPoolExecutor(1) as pool, held_server() as (started, backend):
+        first = pool.submit(fetch, started.http_address, "/v1/analyze", IMAGE)
+        assert backend.started.wait(30)
+        refused = fetch(started.http_address, "/v1/analyze", IMAGE)
+        backend.go.set()
+        assert first.result().status == 200
+    retry = error_details_pb2.RetryInfo()
+    assert (refused.status, refused.reason) == (429, "SERVER_BUSY")
+    assert any(detail.Unpack(retry) for detail in refused.error.details)
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_draining_reports_503_and_finishes_calls_in_flight() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        with held_server() as (started, backend):
+            url = started.http_address
+            first = pool.submit(fetch, url, "/v1/analyze", IMAGE)
+            assert backend.started.wait(30)
+
+            def let_go_once_draining() -> None:
+                wait_until(lambda: fetch(url, "/readyz").status == 503, 10)
+                backend.go.set()
+
+            watching = pool.submit(let_go_once_draining)
+        watching.result()
+        assert first.result().status == 200
+        with pytest.raises(ConnectionError):
+            fetch(url, "/healthz")
+
+
+def test_health_names_a_task(url: str) -> None:
+    assert fetch(url, "/healthz").json == {"status": "ALIVE"}
+    assert fetch(url, "/readyz?service=age").json == {"status": "SERVING"}
+    assert fetch(url, "/readyz?service=nose").status == 404
+
+
+def test_a_call_is_in_the_log_and_in_the_metrics(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "mien_orchestrator.telemetry.logs"):
+        fetch(url, "/v1/analyze?max_faces=2", IMAGE, X_Request_Id="logged-1")
+        fetch(url, "/v1/analyze", b"not an image")
+    fields = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
+    assert [(line["method"], line["code"], line["protocol"]) for line in fields] == [
+        ("/mien.v1.FaceAnalysisService/Analyze", "OK", "http"),
+        ("/mien.v1.FaceAnalysisService/Analyze", "INVALID_ARGUMENT", "http"),
+    ]
+    assert fields[0]["faces"] == 1
+    assert fields[1]["reason"] == "IMAGE_UNDECODABLE"
+    assert "max_faces" not in caplog.text
+    text = fetch(url, "/metrics").body.decode()
+    assert 'mien_http_responses_total{route="/v1/analyze",status="200"}' in text
+    assert 'mien_refused_requests_total{reason="IMAGE_UNDECODABLE"}' in text
+
+
+def test_only_named_origins_may_call_from_pages(service: FaceAnalysis) -> None:
+    with running_server(service, settings_with(http__cors_origins="https://a.example")) as started:
+        url = started.http_address
+        known = fetch(url, "/v1/server", Origin="https://a.example")
+        assert (known.status, known.headers["access-control-allow-origin"]) == (200, "https://a.example")
+        for origin in ("https://b.example", "null", "https://a.example.evil"):
+            other = fetch(url, "/v1/server", Origin=origin)
+            assert (other.status, other.reason) == (403, "ORIGIN_UNKNOWN")
+            assert "access-control-allow-origin" not in other.headers
+        assert fetch(url, "/v1/server", Origin=url).status == 200
+        asked = {"method": "OPTIONS", "Access_Control_Request_Method": "POST"}
+        assert fetch(url, "/v1/analyze", Origin="https://a.example", **asked).status == 204  # type: ignore[arg-type]
+
+
+def test_the_description_covers_every_route_and_reference(url: str) -> None:
+    description = fetch(url, "/openapi.json").json
+    assert description == json.loads(json.dumps(openapi(4 * 2**20)))
+    schemas = description["components"]["schemas"]
+    references = set(json.dumps(description).split('"#/components/schemas/')[1:])
+    assert {reference.partition('"')[0] for reference in references} <= schemas.keys()
+    reply = fetch(url, "/v1/analyze", IMAGE).json
+    assert schemas["AnalyzeResponse"]["properties"].keys() == reply.keys()
+    assert schemas["Face"]["properties"].keys() >= reply["faces"][0].keys()
+    assert all(value["description"] for schema in schemas.values() for value in schema["properties"].values())
+    page = fetch(url, "/docs").body.decode()
+    assert all(path in page for path in description["paths"])
+    assert "http://" not in page
+    assert "https://" not in page.replace("https://mien.example", "")
+
+
+def test_http_is_off_unless_set(service: FaceAnalysis) -> None:
+    with running_server(service, Settings.load({"server.port": 0, "server.drain_s": 0})) as started:
+        assert started.http_address == ""
+
+
+def test_a_taken_port_is_an_error_if_it_was_set(service: FaceAnalysis) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = settings_with(http__port=other.getsockname()[1])
+        with (
+            pytest.raises(mien.ServerUnavailableError, match=r"cannot listen for HTTP on .*http\.port"),
+            running_server(service, settings),
+        ):
+            pass
+
+
+def test_the_command_serves_http_at_a_port(tmp_path: Path) -> None:
+    port = free_port()
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", "0", "--http-port", str(port)]
+    with (
+        (tmp_path / "log").open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout
+        try:
+            assert process.stdout.readline().startswith(READY)
+            assert process.stdout.readline() == f"{READY}http://127.0.0.1:{port}/\n"
+            assert fetch(f"http://localhost:{port}", "/v1/analyze", IMAGE).status == 200
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_an_upgrade_to_a_websocket_is_an_ordinary_request(url: str) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert send_bytes(url, request).json == {"status": "ALIVE"}
