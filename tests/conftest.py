@@ -9,8 +9,10 @@ import pytest
 
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
+from mien_orchestrator.edge.server import Server
 from mien_orchestrator.settings import Settings
-from tests.servers import Running, run_server
+from mien_orchestrator.telemetry.metrics import make_metrics
+from tests.servers import Running, run_server, running_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,10 +48,18 @@ def running() -> Running:
 
 
 @pytest.fixture(scope="session")
-def single() -> Iterator[str]:
-    """The address of a server in single mode."""
-    settings = Settings.load({"server.port": 0, "server.drain_s": 1, "limits.max_image_bytes": 4 * 2**20})
+def single_server() -> Iterator[Server]:
+    """A server in single mode, with HTTP."""
+    settings = Settings.load(
+        {"server.port": 0, "http.port": 0, "server.drain_s": 1, "limits.max_image_bytes": 4 * 2**20}
+    )
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
-        with run_server(service, settings) as address:
-            yield address
+        with running_server(service, settings, make_metrics(settings)) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def single(single_server: Server) -> str:
+    """The address of a server in single mode."""
+    return single_server.address

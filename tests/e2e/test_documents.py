@@ -1,5 +1,6 @@
 """Tests that run the code blocks of the README and the documents."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import pytest
 
 from mien_models.registry import Registry
 from mien_orchestrator.build import served_models
+from mien_orchestrator.edge.server import Server
 from mien_orchestrator.settings import Settings
+from tests.photographs import EXAMPLE
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -39,9 +42,15 @@ def test_python_blocks_of_the_clients_page_run(block: str, single: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()])
-def test_client_lines_run(line: str, single: str, tmp_path: Path) -> None:
-    """Lines that install or serve are run by other tests; these are the client's."""
-    command = line.split("#")[0].strip()
+def test_client_lines_run(line: str, single_server: Server, tmp_path: Path) -> None:
+    """Lines that install or serve are run by other tests; these are the client's, and curl's."""
+    single, command = single_server.address, line.split("#")[0].strip()
+    if command.startswith("curl "):
+        command = command.replace("localhost:8080", single_server.http_address).replace("| jq", "--fail --noproxy *")
+        command = command.replace("photo.jpg", EXAMPLE.name)
+        result = subprocess.run(command.split(), capture_output=True, text=True, cwd=EXAMPLE.parent, check=True)
+        assert len(json.loads(result.stdout)["faces"]) == 1
+        return
     if not command.startswith("client "):
         assert command.split()[0] in {"make", "pip", "mien"}
         return

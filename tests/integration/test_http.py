@@ -44,14 +44,12 @@ def settings_with(**changes: object) -> Settings:
     return Settings.load(BASE | {name.replace("__", "."): value for name, value in changes.items()})
 
 
-@pytest.fixture(scope="module")
-def server(service: FaceAnalysis) -> Iterator[Server]:
-    settings = settings_with(limits__max_image_bytes=4 * 2**20)
-    with running_server(service, settings, make_metrics(settings)) as started:
-        yield started
+@pytest.fixture
+def server(single_server: Server) -> Server:
+    return single_server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def url(server: Server) -> str:
     return server.http_address
 
