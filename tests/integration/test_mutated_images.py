@@ -23,6 +23,7 @@ def run(count: int, folder: Path, *photographs: Path) -> None:
     command = [sys.executable, "-m", "tests.mutations", "0", str(count), folder, *photographs]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, f"a crash at {folder / 'last'}: {result.stderr[-3000:]}"
+    assert result.stderr == "", "a decoder printed a message"
     figures = json.loads(result.stdout)
     print(figures)  # `make fuzz` shows it
     assert sum(figures["outcomes"].values()) == count

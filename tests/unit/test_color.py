@@ -6,22 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
-from mien_models.images.color import to_srgb
+from mien_models.images.color import convert_to_srgb
 from mien_models.images.decode import decode
+from tests.profiles import profile, swapped
 
 PICTURE: NDArray[np.uint8] = np.full((40, 30, 3), (200, 60, 90), np.uint8)
-
-
-def profile(name: str) -> bytes:
-    return bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes())  # type: ignore[arg-type]
-
-
-def swapped() -> bytes:
-    """Return an sRGB profile with red and blue swapped, under another name."""
-    data = profile("sRGB").replace(b"sRGB", b"xRGB").replace("sRGB".encode("utf-16-be"), "xRGB".encode("utf-16-be"))
-    return data.replace(b"rXYZ", b"tmpX").replace(b"bXYZ", b"rXYZ").replace(b"tmpX", b"bXYZ")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -36,9 +27,15 @@ def test_the_profile_of_a_file_is_applied(kind: str) -> None:
 
 @pytest.mark.parametrize("data", [None, b"", b"rubbish", profile("sRGB"), profile("LAB"), profile("XYZ"), bytes(2**21)])
 def test_other_profiles_change_nothing(data: bytes | None) -> None:
-    assert to_srgb(PICTURE, data) is PICTURE
+    pixels = PICTURE.copy()
+    convert_to_srgb(pixels, data)
+    assert np.array_equal(pixels, PICTURE)
 
 
 def test_a_large_picture_is_converted_in_strips() -> None:
     large = np.broadcast_to(PICTURE[:1, :1], (3000, 3000, 3)).copy()
-    assert (to_srgb(large, swapped()) == to_srgb(PICTURE, swapped())[0, 0]).all()
+    small = PICTURE.copy()
+    for pixels in (large, small):
+        convert_to_srgb(pixels, swapped())
+    assert not np.array_equal(small, PICTURE)
+    assert (large == small[0, 0]).all()

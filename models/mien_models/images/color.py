@@ -8,29 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from mien_models.images.strips import strips
+
 _LOG = logging.getLogger(__name__)
 
 _MAX_PROFILE = 2**20
 """Bytes of a profile; a larger one is ignored. Profiles have some kilobytes, of printers some hundreds."""
 
-_STRIP_PIXELS = 4_000_000
-"""Pixels that are converted at once, which bounds the copies."""
 
+def convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> None:
+    """Convert (H, W, 3) uint8 RGB pixels in place, from the colour space of an ICC profile to sRGB.
 
-def to_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
-    """Convert (H, W, 3) uint8 RGB pixels from the colour space of an ICC profile to sRGB.
-
-    They are returned as they are if there is no profile, or one that is sRGB, not RGB, or damaged.
+    They stay as they are if there is no profile, or one that is sRGB, not RGB, or damaged.
     """
     transform = _transform(profile) if profile and len(profile) <= _MAX_PROFILE else None
     if transform is None:
-        return pixels
-    converted = np.empty_like(pixels)
-    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
-    for top in range(0, len(pixels), rows):
-        part = Image.fromarray(pixels[top : top + rows])
-        converted[top : top + rows] = np.asarray(ImageCms.applyTransform(part, transform))
-    return converted
+        return
+    height, width, _ = pixels.shape
+    for rows in strips(width, height):
+        pixels[rows] = np.asarray(ImageCms.applyTransform(Image.fromarray(pixels[rows]), transform))
 
 
 @lru_cache(maxsize=32)

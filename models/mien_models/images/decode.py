@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mien_models.images import header
-from mien_models.images.color import to_srgb
+from mien_models.images.color import convert_to_srgb
+from mien_models.images.jpeg import REDUCTIONS, decode_jpeg
 from mien_models.images.jpeg_scans import MAX_FULL_SCANS, MAX_SCANS, count_scans
+from mien_models.images.silence import silence_decoders
+from mien_models.images.strips import to_array
+from mien_models.images.webp import decode_webp
 
 try:
     import pillow_heif
@@ -27,8 +31,12 @@ else:
     pillow_heif.register_heif_opener()
     _HEIF = ("HEIF",)
 
+silence_decoders()
+
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *_HEIF)
 """The formats that are read, by Pillow's names; HEIF (HEIC) only where `pillow-heif` is installed."""
+
+T = TypeVar("T")
 
 Reason = Literal["IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_TOO_COMPLEX", "IMAGE_FORMAT_UNSUPPORTED"]
 
@@ -51,18 +59,12 @@ _UNREAD = (
 _ORIENTATION_TAG = 0x0112
 _TILE_TAGS = (322, 323)  # TileWidth, TileLength (TIFF 6.0)
 
-_END_OF_IMAGE = b"\xff\xd9"
+_JPEG_BYTES, _OTHER_BYTES = 7, 9
+"""Bytes per pixel at the peak of decoding; a test measures them. A progressive JPEG, whose coefficients are kept until
+its last scan, needs one more for each channel."""
 
-_JPEG_BYTES, _WEBP_BYTES, _OTHER_BYTES = 7, 17, 11
-"""Bytes per pixel at the peak of decoding; a test measures them."""
-
-_PROGRESSIVE_BYTES = 6
-"""Bytes per pixel of the coefficients, which a progressive JPEG keeps until its last scan."""
-
-_STRIP_PIXELS = 1_000_000
-
-LEAST_DECODED = 0.25
-"""Share of the rows of a JPEG that must be there; a picture with less is refused."""
+_FILE_COPIES = 2
+"""Copies of the file's bytes that a decoder may keep."""
 
 # EXIF orientation -> (transpose?, then cv2.flip code), which brings the stored picture upright (Exif 2.32, tag 274).
 _UPRIGHT: dict[int, tuple[bool, int | None]] = {
@@ -84,16 +86,6 @@ class ImageLimits:
     """Most bytes of a file."""
     max_pixels: int = 50_000_000
     """Most pixels, width x height. Pillow itself refuses more than 178 million, whatever is set here."""
-
-
-# OpenCV's flag for a JPEG at one half, one quarter, one eighth: libjpeg then computes fewer pixels of each block. These
-# say the size alone; IMREAD_REDUCED_COLOR_2 would say BGR with it.
-_REDUCED = {
-    1: 0,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,23 +170,29 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
         profile = picture.info.get("icc_profile")
         if kind == "JPEG":
             _check_scans(data, width * height, limits)
-        # OpenCV takes half of Pillow's time or less for a JPEG. On a PNG it gains a fifth, and would decode it a second
-        # time: the EXIF may lie behind the pixels, where Pillow finds it only by decoding.
+        # OpenCV would gain a fifth on a PNG, and decode it a second time: the EXIF may lie behind the pixels, where
+        # Pillow finds it only by decoding.
         if kind == "JPEG" and picture.mode in ("RGB", "L"):
-            shrunk = max(by for by in _REDUCED if by == 1 or (enough and _fineness(width, height) >= by * enough))
+            shrunk = max(by for by in REDUCTIONS if by == 1 or (enough and _fineness(width, height) >= by * enough))
             orientation = _orientation(picture)
-            pixels, data_missing = _jpeg(data, -(-width // shrunk), -(-height // shrunk), shrunk)
+            pixels, data_missing = _decoded(decode_jpeg(data, width, height, shrunk))
+        elif kind == "WEBP":
+            orientation = _orientation(picture)
+            pixels = _decoded(decode_webp(data, width, height))
         elif kind == "TIFF":
             _check_tiles(picture)
             # Pillow turns a TIFF upright while it loads it, and then forgets the tag.
-            orientation, pixels = _orientation(picture), to_srgb(_rgb(picture), profile)
+            orientation, pixels = _orientation(picture), _rgb(picture)
+            convert_to_srgb(pixels, profile)
             height, width = pixels.shape[:2]
             return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
         else:
             pixels, orientation = _rgb(picture), _orientation(picture)
+        picture.close()  # the end of the block would keep its pixels
     if _UPRIGHT.get(orientation, (False, None))[0]:
         width, height = height, width
-    pixels = _upright(to_srgb(pixels, profile), orientation)
+    convert_to_srgb(pixels, profile)
+    pixels = _upright(pixels, orientation)
     return DecodedImage(
         pixels,
         width,
@@ -210,8 +208,8 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
 def peak_bytes(data: bytes, limits: ImageLimits) -> int:
     """Return about how many bytes decoding the file at full size takes at its peak, from its header alone.
 
-    Decoders with an alpha channel or 32-bit rows hold 4 bytes per pixel beside the 3 of the result, and turning a
-    picture or converting its colours takes another 3.
+    Decoders with an alpha channel or 32-bit rows hold 4 bytes per pixel beside the 3 of the result; after them, turning
+    a picture takes twice 3.
 
     Raises:
         ImageError: The header is not one, or the image is too large.
@@ -221,10 +219,9 @@ def peak_bytes(data: bytes, limits: ImageLimits) -> int:
     with _image_errors(limits), _open(data, limits) as picture:
         width, height = picture.size
         _check_size(width, height, limits)
-        jpeg = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L")
-        progressive = _PROGRESSIVE_BYTES if jpeg and "progression" in picture.info else 0
-        other = _WEBP_BYTES if picture.format == "WEBP" else _OTHER_BYTES
-        return width * height * (_JPEG_BYTES + progressive if jpeg else other)
+        fast = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L")
+        progressive = len(picture.getbands()) if "progression" in picture.info else 0
+        return width * height * ((_JPEG_BYTES if fast else _OTHER_BYTES) + progressive) + _FILE_COPIES * len(data)
 
 
 def _check_file(data: bytes, limits: ImageLimits) -> None:
@@ -276,51 +273,18 @@ def _open(data: bytes, limits: ImageLimits) -> Image.Image:
         raise _unsupported(f"{name} files are") from error
 
 
-def _jpeg(data: bytes, width: int, height: int, shrunk: int) -> tuple[NDArray[np.uint8], bool]:
-    """Decode an 8-bit JPEG as it is stored, to this size; also return whether its end is missing.
-
-    OpenCV (4.14) returns None for a JPEG that was cut short. Closed with an end marker it is decoded as far as it goes.
-    """
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[shrunk]
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    missing = pixels is None
-    if missing:
-        pixels = cv2.imdecode(np.frombuffer(data + _END_OF_IMAGE, np.uint8), flags)
-    if pixels is None or pixels.shape != (height, width, 3):
+def _decoded(result: T | None) -> T:
+    if result is None:
         raise _undecodable()
-    if missing and _decoded_share(pixels) < LEAST_DECODED:
-        raise _undecodable()
-    return np.asarray(pixels, np.uint8), missing
-
-
-def _decoded_share(pixels: NDArray[np.uint8]) -> float:
-    """Return the share of rows above the flat grey that libjpeg fills in for missing data."""
-    rows = np.flatnonzero((pixels != pixels[-1, -1]).any((1, 2)))
-    return float(rows[-1] + 1) / len(pixels) if len(rows) else 0.0
+    return result
 
 
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
     """Decode any mode of Pillow's to (H, W, 3)."""
-    if picture.mode.startswith("I;16"):
-        grey = (np.asarray(picture) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
     if picture.mode in ("I", "F", "LAB"):
         raise _unsupported(f"Pixels of the kind {picture.mode!r} are")
-    if picture.has_transparency_data:
-        return _over_white(picture)
-    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _over_white(picture: Image.Image) -> NDArray[np.uint8]:
-    """Lay a transparent picture over white, in strips, which bounds the copies."""
-    width, height = picture.size
-    pixels = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        part = picture.crop((0, top, width, min(height, top + rows))).convert("RGBA")
-        ground = Image.new("RGBA", part.size, "white")
-        pixels[top : top + rows] = np.asarray(Image.alpha_composite(ground, part).convert("RGB"))
-    return pixels
+    picture.load()
+    return to_array(picture)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -336,7 +300,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Turn a stored picture upright. OpenCV copies faster than NumPy and without the interpreter's lock."""
     transpose, flip = _UPRIGHT.get(orientation, (False, None))
     turned = cv2.transpose(pixels) if transpose else pixels
-    return turned if flip is None else cv2.flip(turned, flip)
+    return turned if flip is None else cv2.flip(turned, flip, dst=turned)
 
 
 def _too_many_pixels(limits: ImageLimits, width: int | None = None, height: int | None = None) -> ImageError:
