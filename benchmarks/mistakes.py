@@ -71,7 +71,7 @@ def _prediction(face: mien.Face | None) -> Mistake:
     if face.gender is None or face.age is None or face.emotion is None:
         return {"mistake": face.abstention}
     return {
-        "mistake": "wrong gender",
+        "mistake": "gender uncertain" if face.gender.value == "uncertain" else "wrong gender",
         "predicted": face.gender.value,
         "probability": round(face.gender.probability, 3),
         "face_height": round(face.box.height),

@@ -29,7 +29,10 @@ _POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_co
 Reply = dict[str, object]
 Answers = Mapping[str, NDArray[np.float32]]
 
-_EVERY_FACE = QualityLimits(min_face=0, min_sharpness=0)
+_UNCERTAIN_BELOW: float = getattr(Registry().for_task("gender").spec.heads["gender"], "uncertain_below", None) or 0.0
+"""Probability below which the default model's gender is uncertain."""
+
+_EVERY_FACE = QualityLimits(min_face_px=0, min_sharpness=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,9 @@ def _age(answers: Answers, index: int) -> Reply:
 def _gender(answers: Answers, index: int) -> Reply:
     male = float(answers["p_male"][index])
     value, probability = ("MALE", male) if male >= 0.5 else ("FEMALE", 1 - male)
-    return {"gender": {"value": f"GENDER_VALUE_{value}", "probability": probability}}
+    if probability < _UNCERTAIN_BELOW:
+        value = "UNCERTAIN"
+    return {"gender": {"value": f"GENDER_VALUE_{value}", "probability": probability, "male_probability": male}}
 
 
 def _emotion(answers: Answers, index: int) -> Reply:

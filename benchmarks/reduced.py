@@ -89,7 +89,9 @@ def _face_stage(settings: Settings, enough: int | None) -> FaceStage:
         detector=make_detector(settings),
         limits=ImageLimits(),
         max_faces=settings.limits.max_faces,
-        quality_limits=QualityLimits(min_face=settings.limits.min_face_px, min_sharpness=settings.limits.min_sharpness),
+        quality_limits=QualityLimits(
+            min_face_px=settings.limits.min_face_px, min_sharpness=settings.limits.min_sharpness
+        ),
         enough=enough,
         budget=PixelBudget(2**30),
     )

@@ -166,11 +166,17 @@ def _label(face: Face) -> str:
         return face.abstention
     lines = []
     if face.gender or face.age:
-        gender = face.gender.value if face.gender else ""
-        lines.append(f"{gender} {face.age.years:.0f}".strip() if face.age else gender)
+        lines.append(_gender_and_age(face))
     if face.emotion:
         lines.append(f"{face.emotion.label} {face.emotion.probability:.0%}")
     return "\n".join(lines)
+
+
+def _gender_and_age(face: Face) -> str:
+    gender = face.gender.value if face.gender else ""
+    if gender == "uncertain":
+        return f"gender uncertain{f', {face.age.years:.0f}' if face.age else ''}"
+    return f"{gender} {face.age.years:.0f}".strip() if face.age else gender
 
 
 def _draw_labels(picture: Image.Image, faces: Sequence[Face], boxes: Rectangles, labels: Sequence[str]) -> None:

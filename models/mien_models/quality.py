@@ -38,7 +38,7 @@ _HIGHEST = 8.0
 class QualityLimits:
     """Minimum quality of faces that get predictions."""
 
-    min_face: float
+    min_face_px: float
     """Height of the face's box, in pixels of the original image."""
     min_sharpness: float
     """See this module; 0 to 1, and 0 accepts every face."""
@@ -70,7 +70,7 @@ def judge(image: NDArray[np.uint8], faces: Faces, limits: QualityLimits, *, shru
     """
     size_px = faces.boxes[:, 3] * shrunk
     sharp = sharpness(_cut(image, faces))
-    return Quality(size_px, sharp, size_px < limits.min_face, sharp < limits.min_sharpness)
+    return Quality(size_px, sharp, size_px < limits.min_face_px, sharp < limits.min_sharpness)
 
 
 def _cut(image: NDArray[np.uint8], faces: Faces) -> NDArray[np.uint8]:

@@ -98,6 +98,8 @@ class GenderHead(_Columns):
     high: Literal["male", "female"] = "male"
     """The gender that a high logit or value, or the later class, stands for."""
     temperature: float = 1.0
+    uncertain_below: float | None = Field(default=None, ge=0.5, lt=1)
+    """Probability of the more probable gender below which the value is `uncertain`; None if it never is."""
 
 
 class AgeDistributionHead(_Columns):

@@ -77,7 +77,9 @@ def make_face_stage(settings: Settings) -> FaceStage:
         detector=make_detector(settings),
         limits=ImageLimits(max_bytes=settings.limits.max_image_bytes, max_pixels=settings.limits.max_image_pixels),
         max_faces=settings.limits.max_faces,
-        quality_limits=QualityLimits(min_face=settings.limits.min_face_px, min_sharpness=settings.limits.min_sharpness),
+        quality_limits=QualityLimits(
+            min_face_px=settings.limits.min_face_px, min_sharpness=settings.limits.min_sharpness
+        ),
         enough=FINENESS * settings.detector.long_side_px if reduced else None,
         budget=PixelBudget(settings.limits.max_decoded_bytes),
     )

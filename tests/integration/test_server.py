@@ -54,7 +54,7 @@ def test_a_blurred_face_gets_no_prediction_remotely_or_locally(single: str, tmp_
     with mien.Client(single) as remote, mien.Client() as embedded:
         reported, here = remote.analyze(path), embedded.analyze(path)
         info = remote.server_info()
-        assert info.min_face == embedded.server_info().min_face
+        assert info.min_face_px == embedded.server_info().min_face_px
     (face,) = reported.faces
     assert reported.faces == here.faces
     assert face.abstained_reasons == ("face_too_blurred",)

@@ -86,7 +86,7 @@ def test_a_small_face_is_cropped_from_a_larger_decoding(share: float, decoded: i
             detector=Knowing((0.36, 0.1, share, share)),
             limits=ImageLimits(),
             max_faces=9,
-            quality_limits=QualityLimits(min_face=0, min_sharpness=0),
+            quality_limits=QualityLimits(min_face_px=0, min_sharpness=0),
             enough=enough,
             budget=PixelBudget(2**30),
         )
@@ -115,7 +115,7 @@ def test_raw_pixels_wait_for_memory_as_files_do() -> None:
         detector=Knowing((0.2, 0.2, 0.5, 0.5)),
         limits=ImageLimits(),
         max_faces=9,
-        quality_limits=QualityLimits(min_face=0, min_sharpness=0),
+        quality_limits=QualityLimits(min_face_px=0, min_sharpness=0),
         enough=None,
         budget=budget,
     )

@@ -12,7 +12,7 @@ from mien_models.images.decode import ImageLimits, decode
 from mien_models.quality import CROP, QualityLimits, judge, sharpness
 from tests.conftest import ROOT
 
-NO_LIMITS = QualityLimits(min_face=0, min_sharpness=0)
+NO_LIMITS = QualityLimits(min_face_px=0, min_sharpness=0)
 PHOTO = decode(
     (ROOT / "examples" / "astronaut.jpg").read_bytes(), ImageLimits(max_bytes=2**20, max_pixels=2**20)
 ).pixels
@@ -83,7 +83,7 @@ def test_faces_below_a_limit_have_a_reason() -> None:
     x, y, width, height = FACE
     both = np.hstack([blurred(10), PHOTO])
     shown = faces(FACE, (512 + x, y, width, height), (512 + x, y, width / 10, height / 10))
-    quality = judge(both, shown, QualityLimits(min_face=20, min_sharpness=0.12))
+    quality = judge(both, shown, QualityLimits(min_face_px=20, min_sharpness=0.12))
     assert quality.size_px.tolist() == pytest.approx([115, 115, 11.5])
     assert quality.too_small.tolist() == [False, False, True]
     assert quality.too_blurred.tolist()[:2] == [True, False]

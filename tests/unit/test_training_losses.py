@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mien_models.networks.served import answer
 from mien_models.spec import AgeDistributionHead, AgeValueHead, EmotionHead, GenderHead, Head
-from mien_training.faces.calibration import COVERAGE, calibrate
+from mien_training.faces.calibration import COVERAGE, calibrate, gender_threshold
 from mien_training.faces.losses import loss
 
 from .conftest import FaceMaker
@@ -100,6 +100,25 @@ def test_an_overconfident_gender_head_is_calibrated(make_faces: FaceMaker) -> No
     assert isinstance(fitted, GenderHead)
     assert fitted.temperature == pytest.approx(2, rel=0.2)
     assert nll(fitted) < nll(head)
+
+
+def test_the_gender_threshold_is_the_lowest_at_which_the_certain_faces_are_accurate() -> None:
+    # 0.9: 19 of 20 right; 0.8: 20 of 20; 0.6: 4 of 8
+    p_male = np.repeat(np.array([0.9, 0.2, 0.6], np.float32), (20, 20, 8))
+    male = np.array([1] * 19 + [0] + [0] * 20 + [1] * 4 + [0] * 4)
+
+    threshold = gender_threshold(p_male, male)
+    assert threshold is not None
+    assert 0.6 < threshold <= 0.605
+    assert gender_threshold(p_male[:40], male[:40]) == 0.5
+    assert gender_threshold(p_male[-8:], male[-8:]) is None
+
+
+def test_a_gender_threshold_leaves_at_least_half_of_the_faces_certain() -> None:
+    p_male = np.repeat(np.array([0.95, 0.7], np.float32), (49, 51))
+    male = np.array([1] * 49 + [0] * 51)
+    assert gender_threshold(p_male, male) is None
+    assert gender_threshold(p_male[:97], male[:97]) is not None
 
 
 def test_an_overconfident_emotion_head_is_calibrated(make_faces: FaceMaker) -> None:

@@ -68,6 +68,28 @@ def test_gender_is_evaluated_by_gender_race_and_age(make_faces: FaceMaker) -> No
     assert figures["ece"] == pytest.approx((abs(2 - 1.8) + abs(1 - 1.6) + abs(0 - 0.6)) / 5, abs=1e-4)
 
 
+def test_uncertain_genders_are_counted_by_group_and_the_others_evaluated(make_faces: FaceMaker) -> None:
+    faces = make_faces(6, male=np.array([1, 1, 0, 0, 1, -1]), race=("A", "A", "A", "B", "B", "B"))
+    p_male = _floats(0.9, 0.3, 0.4, 0.55, 0.5, 0.5)
+    figures = metrics.gender(p_male, faces, uncertain_below=0.7)
+
+    assert figures["accuracy"] == 0.6
+    assert figures["certain"] == {
+        "n": 5,
+        "uncertain": 0.6,
+        "accuracy": 0.5,
+        "by_gender": {
+            "female": {"n": 2, "uncertain": 1.0, "accuracy": None},
+            "male": {"n": 3, "uncertain": 0.3333, "accuracy": 0.5},
+        },
+        "by_race": {
+            "A": {"n": 3, "uncertain": 0.3333, "accuracy": 0.5},
+            "B": {"n": 2, "uncertain": 1.0, "accuracy": None},
+        },
+    }
+    assert "certain" not in metrics.gender(p_male, faces)
+
+
 def test_exact_ages_give_errors_by_decade_and_coverage(make_faces: FaceMaker) -> None:
     years = _floats(4, 25, 31, 90, 50)
     faces = make_faces(5, age=np.array([[2, 2], [20, 20], [30, 30], [101, 101], [-1, -1]]))

@@ -81,6 +81,11 @@ def test_a_request_that_waited_longer_than_its_timeout_is_not_computed(worker: T
     assert 200 <= answered.queue_ms < 500
     with pytest.raises(mien.DeadlineExceededError):
         worker.predict(request, arrived=time.monotonic() - 1)
+    request.timeout_ms = 0
+    with pytest.raises(mien.DeadlineExceededError):
+        worker.predict(request, arrived=time.monotonic() - 1)
+    request.ClearField("timeout_ms")
+    assert worker.predict(request, arrived=time.monotonic() - 1).queue_ms >= 1000
 
 
 def replica(task: Task, *folders: Path) -> Worker:

@@ -3,12 +3,13 @@
 from mien.v1 import face_pb2
 from mien_models.detectors import DetectorInfo
 from mien_models.registry import DEFAULTS, Entry
-from mien_models.spec import EmotionHead
+from mien_models.spec import EmotionHead, GenderHead
 
 
 def model_info(entry: Entry, device: str = "") -> face_pb2.ModelInfo:
     """Convert a registry entry to a message with name, version, digest and tasks; `device` is where it runs."""
     spec = entry.spec
+    gender = spec.heads.get("gender")
     return face_pb2.ModelInfo(
         name=spec.name,
         version=spec.version,
@@ -19,6 +20,7 @@ def model_info(entry: Entry, device: str = "") -> face_pb2.ModelInfo:
         is_default=spec.name in DEFAULTS.values(),
         parameters=spec.parameters,
         device=device,
+        gender_uncertain_below=gender.uncertain_below if isinstance(gender, GenderHead) else None,
     )
 
 

@@ -43,7 +43,7 @@ class TaskWorker:
         """
         started = time.monotonic()
         queue_s = started - (started if arrived is None else arrived)
-        if request.timeout_ms and queue_s * 1e3 > request.timeout_ms:
+        if request.HasField("timeout_ms") and queue_s * 1e3 > request.timeout_ms:
             raise DeadlineExceededError(f"the {self._model.task} worker was busy for too long; raise the timeout")
         tasks = self._tasks(request.tasks)
         answers = self._model.predict(from_message(request.crops), tasks)  # type: ignore[arg-type]  # checked inside

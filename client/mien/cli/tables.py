@@ -39,7 +39,7 @@ def _cells(face: Face) -> tuple[str, str, str, str]:
     if face.abstained:
         return face.abstention, "-", "-", "-"
     age = f"{face.age.years:.0f} ({face.age.low:.0f}-{face.age.high:.0f})" if face.age else "-"
-    gender = f"{face.gender.value} {face.gender.probability:.0%}" if face.gender else "-"
+    gender = str(face.gender).removeprefix("gender ") if face.gender else "-"
     emotion = ", ".join(f"{item.label} {item.probability:.0%}" for item in face.emotions[:2] if item.probability >= 0.1)
     mood = f"{face.mood.label} ({face.mood.valence:+.2f}, {face.mood.arousal:+.2f})" if face.mood else "-"
     return age, gender, emotion or "-", mood
@@ -95,5 +95,5 @@ def server_info(info: ServerInfo) -> Table:
     table.add_row("formats", ", ".join(info.formats))
     table.add_row("largest image", f"{info.max_image_bytes:,} bytes, {info.max_image_pixels:,} pixels")
     table.add_row("most faces", str(info.max_faces))
-    table.add_row("smallest face", f"{info.min_face:g} pixels high, sharpness {info.min_sharpness:.3g}")
+    table.add_row("smallest face", f"{info.min_face_px:g} pixels high, sharpness {info.min_sharpness:.3g}")
     return table

@@ -5,12 +5,16 @@ from typing import Literal, get_args
 
 from mien.v1 import face_pb2
 
-GenderValue = Literal["female", "male"]
+GenderValue = Literal["female", "male", "uncertain"]
 EmotionLabel = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 MoodLabel = Literal["excited", "content", "tense", "gloomy", "neutral"]
 AbstainedReason = Literal["face_too_small", "face_too_blurred"]
 
-_GENDERS: dict[int, GenderValue] = {face_pb2.GENDER_VALUE_FEMALE: "female", face_pb2.GENDER_VALUE_MALE: "male"}
+_GENDERS: dict[int, GenderValue] = {
+    face_pb2.GENDER_VALUE_FEMALE: "female",
+    face_pb2.GENDER_VALUE_MALE: "male",
+    face_pb2.GENDER_VALUE_UNCERTAIN: "uncertain",
+}
 _EMOTIONS: dict[str, EmotionLabel] = {label: label for label in get_args(EmotionLabel)}
 _MOODS: dict[int, MoodLabel] = {
     face_pb2.MOOD_LABEL_EXCITED: "excited",
@@ -69,8 +73,14 @@ class Gender:
     """How a face looks in the picture, not the person's identity."""
 
     value: GenderValue
+    """The more probable gender; `uncertain` if its probability is below the model's `gender_uncertain_below`."""
     probability: float
-    """Probability of `value`, 0.5 to 1."""
+    """Probability of the more probable gender, 0.5 to 1."""
+    male_probability: float
+    """Probability of male, 0 to 1; the probability of female is 1 minus it."""
+
+    def __str__(self) -> str:
+        return "gender uncertain" if self.value == "uncertain" else f"{self.value} {self.probability:.0%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,7 @@ class Face:
         if self.age:
             said.append(f"{self.age.years:.0f} years ({self.age.low:.0f}-{self.age.high:.0f})")
         if self.gender:
-            said.append(f"{self.gender.value} {self.gender.probability:.0%}")
+            said.append(str(self.gender))
         if self.emotion:
             said.append(f"{self.emotion.label} {self.emotion.probability:.0%}")
         if self.mood:
@@ -159,7 +169,7 @@ def read_face(face: face_pb2.Face) -> Face:
         landmarks=_landmarks(face.landmarks) if face.HasField("landmarks") else None,
         detection_score=face.detection_score if face.HasField("detection_score") else None,
         age=Age(face.age.years, face.age.low, face.age.high) if face.HasField("age") else None,
-        gender=Gender(gender, face.gender.probability) if gender else None,
+        gender=Gender(gender, face.gender.probability, face.gender.male_probability) if gender else None,
         emotions=tuple(
             Emotion(_EMOTIONS[emotion.label], emotion.probability)
             for emotion in face.emotions

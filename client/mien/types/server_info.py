@@ -28,10 +28,10 @@ class ServerInfo:
     max_image_bytes: int
     max_image_pixels: int
     max_faces: int
-    min_face: float
-    """Faces whose box is lower than this many pixels get no answers."""
+    min_face_px: float
+    """Smallest height of a face's box, in pixels of the upright image; smaller faces get no predictions."""
     min_sharpness: float
-    """Faces whose sharpness is lower get no answers."""
+    """Smallest sharpness, 0 to 1; faces below it get no predictions."""
     models: Mapping[str, "ModelInfo"]
     """The model of each task."""
 
@@ -47,7 +47,7 @@ class ServerInfo:
             max_image_bytes=message.max_image_bytes,
             max_image_pixels=message.max_image_pixels,
             max_faces=message.max_faces,
-            min_face=message.min_face,
+            min_face_px=message.min_face_px,
             min_sharpness=message.min_sharpness,
             models={task: model_info(message.models[task]) for task in message.tasks if task in message.models},
         )
@@ -68,6 +68,8 @@ class ModelInfo:
     parameters: int
     device: str = ""
     """Where it runs, such as `cuda:0 (CUDAExecutionProvider)`; empty for a model that is not in use."""
+    gender_uncertain_below: float | None = None
+    """Probability below which a gender is `uncertain`, 0.5 to 1; None if the model always returns the more probable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +101,5 @@ def model_info(message: face_pb2.ModelInfo) -> ModelInfo:
         is_default=message.is_default,
         parameters=message.parameters,
         device=message.device,
+        gender_uncertain_below=message.gender_uncertain_below if message.HasField("gender_uncertain_below") else None,
     )

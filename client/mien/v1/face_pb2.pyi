@@ -32,6 +32,8 @@ class _GenderValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GenderVal
     """Looks female."""
     GENDER_VALUE_MALE: _GenderValue.ValueType  # 2
     """Looks male."""
+    GENDER_VALUE_UNCERTAIN: _GenderValue.ValueType  # 3
+    """The probability of either gender is below the model's `ModelInfo.gender_uncertain_below`."""
 
 class GenderValue(_GenderValue, metaclass=_GenderValueEnumTypeWrapper):
     """What a face looks like in the picture; not the person's identity."""
@@ -42,6 +44,8 @@ GENDER_VALUE_FEMALE: GenderValue.ValueType  # 1
 """Looks female."""
 GENDER_VALUE_MALE: GenderValue.ValueType  # 2
 """Looks male."""
+GENDER_VALUE_UNCERTAIN: GenderValue.ValueType  # 3
+"""The probability of either gender is below the model's `ModelInfo.gender_uncertain_below`."""
 Global___GenderValue: _TypeAlias = GenderValue  # noqa: Y015
 
 class _MoodLabel:
@@ -228,19 +232,23 @@ class Gender(_message.Message):
 
     VALUE_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
+    MALE_PROBABILITY_FIELD_NUMBER: _builtins.int
     value: Global___GenderValue.ValueType
-    """The more probable value."""
+    """The more probable gender, or GENDER_VALUE_UNCERTAIN."""
     probability: _builtins.float
-    """Probability of `value`, 0.5 to 1, calibrated on the model's validation data."""
+    """Probability of the more probable gender, 0.5 to 1, calibrated on the model's validation data."""
+    male_probability: _builtins.float
+    """Probability of male, 0 to 1; the probability of female is 1 minus it. Also if `value` is GENDER_VALUE_UNCERTAIN."""
     def __init__(
         self,
         *,
         value: Global___GenderValue.ValueType = ...,
         probability: _builtins.float = ...,
+        male_probability: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["probability", b"probability", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["male_probability", b"male_probability", "probability", b"probability", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -511,6 +519,7 @@ class ModelInfo(_message.Message):
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    GENDER_UNCERTAIN_BELOW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name in the registry, such as "mien-emotion"."""
     version: _builtins.str
@@ -526,6 +535,10 @@ class ModelInfo(_message.Message):
     device: _builtins.str
     """Where it runs, with the execution provider or runtime, such as "cuda:0 (CUDAExecutionProvider)"; empty for a model
     that is not in use.
+    """
+    gender_uncertain_below: _builtins.float
+    """Task "gender": probability below which the value is GENDER_VALUE_UNCERTAIN, 0.5 to 1. Absent if the model always
+    returns the more probable gender.
     """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -547,12 +560,15 @@ class ModelInfo(_message.Message):
         is_default: _builtins.bool = ...,
         parameters: _builtins.int = ...,
         device: _builtins.str = ...,
+        gender_uncertain_below: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gender_uncertain_below", b"_gender_uncertain_below", "gender_uncertain_below", b"gender_uncertain_below"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "digest", b"digest", "is_default", b"is_default", "labels", b"labels", "name", b"name", "parameters", b"parameters", "summary", b"summary", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gender_uncertain_below", b"_gender_uncertain_below", "device", b"device", "digest", b"digest", "gender_uncertain_below", b"gender_uncertain_below", "is_default", b"is_default", "labels", b"labels", "name", b"name", "parameters", b"parameters", "summary", b"summary", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__gender_uncertain_below: _TypeAlias = _typing.Literal["gender_uncertain_below"]  # noqa: Y015
+    _WhichOneofArgType__gender_uncertain_below: _TypeAlias = _typing.Literal["_gender_uncertain_below", b"_gender_uncertain_below"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gender_uncertain_below) -> _WhichOneofReturnType__gender_uncertain_below | None: ...
 
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
 

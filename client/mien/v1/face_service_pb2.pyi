@@ -394,7 +394,7 @@ class GetServerInfoResponse(_message.Message):
     MAX_IMAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _builtins.int
     MAX_FACES_FIELD_NUMBER: _builtins.int
-    MIN_FACE_FIELD_NUMBER: _builtins.int
+    MIN_FACE_PX_FIELD_NUMBER: _builtins.int
     MIN_SHARPNESS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
@@ -407,10 +407,10 @@ class GetServerInfoResponse(_message.Message):
     """Largest image, in pixels (width x height)."""
     max_faces: _builtins.int
     """Largest number of faces reported for one image."""
-    min_face: _builtins.float
-    """Faces whose box is lower than this many pixels get no answers."""
+    min_face_px: _builtins.float
+    """Smallest height of a face's box, in pixels of the upright image; smaller faces get no predictions."""
     min_sharpness: _builtins.float
-    """Faces whose `Quality.sharpness` is lower get no answers."""
+    """Smallest `Quality.sharpness`, 0 to 1; faces below it get no predictions."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks that it answers."""
@@ -438,13 +438,13 @@ class GetServerInfoResponse(_message.Message):
         max_image_bytes: _builtins.int = ...,
         max_image_pixels: _builtins.int = ...,
         max_faces: _builtins.int = ...,
-        min_face: _builtins.float = ...,
+        min_face_px: _builtins.float = ...,
         min_sharpness: _builtins.float = ...,
         models: _abc.Mapping[_builtins.str, _face_pb2.ModelInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_mode", b"deployment_mode", "detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face", b"min_face", "min_sharpness", b"min_sharpness", "models", b"models", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_mode", b"deployment_mode", "detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face_px", b"min_face_px", "min_sharpness", b"min_sharpness", "models", b"models", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

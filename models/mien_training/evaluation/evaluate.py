@@ -63,10 +63,10 @@ def main(
         faces, crops = read(data, split, entry, scale)
         answers = predict(entry, tasks, crops)
         plain: dict[str, metrics.Metrics] = {
-            name: measure([name], plain_answers, faces)[name]
+            name: measure(entry, [name], plain_answers, faces)[name]
             for name, plain_answers in uncalibrated.answers(entry, tasks, answers, crops).items()
         }
-        compared_metrics = uncalibrated.compared(measure(tasks, answers, faces), plain)
+        compared_metrics = uncalibrated.compared(measure(entry, tasks, answers, faces), plain)
         result = {
             **provenance.of_model(entry),
             "tasks": tasks,
@@ -109,11 +109,12 @@ def predict(entry: Entry, tasks: Sequence[Task], crops: NDArray[np.uint8]) -> An
     return answers
 
 
-def measure(tasks: Sequence[Task], answers: Answers, faces: FaceData) -> dict[str, metrics.Metrics]:
-    """Return each task's metrics; empty if the faces have no label of the task."""
+def measure(entry: Entry, tasks: Sequence[Task], answers: Answers, faces: FaceData) -> dict[str, metrics.Metrics]:
+    """Return the metrics of a model's tasks; empty if the faces have no label of the task."""
+    uncertain_below = getattr(entry.spec.heads.get("gender"), "uncertain_below", None)
     measures = {
         "age": lambda: metrics.age(answers["years"], answers["low"], answers["high"], faces),
-        "gender": lambda: metrics.gender(answers["p_male"], faces),
+        "gender": lambda: metrics.gender(answers["p_male"], faces, uncertain_below),
         "emotion": lambda: metrics.emotion(answers["probabilities"], faces),
     }
     return {task: measures[task]() for task in tasks}

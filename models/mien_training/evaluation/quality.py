@@ -63,7 +63,7 @@ RULE = {
     "same shrunk to min_face, and the faces of photographs that are at least min_face high",
 }
 
-_NO_LIMITS = QualityLimits(min_face=0, min_sharpness=0)
+_NO_LIMITS = QualityLimits(min_face_px=0, min_sharpness=0)
 _DETECTOR, _LONG_SIDE = "mien", 640
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 _WITHOUT_FACES = "no_face"

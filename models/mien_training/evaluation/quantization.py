@@ -114,7 +114,7 @@ def _call(served: runtimes.Model, size: int) -> Callable[[], object]:
 def _figure(variant: Entry, task: Task, data: Path) -> dict[str, float]:
     """Return the metric by which a task's model is chosen."""
     faces = load(data, split="val", size=variant.spec.crop.size)
-    metrics = evaluate.measure([task], evaluate.predict(variant, [task], faces.images), faces)[task]
+    metrics = evaluate.measure(variant, [task], evaluate.predict(variant, [task], faces.images), faces)[task]
     chosen_metrics, key = (metrics["exact"], "mae") if task == "age" else (metrics, "accuracy")
     if task == "emotion":
         chosen_metrics = metrics[labels_of(variant.spec)]

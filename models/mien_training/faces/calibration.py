@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +16,14 @@ from mien_training.faces.dataset import FaceData
 
 COVERAGE = 0.8
 """Fraction of faces whose age lies within the range."""
+
+CERTAIN_ACCURACY = 0.95
+"""Accuracy of the genders that are not reported as uncertain."""
+
+_MOST_UNCERTAIN = 0.5
+"""Largest share of uncertain faces; a model that needs more always returns the more probable gender."""
+
+_THRESHOLDS = [round(0.5 + step * 0.005, 3) for step in range(100)]
 
 _TEMPERATURES = np.geomspace(0.4, 3.0, 61).tolist()
 
@@ -34,7 +43,9 @@ def calibrate(head: Head, scores: Tensor, faces: FaceData) -> Head:
             return _best_temperature(head, lambda h: _emotion_loss(h, labelled, emotion))
         case GenderHead():
             male = torch.from_numpy(faces.male)
-            return _best_temperature(head, lambda h: _gender_loss(h, scores, male))
+            tempered = _best_temperature(head, lambda h: _gender_loss(h, scores, male))
+            p_male = answer(tempered, scores)["p_male"].numpy()
+            return tempered.model_copy(update={"uncertain_below": gender_threshold(p_male, faces.male)})
         case AgeDistributionHead():
             return _age_distribution(head, scores, faces)
         case AgeValueHead():
@@ -48,6 +59,29 @@ def _best_temperature(head: _Tempered, loss: Callable[[_Tempered], float]) -> _T
 
 def _gender_loss(head: GenderHead, scores: Tensor, male: Tensor) -> float:
     return F.binary_cross_entropy(answer(head, scores)["p_male"], male.float()).item()
+
+
+def gender_threshold(p_male: NDArray[np.float32], male: NDArray[np.int64]) -> float | None:
+    """Return the probability below which a gender is reported as uncertain.
+
+    Args:
+        p_male: (N,) calibrated probabilities of male.
+        male: (N,) labels: 1 for male, 0 for female.
+
+    Returns:
+        The lowest of the thresholds 0.5, 0.505, ... at which `CERTAIN_ACCURACY` of the other faces are right; None if
+        more than half of the faces would be uncertain.
+
+    """
+    probability = np.maximum(p_male, 1 - p_male)
+    right = (p_male >= 0.5) == (male == 1)
+    for threshold in _THRESHOLDS:
+        certain = probability >= threshold
+        if certain.mean() < 1 - _MOST_UNCERTAIN:
+            break
+        if right[certain].mean() >= CERTAIN_ACCURACY:
+            return threshold
+    return None
 
 
 def _emotion_loss(head: EmotionHead, scores: Tensor, emotion: Tensor) -> float:

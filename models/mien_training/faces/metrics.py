@@ -78,8 +78,12 @@ def calibration_error(confidence: _Floats, right: _Bools) -> float:
     return _short(np.abs(gaps).sum() / len(confidence))
 
 
-def gender(p_male: _Floats, faces: FaceData) -> Metrics:
-    """Compare (N,) probabilities of male with the labels: overall, by gender, race group and age, from 13 years on."""
+def gender(p_male: _Floats, faces: FaceData, uncertain_below: float | None = None) -> Metrics:
+    """Compare (N,) probabilities of male with the labels: overall, by gender, race group and age, from 13 years on.
+
+    The more probable gender counts. With `uncertain_below`, the probability below which a gender is reported as
+    uncertain, `certain` has the share of uncertain faces and the accuracy of the others, overall and by group.
+    """
     known = faces.male >= 0
     if not known.any():
         return {}
@@ -99,7 +103,27 @@ def gender(p_male: _Floats, faces: FaceData) -> Metrics:
     grown = known & _exact(faces) & (faces.age[:, 0] >= GROWN)
     if grown.any():
         metrics[f"age_{GROWN}_up"] = _accuracy(right, grown)
+    if uncertain_below is not None:
+        metrics["certain"] = _certain(right, np.where(says_male, p_male, 1 - p_male) >= uncertain_below, known, faces)
     return metrics
+
+
+def _certain(right: _Bools, certain: _Bools, known: _Bools, faces: FaceData) -> Metrics:
+    """Return the share of uncertain faces and the accuracy of the others (None if all are uncertain), by group too."""
+
+    def measure(chosen: _Bools) -> dict[str, float | None]:
+        kept = right[chosen & certain]
+        return {
+            "n": int(chosen.sum()),
+            "uncertain": _short(1 - certain[chosen].mean()),
+            "accuracy": _short(kept.mean()) if len(kept) else None,
+        }
+
+    groups = {
+        f"by_{kind}": {name: measure(known & chosen) for name, chosen in masks.items() if (known & chosen).any()}
+        for kind, masks in _groups(faces).items()
+    }
+    return {**measure(known), **{kind: named for kind, named in groups.items() if named}}
 
 
 def age(years: _Floats, low: _Floats, high: _Floats, faces: FaceData) -> Metrics:

@@ -103,7 +103,29 @@ def _gender(metrics: dict[str, Any]) -> Iterator[list[str]]:
     if "age_13_up" in metrics:
         lines.append(f"From 13 years on: {metrics['age_13_up']['accuracy']:.1%}.")
     yield lines
-    yield _groups(metrics, ("accuracy", "accuracy"))
+    if "certain" not in metrics:
+        yield _groups(metrics, ("accuracy", "accuracy"))
+        return
+    certain = metrics["certain"]
+    yield [
+        f"`uncertain` is returned for {certain['uncertain']:.1%} of the faces; "
+        f"{_percent(certain['accuracy'])} of the other answers are correct."
+    ]
+    yield _groups(
+        {
+            kind: {name: group | _renamed(certain[kind][name]) for name, group in metrics[kind].items()}
+            for kind in (f"by_{kind}" for kind in _KINDS)
+            if kind in metrics
+        },
+        ("accuracy", "accuracy"),
+        ("uncertain", "uncertain"),
+        ("accuracy without uncertain", "certain_accuracy"),
+    )
+
+
+def _renamed(certain: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of the faces whose gender is not uncertain, under names of their own."""
+    return {"uncertain": certain["uncertain"], "certain_accuracy": certain["accuracy"]}
 
 
 def _age(metrics: dict[str, Any]) -> Iterator[list[str]]:
@@ -140,8 +162,8 @@ def _worst(metrics: dict[str, Any], key: str) -> str:
     return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {result}."
 
 
-def _figure(key: str, value: float) -> str:
-    return f"{value:.2f}" if key == "mae" else f"{value:.1%}"
+def _figure(key: str, value: float | None) -> str:
+    return f"{value:.2f}" if key == "mae" else _percent(value)
 
 
 def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[list[str]]:
@@ -173,8 +195,10 @@ _CALIBRATED = {
 
 
 def _fitted(head: Any) -> str:
-    names = ("temperature", "style", "lower", "upper", "margin", "slope")
-    return " ".join(f"{name} {getattr(head, name)}" for name in names if hasattr(head, name))
+    names = ("temperature", "uncertain_below", "style", "lower", "upper", "margin", "slope")
+    return " ".join(
+        f"{name} {getattr(head, name)}" for name in names if hasattr(head, name) and getattr(head, name) is not None
+    )
 
 
 def _robustness(name: str) -> Iterator[list[str]]:

@@ -141,7 +141,7 @@ class FaceStage:
 
     def _enough_for(self, faces: Faces, specs: Collection[CropSpec], image: DecodedImage) -> int:
         """Return the long side, in pixels, at which the smallest answerable face fills its crops."""
-        heights = faces.boxes[faces.boxes[:, 3] >= self._quality_limits.min_face, 3]
+        heights = faces.boxes[faces.boxes[:, 3] >= self._quality_limits.min_face_px, 3]
         wanted = max((spec.size / spec.scale for spec in specs), default=0.0)
         return int(max(image.width, image.height) * wanted / heights.min()) if len(heights) else 0
 

@@ -48,9 +48,9 @@ def merge(
         faces = _faces(prepared.faces, prepared.quality, prepared.image.width, prepared.image.height)
         for task, outcome in outcomes.items():
             if outcome.prediction:
-                labels = _model(task, outcome, models[task]).labels
+                model = _model(task, outcome, models[task])
                 for index, place in enumerate(prepared.quality.answerable):
-                    _FILL[task](faces[place], outcome.prediction.answers, index, labels)
+                    _FILL[task](faces[place], outcome.prediction.answers, index, model)
         reply = pb.AnalyzeResponse(
             faces=faces,
             faces_truncated=prepared.truncated,
@@ -113,28 +113,29 @@ def _landmarks(points: Sequence[tuple[float, float]]) -> face_pb2.Landmarks:
     )
 
 
-def _fill_age(face: face_pb2.Face, answers: Answers, index: int, labels: Sequence[str]) -> None:
+def _fill_age(face: face_pb2.Face, answers: Answers, index: int, model: face_pb2.ModelInfo) -> None:
     years, low, high = (float(answers[name][index]) for name in ("years", "low", "high"))
     face.age.CopyFrom(face_pb2.Age(years=years, low=low, high=high))
 
 
-def _fill_gender(face: face_pb2.Face, answers: Answers, index: int, labels: Sequence[str]) -> None:
+def _fill_gender(face: face_pb2.Face, answers: Answers, index: int, model: face_pb2.ModelInfo) -> None:
     male = float(answers["p_male"][index])
-    if male >= 0.5:
-        face.gender.CopyFrom(face_pb2.Gender(value=face_pb2.GENDER_VALUE_MALE, probability=male))
-    else:
-        face.gender.CopyFrom(face_pb2.Gender(value=face_pb2.GENDER_VALUE_FEMALE, probability=1 - male))
+    probability = max(male, 1 - male)
+    value = face_pb2.GENDER_VALUE_MALE if male >= 0.5 else face_pb2.GENDER_VALUE_FEMALE
+    if model.HasField("gender_uncertain_below") and probability < model.gender_uncertain_below:
+        value = face_pb2.GENDER_VALUE_UNCERTAIN
+    face.gender.CopyFrom(face_pb2.Gender(value=value, probability=probability, male_probability=male))
 
 
-def _fill_emotion(face: face_pb2.Face, answers: Answers, index: int, labels: Sequence[str]) -> None:
-    probabilities = dict(zip(labels, answers["probabilities"][index].tolist(), strict=True))
+def _fill_emotion(face: face_pb2.Face, answers: Answers, index: int, model: face_pb2.ModelInfo) -> None:
+    probabilities = dict(zip(model.labels, answers["probabilities"][index].tolist(), strict=True))
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     face.emotions.extend(face_pb2.Emotion(label=label, probability=p) for label, p in ranked)
     point = mood(probabilities)
     face.mood.CopyFrom(face_pb2.Mood(valence=point.valence, arousal=point.arousal, label=_MOODS[point.label]))
 
 
-_FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, Sequence[str]], None]] = {
+_FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, face_pb2.ModelInfo], None]] = {
     "age": _fill_age,
     "gender": _fill_gender,
     "emotion": _fill_emotion,

@@ -101,7 +101,7 @@ class FaceAnalysis:
             max_image_bytes=settings.limits.max_image_bytes,
             max_image_pixels=settings.limits.max_image_pixels,
             max_faces=settings.limits.max_faces,
-            min_face=settings.limits.min_face_px,
+            min_face_px=settings.limits.min_face_px,
             min_sharpness=settings.limits.min_sharpness,
         )
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mien.v1 import face_pb2 as mien_dot_v1_dot_face__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmien/worker/v1/worker.proto\x12\x0emien.worker.v1\x1a\x12mien/v1/face.proto\"\x8e\x01\n\x05\x41rray\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.mien.worker.v1.Array.Type\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\">\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTYPE_UINT8\x10\x01\x12\x10\n\x0cTYPE_FLOAT32\x10\x02\"Y\n\x0ePredictRequest\x12\r\n\x05tasks\x18\x01 \x03(\t\x12$\n\x05\x63rops\x18\x02 \x01(\x0b\x32\x15.mien.worker.v1.Array\x12\x12\n\ntimeout_ms\x18\x03 \x01(\x01\"\xe0\x01\n\x0fPredictResponse\x12=\n\x07\x61nswers\x18\x01 \x03(\x0b\x32,.mien.worker.v1.PredictResponse.AnswersEntry\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x10\n\x08queue_ms\x18\x03 \x01(\x01\x12\x12\n\ncompute_ms\x18\x04 \x01(\x01\x1a\x45\n\x0c\x41nswersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.mien.worker.v1.Array:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmien/worker/v1/worker.proto\x12\x0emien.worker.v1\x1a\x12mien/v1/face.proto\"\x8e\x01\n\x05\x41rray\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.mien.worker.v1.Array.Type\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\">\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTYPE_UINT8\x10\x01\x12\x10\n\x0cTYPE_FLOAT32\x10\x02\"m\n\x0ePredictRequest\x12\r\n\x05tasks\x18\x01 \x03(\t\x12$\n\x05\x63rops\x18\x02 \x01(\x0b\x32\x15.mien.worker.v1.Array\x12\x17\n\ntimeout_ms\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_timeout_ms\"\xe0\x01\n\x0fPredictResponse\x12=\n\x07\x61nswers\x18\x01 \x03(\x0b\x32,.mien.worker.v1.PredictResponse.AnswersEntry\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x10\n\x08queue_ms\x18\x03 \x01(\x01\x12\x12\n\ncompute_ms\x18\x04 \x01(\x01\x1a\x45\n\x0c\x41nswersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.mien.worker.v1.Array:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARRAY_TYPE']._serialized_start=148
   _globals['_ARRAY_TYPE']._serialized_end=210
   _globals['_PREDICTREQUEST']._serialized_start=212
-  _globals['_PREDICTREQUEST']._serialized_end=301
-  _globals['_PREDICTRESPONSE']._serialized_start=304
-  _globals['_PREDICTRESPONSE']._serialized_end=528
-  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_start=459
-  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_end=528
+  _globals['_PREDICTREQUEST']._serialized_end=321
+  _globals['_PREDICTRESPONSE']._serialized_start=324
+  _globals['_PREDICTRESPONSE']._serialized_end=548
+  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_start=479
+  _globals['_PREDICTRESPONSE_ANSWERSENTRY']._serialized_end=548
 # @@protoc_insertion_point(module_scope)
