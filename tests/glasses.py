@@ -75,7 +75,8 @@ EDITS: dict[str, list[tuple[str, str]]] = {
     "orchestrator/mien_orchestrator/pipeline/response.py": [
         (
             "\n\n_FILL: dict",
-            "\n\ndef _fill_glasses(face: face_pb2.Face, answers: Answers, index: int, labels: Sequence[str]) -> None:\n"
+            "\n\ndef _fill_glasses(\n    face: face_pb2.Face, answers: Answers, index: int, model: face_pb2.ModelInfo\n"
+            ") -> None:\n"
             '    face.glasses = float(answers["p_glasses"][index])\n\n\n_FILL: dict',
         ),
         ('    "emotion": _fill_emotion,\n', '    "emotion": _fill_emotion,\n    "glasses": _fill_glasses,\n'),

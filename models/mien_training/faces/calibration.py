@@ -18,8 +18,8 @@ COVERAGE = 0.8
 """Fraction of faces whose age lies within the range."""
 
 CERTAIN_ACCURACY = 0.955
-"""Accuracy on `val` of the genders that are not reported as uncertain: half a point above the 95 % that other faces should
-have, for what INT8 and a threshold chosen on `val` lose."""
+"""Accuracy on `val` of the genders that are not reported as uncertain: half a point above the 95 % that other faces
+should have, for what INT8 and a threshold chosen on `val` lose."""
 
 _MOST_UNCERTAIN = 0.5
 """Largest share of uncertain faces; a model that needs more always returns the more probable gender."""
