@@ -61,8 +61,9 @@ lowest: $(VENV)/.dev  ## Resolve the lowest supported versions into constraints-
 bench: $(VENV)/.dev  ## Compare Mien with other serving systems; BENCH='--photographs FOLDER', BENCH=--quick
 	$(BIN)/python benchmarks/serving.py $(BENCH)
 
-fuzz: $(VENV)/.dev  ## Corrupt 2,000 images and check that each is analyzed or rejected with a clear error; FUZZ=20000
-	FUZZ=$(or $(FUZZ),2000) $(BIN)/pytest tests/integration/test_mutated_images.py --capture=no
+fuzz: $(VENV)/.dev  ## Corrupt 2,000 images and 2,000 HTTP requests; each is answered or rejected with a clear error; FUZZ=20000
+	FUZZ=$(or $(FUZZ),2000) $(BIN)/pytest tests/integration/test_mutated_images.py \
+		tests/integration/test_mutated_requests.py --capture=no
 
 soak: $(VENV)/.dev  ## Send 20,000 requests to each deployment mode and measure memory growth; SOAK='--mode single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)

@@ -63,6 +63,14 @@ def serve_command(log: Path, *options: str | Path) -> Iterator[tuple[str, "subpr
             assert process.wait(60) == 0, log.read_text()
 
 
+def http_url(process: "subprocess.Popen[str]") -> str:
+    """Return the URL of HTTP, which `serve_command`'s process prints after its address."""
+    assert process.stdout
+    line = process.stdout.readline()
+    assert line.startswith(f"{READY}http"), line
+    return line.removeprefix(READY).strip()
+
+
 def free_port() -> int:
     """Return a port of the loopback interface that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

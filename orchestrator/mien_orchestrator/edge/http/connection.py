@@ -24,6 +24,9 @@ REQUEST_SECONDS = 10.0
 LINGER_SECONDS = 1.0
 """Time for which a refused body is received and dropped, so that the client reads the refusal."""
 
+_SHOWN = 200
+"""Characters of h11's message, which repeats what the client sent."""
+
 _ANSWERABLE = (h11.IDLE, h11.SEND_RESPONSE)
 
 
@@ -49,8 +52,12 @@ class LingeringTransport:
         if not self._sending():
             self._transport.close()
             return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        try:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        except OSError:  # the client has reset the connection
+            self._transport.close()
+            return
         self._transport.resume_reading()
         self.lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
 
@@ -131,7 +138,9 @@ class HttpConnection(H11Protocol):
         hint = cause.error_status_hint if isinstance(cause, h11.RemoteProtocolError) else 400
         self._refuse(
             HttpRequestError(
-                f"this is not a valid HTTP/1.1 request: {cause or msg}", reason="HTTP_INVALID", http_status=hint
+                f"this is not a valid HTTP/1.1 request: {str(cause or msg)[:_SHOWN]}",
+                reason="HTTP_INVALID",
+                http_status=hint,
             )
         )
 

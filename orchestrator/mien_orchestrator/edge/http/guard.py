@@ -29,6 +29,9 @@ _SECURITY = {
 }
 """Headers of every response: a page may load nothing from, and send nothing to, another host."""
 
+_CLOSE = {"connection": "close"}
+"""After a reply to a request whose body was not read: what follows on the connection is that body."""
+
 _EXPOSED = "x-request-id, retry-after"
 _ALLOWED_HEADERS = "authorization, content-type, x-request-id, x-request-timeout, grpc-timeout, traceparent"
 
@@ -50,24 +53,32 @@ class Guard:
         origin = headers.get("origin")
         allowed = _cors(origin) if origin in self._origins and origin else {}
         status = 0
+        unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+        async def noted() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def guarded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(_SECURITY | allowed)
+                MutableHeaders(scope=message).update(_SECURITY | allowed | (_CLOSE if unread else {}))
             await send(message)
 
         try:
-            await self._answer(scope, headers)(scope, receive, guarded)
+            await self._answer(scope, headers)(scope, noted, guarded)
         except Exception:
             if not status:  # otherwise Starlette has answered it, and raises it again
-                await error_reply(unexpected(scope["path"][:80]))(scope, receive, guarded)
+                await error_reply(unexpected(scope["path"][:80]))(scope, noted, guarded)
         finally:
             self._count(getattr(scope.get("route"), "path", "other"), status)
 
     def _answer(self, scope: Scope, headers: Headers) -> ASGIApp:
         try:
+            _check_version(scope["http_version"])
             self._check_host(headers.get("host"))
             self._check_origin(headers)
             _check_query(scope["query_string"])
@@ -112,6 +123,16 @@ def _same_host(origin: str, host: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _check_version(version: str) -> None:
+    if version not in ("1.0", "1.1"):
+        raise HttpRequestError(
+            "this port speaks HTTP/1.1; for gRPC, call the server's other port",
+            reason="HTTP_INVALID",
+            http_status=505,
+            connection="close",
+        )
 
 
 def _check_query(query: bytes) -> None:
