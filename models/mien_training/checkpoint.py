@@ -43,7 +43,7 @@ def restore(path: Path, **parts: Stateful) -> int:
     if not path.exists():
         return 0
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         epoch: int = state["epoch"]

@@ -58,12 +58,12 @@ def _gender(head: GenderHead, scores: Tensor, male: Tensor) -> Tensor:
 
 def _age_distribution(scores: Tensor, age: Tensor) -> Tensor:
     """Exact ages: cross-entropy to a narrow Gaussian and the error of the mean; bins: probability inside the bin."""
-    bins = torch.arange(scores.shape[1], dtype=torch.float32)
+    bins = torch.arange(scores.shape[1], dtype=torch.float32, device=scores.device)
     log_p = F.log_softmax(scores, 1)
     low, high = age[:, :1].float(), age[:, 1:].float()
     exact = (age[:, 0] >= 0) & (age[:, 0] == age[:, 1])
     ranged = (age[:, 0] >= 0) & ~exact
-    bell = F.softmax(-((bins - low.clamp(max=bins[-1].item())) ** 2) / (2 * _AGE_SPREAD**2), 1)
+    bell = F.softmax(-((bins - low.clamp(max=scores.shape[1] - 1)) ** 2) / (2 * _AGE_SPREAD**2), 1)
     sharp = -(bell * log_p).sum(1)
     mean = (log_p.exp() * bins).sum(1)
     error = F.smooth_l1_loss(mean, low.squeeze(1), reduction="none", beta=3.0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mien_models.networks import ServedModel, build
@@ -93,19 +94,24 @@ class Run:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.reduced):
             parts = [served(torch.from_numpy(part)) for part in np.array_split(faces.images, 1 + len(faces) // 256)]
         answers = {key: torch.cat([part[key] for part in parts]).float().numpy() for key in parts[0]}
-        metrics: dict[str, float] = {}
-        if "probabilities" in answers and (faces.emotion >= 0).any():
-            best = answers["probabilities"].argmax(1)
-            metrics["fer"] = float((best == faces.emotion).mean())
-            metrics["ferplus"] = float((best == faces.majority)[faces.majority >= 0].mean())
-        if "p_male" in answers:
-            metrics["gender"] = float(((answers["p_male"] >= 0.5) == faces.male).mean())
-        if "years" in answers:
-            low, high = faces.age.T
-            distance = np.maximum(low - answers["years"], 0) + np.maximum(answers["years"] - high - (low < high), 0)
-            metrics["age_mae"] = float(distance.mean())
-        return metrics
+        return val_metrics(answers, faces)
 
     def save(self) -> None:
         """Write the checkpoint; see `mien_training.checkpoint`."""
         checkpoint.save(self.checkpoint, self.epoch, net=self.net, optimizer=self.optimizer)
+
+
+def val_metrics(answers: dict[str, NDArray[np.float32]], faces: FaceData) -> dict[str, float]:
+    """Return accuracies (0 to 1) and the mean age error (years) of a model's answers, each (N, ...), for N faces."""
+    metrics: dict[str, float] = {}
+    if "probabilities" in answers and (faces.emotion >= 0).any():
+        best = answers["probabilities"].argmax(1)
+        metrics["fer"] = float((best == faces.emotion).mean())
+        metrics["ferplus"] = float((best == faces.majority)[faces.majority >= 0].mean())
+    if "p_male" in answers:
+        metrics["gender"] = float(((answers["p_male"] >= 0.5) == faces.male).mean())
+    if "years" in answers:
+        low, high = faces.age.T
+        distance = np.maximum(low - answers["years"], 0) + np.maximum(answers["years"] - high - (low < high), 0)
+        metrics["age_mae"] = float(distance.mean())
+    return metrics

@@ -1,0 +1,1 @@
+"""Train on a graphics card in minutes: a large teacher, then a served model that learns from its answers."""
