@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mien.images import LARGE_BYTES, ImageSource, check_size, size_of
+from mien.pixels import Color
 from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, model_name, seconds
 from mien.transport.base import AsyncEngine, Engine
 from mien.transport.connection import Connection
@@ -93,6 +94,7 @@ class Client:
         self,
         image: ImageSource,
         *,
+        color: Color = "rgb",
         tasks: Sequence[TaskName] | None = None,
         max_faces: int | None = None,
         all_or_nothing: bool = False,
@@ -103,8 +105,10 @@ class Client:
         """Estimate age, gender, emotion and mood of the faces in an image.
 
         Args:
-            image: A path, an image file's bytes, a binary file, a PIL image, or a uint8 array, (H, W, 3) RGB or (H, W)
-                grey. At most 256 MiB; above 16 MiB, the server is asked for its limit first.
+            image: A path, an image file's bytes, a binary file, a PIL image, or a uint8 array. At most 256 MiB; the
+                server's limit is requested before a file of more than 16 MiB is read.
+            color: Layout of an array: `rgb` or `bgr`, (H, W, 3), both also (H, W) grey; or `nv12`, (H * 3 / 2, W) with
+                even H and W (BT.601, limited range). Only for arrays.
             tasks: Tasks to run; None for all that the server has.
             max_faces: Return at most this many faces, the largest; None for the server's limit.
             all_or_nothing: Whether a failed task fails the call. Otherwise its `TaskResult` has the error, and the
@@ -132,7 +136,7 @@ class Client:
             began = time.monotonic()
             check_size(image, self.server_info(timeout=limit).max_image_bytes)
             limit -= time.monotonic() - began
-        request = analyze_request(image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
+        request = analyze_request(image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
         reply = self._engine.call(ANALYZE, request, limit, sent)
         return Analysis.from_message(reply.message, reply.request_id)
 
@@ -242,6 +246,7 @@ class AsyncClient:
         self,
         image: ImageSource,
         *,
+        color: Color = "rgb",
         tasks: Sequence[TaskName] | None = None,
         max_faces: int | None = None,
         all_or_nothing: bool = False,
@@ -257,7 +262,7 @@ class AsyncClient:
             check_size(image, (await self.server_info(timeout=limit)).max_image_bytes)
             limit -= time.monotonic() - began
         request = await asyncio.to_thread(
-            analyze_request, image, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
+            analyze_request, image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
         )
         reply = await self._engine.call(ANALYZE, request, limit, sent)
         return Analysis.from_message(reply.message, reply.request_id)

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from mien.errors import ImageError
 from mien.images import ImageSource, image_bytes
 from mien.label_layout import Rectangles, place_labels
+from mien.pixels import Color
 from mien.types.analysis import Analysis
 from mien.types.face import Face
 
@@ -31,16 +32,19 @@ LEGEND_FROM = 10
 SMALLEST_SIDE, LARGEST_SIDE = 480, 3000
 """Pixels of the longer side of an annotated picture; smaller photographs are enlarged, larger ones reduced."""
 
+_START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+
 _MARKS_FROM = 24
 """Width of a face, in drawn pixels, from which its five points are drawn."""
 
 
-def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
+def draw(image: ImageSource, analysis: Analysis, *, color: Color = "rgb") -> NDArray[np.uint8]:
     """Draw the boxes, landmarks and estimates of an analysis over its image.
 
     Args:
         image: The image that was analyzed, in any form that `Client.analyze` accepts.
         analysis: The reply for it.
+        color: Layout of an array, as in `Client.analyze`. The result is RGB in any case.
 
     Returns:
         The upright image in its own size with its faces marked, (H, W, 3) uint8 RGB.
@@ -49,7 +53,7 @@ def draw(image: ImageSource, analysis: Analysis) -> NDArray[np.uint8]:
         ImageError: Pillow cannot read the image, such as HEIC without `pillow-heif`.
 
     """
-    picture, _ = _picture(image_bytes(image), None)
+    picture, _ = _picture(image_bytes(image, color), None)
     boxes = _boxes(analysis, 1.0)
     _draw_faces(picture, analysis.faces, boxes, 1.0)
     _draw_labels(picture, analysis.faces, boxes, [_label(face) for face in analysis.faces])
@@ -105,28 +109,37 @@ def add_legend(picture: Image.Image, rows: Sequence[tuple[str, tuple[int, int, i
 
 
 def _picture(data: bytes, largest: int | None) -> tuple[Image.Image, float]:
-    """Read a picture as the server does: upright, 16 bits scaled to 8, transparency over white.
+    """Decode an image as the server does: upright, 16 bits scaled to 8, transparency over white, missing rows grey.
 
-    Returns it, with a longer side of at most `largest` pixels, and its scale to the photograph.
+    Returns:
+        The RGB image, with a longer side of at most `largest` pixels, and its scale relative to the original.
+
     """
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            longest = max(opened.size)
-            if largest and longest > largest:
-                wanted = (opened.width * largest // longest, opened.height * largest // longest)
-                opened.draft(None, wanted)  # a JPEG is decoded at half its size if that is enough
-                opened.thumbnail((largest, largest), reducing_gap=None)
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I;16"):
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            if picture.has_transparency_data:
-                rgba = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            return picture.convert("RGB"), max(picture.size) / longest
+        try:
+            return _decoded(data, largest)
+        except OSError:  # a JPEG that is cut short is decoded as far as it goes if it has an end marker
+            if not data.startswith(_START_OF_JPEG):
+                raise
+            return _decoded(data + _END_OF_JPEG, largest)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(
-            "the picture cannot be drawn on: Pillow does not read it", reason="IMAGE_UNREADABLE"
-        ) from error
+        raise ImageError("cannot draw on the image: Pillow cannot decode it", reason="IMAGE_UNREADABLE") from error
+
+
+def _decoded(data: bytes, largest: int | None) -> tuple[Image.Image, float]:
+    with Image.open(io.BytesIO(data)) as opened:
+        longest = max(opened.size)
+        if largest and longest > largest:
+            wanted = (opened.width * largest // longest, opened.height * largest // longest)
+            opened.draft(None, wanted)  # a JPEG is decoded at half its size if that is enough
+            opened.thumbnail((largest, largest), reducing_gap=None)
+        picture = ImageOps.exif_transpose(opened)
+        if picture.mode.startswith("I;16"):
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        if picture.has_transparency_data:
+            rgba = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return picture.convert("RGB"), max(picture.size) / longest
 
 
 def _boxes(analysis: Analysis, scale: float) -> Rectangles:

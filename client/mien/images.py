@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from mien.errors import MACHINE_ERRORS, FileError, ImageError
+from mien.pixels import Color, check_array, check_color, raw_message, to_rgb
 from mien.v1 import face_service_pb2 as pb
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]
 )
-"""A path; an image file's bytes; a binary file opened for reading; a PIL image; or pixels: (H, W, 3) uint8 RGB or
-(H, W) uint8 grey."""
+"""A path; an image file's bytes; a binary file opened for reading; a PIL image; or a uint8 array in one of the layouts
+of `mien.pixels.Color`."""
 
 RAW_BYTES = 16 * 2**20
 """Largest array that is sent as it is, in bytes; a larger one is encoded as PNG, since servers limit a message."""
@@ -30,7 +31,7 @@ default) is mostly lower, and its error states it."""
 LARGE_BYTES = 16 * 2**20
 """Size in bytes above which a client asks the server for its limit before it reads and sends an image."""
 
-_ACCEPTED = "a path, bytes, a binary file, a PIL image or a uint8 array (H, W, 3) RGB or (H, W) grey"
+_ACCEPTED = "a path, bytes, a binary file, a PIL image or a uint8 array, such as (H, W, 3) RGB"
 
 _LONGEST_SHOWN = 120
 """Characters of a path or text that messages show."""
@@ -39,40 +40,45 @@ _URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{100,}={0,2}\s*")
 
 
-def raw_image(image: ImageSource) -> pb.RawImage | None:
+def raw_image(image: ImageSource, color: Color = "rgb") -> pb.RawImage | None:
     """Return an array or a PIL image as a message of raw pixels, which saves encoding and decoding it.
 
     None for another source, for more than `RAW_BYTES`, and for a PIL image of more than pixels: with transparency, an
     orientation or a colour profile.
 
+    Args:
+        image: The image.
+        color: Layout of an array.
+
     Raises:
-        ImageError: the array is not (H, W, 3) uint8 RGB or (H, W) uint8 grey, or the PIL image cannot be read.
+        ImageError: the array has not the shape and type of its layout, or the PIL image cannot be read.
+        InvalidRequestError: the layout is unknown, or is given for an image that is not an array.
 
     """
+    check_color(color, is_array=isinstance(image, np.ndarray))
     if isinstance(image, Image.Image):
         pixels = _plain_pixels(image)
     else:
-        pixels = _pixels(image) if isinstance(image, np.ndarray) else None
-    if pixels is None:
+        pixels = _pixels(image, color) if isinstance(image, np.ndarray) else None
+    if pixels is None or pixels.nbytes > RAW_BYTES:
         return None
-    if pixels.nbytes > RAW_BYTES:
-        return None
-    kind = pb.PIXEL_FORMAT_RGB if pixels.ndim == 3 else pb.PIXEL_FORMAT_GRAY
-    height, width = pixels.shape[:2]
-    return pb.RawImage(format=kind, width=width, height=height, data=pixels.tobytes())
+    return raw_message(pixels, color)
 
 
-def image_bytes(image: ImageSource) -> bytes:
+def image_bytes(image: ImageSource, color: Color = "rgb") -> bytes:
     """Return an image file's bytes. Pixels are encoded as PNG, without loss; a file is read from its position.
 
     Args:
         image: The image, at most `MAX_BYTES`. The size of a file is checked before it is read.
+        color: Layout of an array. BGR and NV12 are converted to RGB.
 
     Raises:
         ImageError: it cannot be read (reason `IMAGE_UNREADABLE`) or is too large (`IMAGE_TOO_LARGE`).
+        InvalidRequestError: the layout is unknown, or is given for an image that is not an array.
         FileError: this machine cannot read it now, such as with too many open files.
 
     """
+    check_color(color, is_array=isinstance(image, np.ndarray))
     match image:
         case bytes() | bytearray() | memoryview():
             _within(memoryview(image).nbytes, "the image")
@@ -82,7 +88,7 @@ def image_bytes(image: ImageSource) -> bytes:
         case Image.Image():
             return _encode(image)
         case np.ndarray():
-            return _encode(Image.fromarray(_pixels(image)))
+            return _encode(Image.fromarray(to_rgb(_pixels(image, color), color)))
     if callable(getattr(image, "read", None)):
         return _read_file(image)
     raise ImageError(f"an image is {_ACCEPTED}, not {type(image).__name__}", reason="IMAGE_UNREADABLE")
@@ -168,14 +174,9 @@ def _within(size: int, name: str, limit: int = MAX_BYTES) -> None:
         )
 
 
-def _pixels(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if array.dtype != np.uint8 or array.size == 0 or array.ndim < 2 or array.shape[2:] not in ((), (3,)):
-        raise ImageError(
-            f"an image array is (H, W, 3) uint8 RGB or (H, W) uint8 grey, not {array.shape} {array.dtype}",
-            reason="IMAGE_UNREADABLE",
-        )
+def _pixels(array: NDArray[np.uint8], color: Color) -> NDArray[np.uint8]:
     _within(array.nbytes, "the array")
-    return np.ascontiguousarray(array)
+    return check_array(array, color)
 
 
 def _plain_pixels(image: Image.Image) -> NDArray[np.uint8] | None:
@@ -186,7 +187,7 @@ def _plain_pixels(image: Image.Image) -> NDArray[np.uint8] | None:
         return None
     try:
         upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        return _pixels(np.asarray(image)) if upright else None
+        return _pixels(np.asarray(image), "rgb") if upright else None
     except (OSError, ValueError, SyntaxError) as error:  # of a file that PIL reads only now, and that is damaged
         raise ImageError(f"the PIL image cannot be read: {error}", reason="IMAGE_UNREADABLE") from error
 

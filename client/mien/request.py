@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from mien.errors import InvalidRequestError
 from mien.images import ImageSource, image_bytes, raw_image
+from mien.pixels import Color
 from mien.transport.base import REQUEST_ID, Metadata
 from mien.v1 import face_service_pb2
 
@@ -21,7 +22,12 @@ _KEY = re.compile(r"[a-z0-9_.-]+")
 
 
 def analyze_request(
-    image: ImageSource, *, tasks: Sequence[TaskName] | None, max_faces: int | None, all_or_nothing: bool
+    image: ImageSource,
+    *,
+    tasks: Sequence[TaskName] | None,
+    max_faces: int | None,
+    all_or_nothing: bool,
+    color: Color = "rgb",
 ) -> face_service_pb2.AnalyzeRequest:
     """Build the request of one analysis; see `Client.analyze` for the arguments.
 
@@ -39,11 +45,11 @@ def analyze_request(
         face_service_pb2.FAILURE_POLICY_ALL_OR_NOTHING if all_or_nothing else face_service_pb2.FAILURE_POLICY_PARTIAL
     )
     request = face_service_pb2.AnalyzeRequest(tasks=_task_names(tasks), max_faces=max_faces, failure_policy=policy)
-    raw = raw_image(image)
+    raw = raw_image(image, color)
     if raw:
         request.raw.CopyFrom(raw)
     else:
-        request.image = image_bytes(image)
+        request.image = image_bytes(image, color)
     return request
 
 

@@ -66,6 +66,17 @@ def test_every_format_has_the_faces_of_the_encoded_image(single: str, kind: str)
         assert face == expected
 
 
+def test_a_client_sends_arrays_of_every_layout(single: str) -> None:
+    picture = pixels()
+    with mien.Client(single) as client:
+        (expected,) = client.analyze(picture).faces
+        assert client.analyze(picture[:, :, ::-1], color="bgr").faces == (expected,)
+        analysis = client.analyze(rows(pb.PIXEL_FORMAT_NV12, picture), color="nv12")
+    height, width = picture.shape[:2]
+    assert (analysis.image.format, analysis.image.width, analysis.image.height) == ("NV12", width, height)
+    assert analysis.faces[0].box.x == pytest.approx(expected.box.x, abs=3)
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
