@@ -28,6 +28,7 @@ from mien.transport.tls import Tls
 from mien.types.analysis import Analysis, ImageInfo, Span, TaskResult
 from mien.types.face import Age, Box, Emotion, Face, Gender, Landmarks, Mood, Point, Quality
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
+from mien.types.video import Frame, FrameAnswers, FrameResult, TrackedFace, TrackEvent, TrackSummary
 from mien.version import __version__
 
 __all__ = [
@@ -43,6 +44,9 @@ __all__ = [
     "Emotion",
     "Face",
     "FileError",
+    "Frame",
+    "FrameAnswers",
+    "FrameResult",
     "Gender",
     "ImageError",
     "ImageInfo",
@@ -63,6 +67,9 @@ __all__ = [
     "Span",
     "TaskResult",
     "Tls",
+    "TrackEvent",
+    "TrackSummary",
+    "TrackedFace",
     "UnsupportedError",
     "__version__",
     "draw",

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping, Sequence
+from contextlib import aclosing, closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,11 +14,13 @@ from mien.transport.base import AsyncEngine, Engine
 from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
 from mien.transport.local import AsyncLocalEngine, LocalEngine
-from mien.transport.methods import ANALYZE, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
+from mien.transport.methods import ANALYZE, ANALYZE_STREAM, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
+from mien.types.video import FrameResult
 from mien.v1 import face_service_pb2 as pb
+from mien.video import DEFAULT_FPS, DropPolicy, FrameSource, StreamOptions
 
 if TYPE_CHECKING:
     from mien_orchestrator.settings import Settings
@@ -139,6 +142,66 @@ class Client:
         request = analyze_request(image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
         reply = self._engine.call(ANALYZE, request, limit, sent)
         return Analysis.from_message(reply.message, reply.request_id)
+
+    def stream(
+        self,
+        frames: Iterable[FrameSource],
+        *,
+        tasks: Sequence[TaskName] | None = None,
+        max_faces: int | None = None,
+        half_life_ms: float | None = None,
+        detection_interval: int | None = None,
+        intervals_ms: Mapping[TaskName, float] | None = None,
+        drop: DropPolicy = "none",
+        fps: float = DEFAULT_FPS,
+        metadata: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> Generator[FrameResult]:
+        """Follow the faces of a video; the results are those of one stream in its order.
+
+            for result in client.stream(frames):
+                for face in result.faces:
+                    print(result.timestamp_ms, face.track_id, face.face.age, face.emotion)
+
+        Args:
+            frames: The frames, iterated in another thread: pictures in any form that `analyze` takes, or `Frame`s with
+                their times.
+            tasks: Tasks to run; None for all that the server has.
+            max_faces: Follow at most this many faces; None for the server's limit.
+            half_life_ms: Time after which an earlier expression counts half; None for 200, 0 does not smooth.
+            detection_interval: The detector runs on every n-th frame; None for 5.
+            intervals_ms: Time between two calls of a task's model for the same face; None for 1000 (age and gender)
+                and 120 (emotion).
+            drop: `none` analyzes every frame, and takes frames only as fast as they are analyzed; `latest`, for live
+                sources, drops frames that come too fast, and counts them.
+            fps: Frame rate of frames without times; with `latest`, their times are those at which they come.
+            metadata: Metadata of this stream, over the client's.
+            request_id: Id of the stream in logs; None for a random one.
+
+        Yields:
+            One result per frame that was not dropped, and one at the end with the tracks that end there. A frame that
+            cannot be analyzed has an `error`. Closing the generator ends the stream.
+
+        Raises:
+            InvalidRequestError: an option is invalid.
+            OverloadedError: the server has too many streams.
+            MienError: any other failure of the stream, or a frame that cannot be read from its source.
+
+        """
+        options = StreamOptions(
+            tasks=tasks,
+            max_faces=max_faces,
+            half_life_ms=half_life_ms,
+            detection_interval=detection_interval,
+            intervals_ms=intervals_ms,
+            drop=drop,
+            fps=fps,
+        )
+        sent = call_metadata(self._metadata, metadata, request_id)
+        options.message()
+        with closing(self._engine.stream(ANALYZE_STREAM, options.requests(frames), sent)) as replies:
+            for reply in replies:
+                yield FrameResult.from_message(reply)
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """Return the server's models, those in use first.
@@ -266,6 +329,36 @@ class AsyncClient:
         )
         reply = await self._engine.call(ANALYZE, request, limit, sent)
         return Analysis.from_message(reply.message, reply.request_id)
+
+    async def stream(
+        self,
+        frames: AsyncIterable[FrameSource] | Iterable[FrameSource],
+        *,
+        tasks: Sequence[TaskName] | None = None,
+        max_faces: int | None = None,
+        half_life_ms: float | None = None,
+        detection_interval: int | None = None,
+        intervals_ms: Mapping[TaskName, float] | None = None,
+        drop: DropPolicy = "none",
+        fps: float = DEFAULT_FPS,
+        metadata: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> AsyncGenerator[FrameResult]:
+        """Follow the faces of a video; see `Client.stream`. A plain iterable is iterated in a thread."""
+        options = StreamOptions(
+            tasks=tasks,
+            max_faces=max_faces,
+            half_life_ms=half_life_ms,
+            detection_interval=detection_interval,
+            intervals_ms=intervals_ms,
+            drop=drop,
+            fps=fps,
+        )
+        sent = call_metadata(self._metadata, metadata, request_id)
+        options.message()
+        async with aclosing(self._engine.stream(ANALYZE_STREAM, options.async_requests(frames), sent)) as replies:
+            async for reply in replies:
+                yield FrameResult.from_message(reply)
 
     async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """Return the server's models, those in use first; see `Client.models`."""

@@ -44,7 +44,7 @@ def analyze_request(
     policy = (
         face_service_pb2.FAILURE_POLICY_ALL_OR_NOTHING if all_or_nothing else face_service_pb2.FAILURE_POLICY_PARTIAL
     )
-    request = face_service_pb2.AnalyzeRequest(tasks=_task_names(tasks), max_faces=max_faces, failure_policy=policy)
+    request = face_service_pb2.AnalyzeRequest(tasks=task_names(tasks), max_faces=max_faces, failure_policy=policy)
     raw = raw_image(image, color)
     if raw:
         request.raw.CopyFrom(raw)
@@ -113,7 +113,8 @@ def call_metadata(
     return merged | {REQUEST_ID: given or uuid.uuid4().hex}
 
 
-def _task_names(tasks: Sequence[TaskName] | None) -> Sequence[str]:
+def task_names(tasks: Sequence[TaskName] | None) -> Sequence[str]:
+    """Return the tasks of a request, none for all; raises `InvalidRequestError`."""
     if tasks is None:
         return ()
     if isinstance(tasks, str):

@@ -26,6 +26,9 @@ neutral is the origin by definition."""
 _NEUTRAL_RADIUS = 0.2
 """Distance from the origin below which the mood is neutral."""
 
+_HELD = 0.06
+"""Distance beyond a border for which a video keeps the label of the frame before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mood:
@@ -42,20 +45,32 @@ class Mood:
     """
 
 
-def mood(emotions: Mapping[str, float]) -> Mood:
+def mood(emotions: Mapping[str, float], *, emotion: str | None = None, former: MoodLabel | None = None) -> Mood:
     """Return the mood of one face from its emotion probabilities, which sum to 1.
 
-    Raises `KeyError` for an unknown emotion.
+    Args:
+        emotions: The probability of each emotion.
+        emotion: The emotion that the label must not contradict; None for the most probable one.
+        former: The label of the frame before, in a video: it is kept while the point is close to its region.
+
+    Raises:
+        KeyError: An emotion is unknown.
+
     """
     valence = sum(p * CIRCUMPLEX[name][0] for name, p in emotions.items())
     arousal = sum(p * CIRCUMPLEX[name][1] for name, p in emotions.items())
-    return Mood(valence, arousal, _label(valence, arousal, max(emotions, key=lambda name: emotions[name])))
+    label = _label(valence, arousal, emotion or max(emotions, key=lambda name: emotions[name]), former)
+    return Mood(valence, arousal, label)
 
 
-def _label(valence: float, arousal: float, emotion: str) -> MoodLabel:
-    """Return the name of the point's quadrant; `neutral` if it contradicts the most probable emotion."""
-    if (valence**2 + arousal**2) ** 0.5 < _NEUTRAL_RADIUS or valence * CIRCUMPLEX[emotion][0] <= 0:
+def _label(valence: float, arousal: float, emotion: str, former: MoodLabel | None) -> MoodLabel:
+    """Return the name of the point's quadrant; `neutral` if it contradicts the emotion."""
+    inner = _NEUTRAL_RADIUS
+    if former:
+        inner += _HELD if former == "neutral" else -_HELD
+    if (valence**2 + arousal**2) ** 0.5 < inner or valence * CIRCUMPLEX[emotion][0] <= 0:
         return "neutral"
+    calm = _HELD if former in ("content", "gloomy") else -_HELD if former in ("excited", "tense") else 0.0
     if valence >= 0:
-        return "excited" if arousal >= 0 else "content"
-    return "tense" if arousal >= 0 else "gloomy"
+        return "excited" if arousal >= calm else "content"
+    return "tense" if arousal >= calm else "gloomy"

@@ -1,10 +1,10 @@
 """Local mode: the service inside a caller's process, for `mien.transport.local`."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import cast
 
 from mien.errors import DetectorError, InvalidRequestError, ModelError, SettingsError
-from mien.transport.methods import Method, Request, Response
+from mien.transport.methods import Method, Request, Response, StreamMethod
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.pipeline.request_context import begin
@@ -37,6 +37,17 @@ class EmbeddedService:
         """Answer a request within `timeout` seconds; raises `MienError`."""
         context = begin(method.path, metadata.items(), timeout=timeout)
         return cast(Response, await self._service.call(request, context))
+
+    def stream(
+        self,
+        method: StreamMethod[Request, Response],
+        requests: AsyncIterator[Request],
+        metadata: Mapping[str, str],
+    ) -> AsyncGenerator[Response]:
+        """Answer the requests of a stream; raises `MienError` while it is iterated."""
+        messages = cast(AsyncIterator[pb.AnalyzeStreamRequest], requests)
+        replies = self._service.stream(messages, begin(method.path, metadata.items()))
+        return cast(AsyncGenerator[Response], replies)
 
     def close(self) -> None:
         """End the threads, after the work that they have begun."""

@@ -1,10 +1,10 @@
 """The seam between the SDK and what answers it: a remote server or this process."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol
 
-from mien.transport.methods import Method, Request, Response
+from mien.transport.methods import Method, Request, Response, StreamMethod
 
 REQUEST_ID = "x-request-id"
 """Metadata key of the request id, in requests and in replies."""
@@ -44,6 +44,19 @@ class Engine(Protocol):
 
         """
 
+    def stream(
+        self, method: StreamMethod[Request, Response], requests: Iterable[Request], metadata: Metadata
+    ) -> Generator[Response]:
+        """Send the requests of a streaming RPC as fast as they are taken, and yield the replies.
+
+        The requests are iterated in another thread. Closing the generator ends the stream.
+
+        Raises:
+            MienError: the stream failed; the error's `request_id` is set.
+            Exception: what iterating the requests raised.
+
+        """
+
     def close(self) -> None:
         """Refuse further calls and free what the engine holds. May be called again, and in a forked child."""
 
@@ -55,6 +68,11 @@ class AsyncEngine(Protocol):
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
     ) -> Reply[Response]:
         """Send one request of a unary RPC and wait for its reply; see `Engine.call`."""
+
+    def stream(
+        self, method: StreamMethod[Request, Response], requests: AsyncIterable[Request], metadata: Metadata
+    ) -> AsyncGenerator[Response]:
+        """Send the requests of a streaming RPC, and yield the replies; see `Engine.stream`."""
 
     async def close(self) -> None:
         """Refuse further calls and free what the engine holds; see `Engine.close`."""

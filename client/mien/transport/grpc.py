@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 from typing import Any
 
 import grpc
@@ -12,8 +13,9 @@ from mien.transport.base import REQUEST_ID, Metadata, Reply
 from mien.transport.channel import open_async_channel, open_channel
 from mien.transport.connection import Connection
 from mien.transport.grpc_errors import advised_wait, is_retryable, reached_server, read_error
-from mien.transport.methods import METHODS, Method, Request, Response
+from mien.transport.methods import METHODS, STREAMS, Method, Request, Response, StreamMethod
 from mien.transport.retries import Retries, RetryBudget
+from mien.transport.sources import AsyncSource, Source
 
 
 class _Remote:
@@ -59,6 +61,12 @@ class RemoteEngine(_Remote):
             )
             for method in METHODS
         }
+        self._streams = {
+            method.name: self._channel.stream_stream(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+            for method in STREAMS
+        }
 
     def call(
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
@@ -78,6 +86,28 @@ class RemoteEngine(_Remote):
             else:
                 self._budget.succeeded()
                 return Reply(message, _request_id(call.trailing_metadata()) or metadata[REQUEST_ID])
+
+    def stream(
+        self, method: StreamMethod[Request, Response], requests: Iterable[Request], metadata: Metadata
+    ) -> Generator[Response]:
+        """Send the requests of a stream; see `Engine.stream`."""
+        self._check()
+        source = Source(requests)
+        try:
+            call = self._streams[method.name](source.requests(), metadata=self._sent(metadata))
+        except ValueError as error:  # gRPC's own: the channel was closed
+            raise closed() from error
+        source.failed = call.cancel
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            source.check()
+            if self._closed:
+                raise closed() from error
+            raise read_error(error, self._connection, metadata[REQUEST_ID]) from error
+        finally:
+            call.cancel()
+        source.check()
 
     def close(self) -> None:
         """Close the channel."""
@@ -120,6 +150,31 @@ class AsyncRemoteEngine(_Remote):
                 self._budget.succeeded()
                 return Reply(message, _request_id(received) or metadata[REQUEST_ID])
 
+    async def stream(
+        self, method: StreamMethod[Request, Response], requests: AsyncIterable[Request], metadata: Metadata
+    ) -> AsyncGenerator[Response]:
+        """Send the requests of a stream; see `Engine.stream`."""
+        channel = self._open()
+        open_stream = channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        source = AsyncSource(requests)
+        call = open_stream(source.requests(), metadata=self._sent(metadata))
+        source.failed = call.cancel
+        try:
+            async for message in call:
+                yield message
+        except grpc.RpcError as error:
+            source.check()
+            raise read_error(error, self._connection, metadata[REQUEST_ID]) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task and not task.cancelling():  # by the end of the call, not by the caller
+                source.check()
+                raise closed() from error
+            raise
+        finally:
+            call.cancel()
+        source.check()
+
     async def close(self) -> None:
         """Close the channel."""
         self._closed = True
@@ -128,7 +183,7 @@ class AsyncRemoteEngine(_Remote):
                 raise _other_loop()
             await self._channel.close()
 
-    def _open(self) -> None:
+    def _open(self) -> grpc.aio.Channel:
         self._check()
         if self._channel is None:
             self._channel = open_async_channel(self._connection)
@@ -141,6 +196,7 @@ class AsyncRemoteEngine(_Remote):
             }
         elif asyncio.get_running_loop() is not self._loop:
             raise _other_loop()
+        return self._channel
 
 
 def _other_loop() -> MienError:

@@ -8,13 +8,17 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from mien.errors import EmbeddedUnavailableError, MienError, ServerError, closed, forked
 from mien.transport.base import REQUEST_ID, Metadata, Reply
-from mien.transport.methods import Method, Request, Response
+from mien.transport.local_stream import LocalStream
+from mien.transport.methods import Method, Request, Response, StreamMethod
+from mien.transport.sources import AsyncSource, Source
 
 if TYPE_CHECKING:
     from mien_orchestrator.embedded import EmbeddedService
@@ -52,6 +56,7 @@ class _Worker:
         self._lock = threading.Lock()
         self._closed = False
         self._in_flight: set[asyncio.Task[Any]] = set()
+        self._streaming: set[asyncio.Task[Any]] = set()
         self._stopped = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mien-local", daemon=True)
@@ -89,6 +94,27 @@ class _Worker:
         finally:
             self._in_flight.discard(task)
 
+    async def open_stream(
+        self, method: StreamMethod[Request, Response], metadata: Metadata
+    ) -> LocalStream[Request, Response]:
+        """Open a stream, once the models are loaded."""
+        service = await self.load()
+        return LocalStream(lambda requests: service.stream(method, requests, metadata), metadata[REQUEST_ID])
+
+    async def next_reply(self, stream: LocalStream[Request, Response]) -> Response | None:
+        """Return the next reply of a stream, None after the last one; `stop` cancels it."""
+        task = asyncio.current_task()
+        assert task
+        self._streaming.add(task)
+        try:
+            return await stream.next()
+        except asyncio.CancelledError as error:
+            raise closed() from error
+        except Exception as raised:
+            raise (raised if isinstance(raised, MienError) else _unexpected(raised)) from raised.__cause__
+        finally:
+            self._streaming.discard(task)
+
     def stop(self) -> None:
         """Refuse further calls; the thread ends after those in flight. Does nothing in a forked child."""
         if os.getpid() != self._process:
@@ -112,7 +138,18 @@ class _Worker:
 
     async def _wait(self) -> None:
         await self._stopped.wait()
+        for task in self._streaming:  # whose frames may come for ever
+            task.cancel()
         await asyncio.gather(*self._in_flight, return_exceptions=True)
+
+
+def _result(future: Future[T]) -> T:
+    """Wait for a result; the work ends if the caller is interrupted."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
 
 
 def _unexpected(error: Exception) -> MienError:
@@ -144,12 +181,31 @@ class LocalEngine:
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
     ) -> Reply[Response]:
         """Answer a request; see `Engine.call`."""
-        future = self._worker.submit(lambda: self._worker.call(method, request, timeout, metadata))
+        return _result(self._worker.submit(lambda: self._worker.call(method, request, timeout, metadata)))
+
+    def stream(
+        self, method: StreamMethod[Request, Response], requests: Iterable[Request], metadata: Metadata
+    ) -> Generator[Response]:
+        """Answer the requests of a stream; see `Engine.stream`."""
+        worker = self._worker
+        stream = worker.submit(lambda: worker.open_stream(method, metadata)).result()
+        source = Source(requests)
+
+        def feed() -> None:
+            with suppress(MienError):  # the client was closed
+                for request in source.requests():
+                    if not worker.submit(partial(stream.feed, request)).result():
+                        return
+                worker.submit(partial(stream.feed, None)).result()
+
+        threading.Thread(target=feed, name="mien-frames", daemon=True).start()
         try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # the caller was interrupted
-            raise
+            while (reply := _result(worker.submit(lambda: worker.next_reply(stream)))) is not None:
+                yield reply
+        finally:
+            with suppress(MienError):  # the client was closed
+                worker.submit(stream.close).result()
+        source.check()
 
     def close(self) -> None:
         """Refuse further calls, wait for those in flight, and free threads and models."""
@@ -170,6 +226,31 @@ class AsyncLocalEngine:
         return await asyncio.wrap_future(
             self._worker.submit(lambda: self._worker.call(method, request, timeout, metadata))
         )
+
+    async def stream(
+        self, method: StreamMethod[Request, Response], requests: AsyncIterable[Request], metadata: Metadata
+    ) -> AsyncGenerator[Response]:
+        """Answer the requests of a stream; see `Engine.stream`."""
+        worker = self._worker
+        stream = await asyncio.wrap_future(worker.submit(lambda: worker.open_stream(method, metadata)))
+        source = AsyncSource(requests)
+
+        async def feed() -> None:
+            async for request in source.requests():
+                if not await asyncio.wrap_future(worker.submit(partial(stream.feed, request))):
+                    return
+            await asyncio.wrap_future(worker.submit(partial(stream.feed, None)))
+
+        feeding = asyncio.create_task(feed())
+        try:
+            while (reply := await asyncio.wrap_future(worker.submit(lambda: worker.next_reply(stream)))) is not None:
+                yield reply
+        finally:
+            feeding.cancel()
+            await asyncio.wait([feeding])
+            with suppress(MienError):  # the client was closed
+                await asyncio.wrap_future(worker.submit(stream.close))
+        source.check()
 
     async def close(self) -> None:
         """Refuse further calls, wait for those in flight, and free threads and models."""

@@ -33,5 +33,25 @@ LIST_MODELS = Method("ListModels", pb.ListModelsRequest, pb.ListModelsResponse)
 GET_MODEL_CARD = Method("GetModelCard", pb.GetModelCardRequest, pb.GetModelCardResponse)
 GET_SERVER_INFO = Method("GetServerInfo", pb.GetServerInfoRequest, pb.GetServerInfoResponse)
 
+
+@dataclass(frozen=True, slots=True)
+class StreamMethod(Generic[Request, Response]):
+    """A bidirectional streaming RPC."""
+
+    name: str
+    request: type[Request]
+    response: type[Response]
+
+    @property
+    def path(self) -> str:
+        """The HTTP/2 path of the RPC."""
+        return f"/{SERVICE}/{self.name}"
+
+
+ANALYZE_STREAM = StreamMethod("AnalyzeStream", pb.AnalyzeStreamRequest, pb.AnalyzeStreamResponse)
+
+STREAMS: tuple[StreamMethod[Any, Any], ...] = (ANALYZE_STREAM,)
+"""Every streaming RPC."""
+
 METHODS: tuple[Method[Any, Any], ...] = (ANALYZE, LIST_MODELS, GET_MODEL_CARD, GET_SERVER_INFO)
 """Every unary RPC. All are idempotent: they may be sent again after a failure."""

@@ -87,9 +87,9 @@ class Analysis:
                 data_missing=image.data_missing,
                 smallest_face_px=image.smallest_face_px if image.HasField("smallest_face_px") else None,
             ),
-            tasks=tuple(_task_result(task) for task in message.tasks),
+            tasks=tuple(read_task_result(task) for task in message.tasks),
             detector=model_info(message.detector),
-            timing=_span(message.timing.total),
+            timing=read_span(message.timing.total),
             critical_path=tuple(message.timing.critical_path),
             request_id=request_id,
             message=message,
@@ -109,7 +109,8 @@ class Analysis:
         return "\n".join(lines)
 
 
-def _task_result(message: face_pb2.TaskResult) -> TaskResult:
+def read_task_result(message: face_pb2.TaskResult) -> TaskResult:
+    """Read how a task went."""
     return TaskResult(
         task=message.task,
         code=code_pb2.Code.Name(message.status.code),
@@ -118,6 +119,7 @@ def _task_result(message: face_pb2.TaskResult) -> TaskResult:
     )
 
 
-def _span(message: face_pb2.Span) -> Span:
-    children = tuple(_span(child) for child in message.children)
+def read_span(message: face_pb2.Span) -> Span:
+    """Read a step of the timing tree."""
+    children = tuple(read_span(child) for child in message.children)
     return Span(message.name, message.start_ms, message.elapsed_ms, children)

@@ -1,5 +1,6 @@
 """One face and its estimated attributes, as plain frozen values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,7 +16,9 @@ _GENDERS: dict[int, GenderValue] = {
     face_pb2.GENDER_VALUE_MALE: "male",
     face_pb2.GENDER_VALUE_UNCERTAIN: "uncertain",
 }
-_EMOTIONS: dict[str, EmotionLabel] = {label: label for label in get_args(EmotionLabel)}
+EMOTIONS: dict[str, EmotionLabel] = {label: label for label in get_args(EmotionLabel)}
+"""The known labels."""
+
 _MOODS: dict[int, MoodLabel] = {
     face_pb2.MOOD_LABEL_EXCITED: "excited",
     face_pb2.MOOD_LABEL_CONTENT: "content",
@@ -161,25 +164,44 @@ class Face:
 
 def read_face(face: face_pb2.Face) -> Face:
     """Read a face of a reply; a value that this version does not know is left out."""
-    gender, mood = _GENDERS.get(face.gender.value), _MOODS.get(face.mood.label)
     reasons = face.quality.abstained_reasons
     return Face(
         box=_box(face.box),
         ratio_box=_box(face.ratio_box),
         landmarks=_landmarks(face.landmarks) if face.HasField("landmarks") else None,
         detection_score=face.detection_score if face.HasField("detection_score") else None,
-        age=Age(face.age.years, face.age.low, face.age.high) if face.HasField("age") else None,
-        gender=Gender(gender, face.gender.probability, face.gender.male_probability) if gender else None,
-        emotions=tuple(
-            Emotion(_EMOTIONS[emotion.label], emotion.probability)
-            for emotion in face.emotions
-            if emotion.label in _EMOTIONS
-        ),
-        mood=Mood(face.mood.valence, face.mood.arousal, mood) if mood else None,
+        age=read_age(face.age) if face.HasField("age") else None,
+        gender=read_gender(face.gender),
+        emotions=read_emotions(face.emotions),
+        mood=read_mood(face.mood),
         quality=Quality(face.quality.size_px, face.quality.sharpness),
         abstained=bool(reasons),
         abstained_reasons=tuple(_REASONS[reason] for reason in reasons if reason in _REASONS),
     )
+
+
+def read_age(message: face_pb2.Age) -> Age:
+    """Read an age."""
+    return Age(message.years, message.low, message.high)
+
+
+def read_gender(message: face_pb2.Gender) -> Gender | None:
+    """Read a gender; None if there is none, or one that this version does not know."""
+    value = _GENDERS.get(message.value)
+    return Gender(value, message.probability, message.male_probability) if value else None
+
+
+def read_emotions(messages: Iterable[face_pb2.Emotion]) -> tuple[Emotion, ...]:
+    """Read emotions in their order; those that this version does not know are left out."""
+    return tuple(
+        Emotion(EMOTIONS[message.label], message.probability) for message in messages if message.label in EMOTIONS
+    )
+
+
+def read_mood(message: face_pb2.Mood) -> Mood | None:
+    """Read a mood; None if there is none, or one that this version does not know."""
+    label = _MOODS.get(message.label)
+    return Mood(message.valence, message.arousal, label) if label else None
 
 
 def _box(box: face_pb2.Box) -> Box:

@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from mien.v1 import face_pb2 as _face_pb2
+from mien.v1 import track_pb2 as _track_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -79,6 +81,30 @@ PIXEL_FORMAT_NV12: PixelFormat.ValueType  # 4
 height are even.
 """
 Global___PixelFormat: _TypeAlias = PixelFormat  # noqa: Y015
+
+class _DropPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DropPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DropPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DROP_POLICY_UNSPECIFIED: _DropPolicy.ValueType  # 0
+    """As DROP_POLICY_NONE."""
+    DROP_POLICY_NONE: _DropPolicy.ValueType  # 1
+    """Every frame is analyzed; the sender is slowed down by flow control. For files."""
+    DROP_POLICY_LATEST: _DropPolicy.ValueType  # 2
+    """Only the latest frame waits; older ones are dropped before they are decoded, and counted. For live sources."""
+
+class DropPolicy(_DropPolicy, metaclass=_DropPolicyEnumTypeWrapper):
+    """What happens to frames that come faster than they are analyzed."""
+
+DROP_POLICY_UNSPECIFIED: DropPolicy.ValueType  # 0
+"""As DROP_POLICY_NONE."""
+DROP_POLICY_NONE: DropPolicy.ValueType  # 1
+"""Every frame is analyzed; the sender is slowed down by flow control. For files."""
+DROP_POLICY_LATEST: DropPolicy.ValueType  # 2
+"""Only the latest frame waits; older ones are dropped before they are decoded, and counted. For live sources."""
+Global___DropPolicy: _TypeAlias = DropPolicy  # noqa: Y015
 
 class _DeploymentMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -248,6 +274,237 @@ class AnalyzeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
+
+@_typing.final
+class StreamConfig(_message.Message):
+    """How a stream is analyzed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributeIntervalsMsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    MAX_FACES_FIELD_NUMBER: _builtins.int
+    SMOOTHING_HALF_LIFE_MS_FIELD_NUMBER: _builtins.int
+    DETECTION_INTERVAL_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_INTERVALS_MS_FIELD_NUMBER: _builtins.int
+    DROP_POLICY_FIELD_NUMBER: _builtins.int
+    max_faces: _builtins.int
+    """Follow at most this many faces, the largest; 1 or more. Absent: the server's limit."""
+    smoothing_half_life_ms: _builtins.float
+    """Time after which an earlier expression counts half, in milliseconds, 0 to 10,000; 0 does not smooth. Absent: 200."""
+    detection_interval: _builtins.int
+    """The detector runs on every n-th frame, 1 to 100; between them faces are searched for around their predicted boxes.
+    Absent: 5.
+    """
+    drop_policy: Global___DropPolicy.ValueType
+    """What happens to frames that come faster than they are analyzed."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tasks to run: "age", "gender", "emotion". Empty: all tasks of the server."""
+
+    @_builtins.property
+    def attribute_intervals_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Time between two calls of a task's model for the same face, in milliseconds, 0 to 60,000; 0 calls it for every frame.
+        Absent: 1,000 for "age" and "gender" (less for a new track), 120 for "emotion".
+        """
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[_builtins.str] | None = ...,
+        max_faces: _builtins.int | None = ...,
+        smoothing_half_life_ms: _builtins.float | None = ...,
+        detection_interval: _builtins.int | None = ...,
+        attribute_intervals_ms: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        drop_policy: Global___DropPolicy.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval", "_max_faces", b"_max_faces", "_smoothing_half_life_ms", b"_smoothing_half_life_ms", "detection_interval", b"detection_interval", "max_faces", b"max_faces", "smoothing_half_life_ms", b"smoothing_half_life_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval", "_max_faces", b"_max_faces", "_smoothing_half_life_ms", b"_smoothing_half_life_ms", "attribute_intervals_ms", b"attribute_intervals_ms", "detection_interval", b"detection_interval", "drop_policy", b"drop_policy", "max_faces", b"max_faces", "smoothing_half_life_ms", b"smoothing_half_life_ms", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__detection_interval: _TypeAlias = _typing.Literal["detection_interval"]  # noqa: Y015
+    _WhichOneofArgType__detection_interval: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval"]  # noqa: Y015
+    _WhichOneofReturnType__max_faces: _TypeAlias = _typing.Literal["max_faces"]  # noqa: Y015
+    _WhichOneofArgType__max_faces: _TypeAlias = _typing.Literal["_max_faces", b"_max_faces"]  # noqa: Y015
+    _WhichOneofReturnType__smoothing_half_life_ms: _TypeAlias = _typing.Literal["smoothing_half_life_ms"]  # noqa: Y015
+    _WhichOneofArgType__smoothing_half_life_ms: _TypeAlias = _typing.Literal["_smoothing_half_life_ms", b"_smoothing_half_life_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__detection_interval) -> _WhichOneofReturnType__detection_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_faces) -> _WhichOneofReturnType__max_faces | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__smoothing_half_life_ms) -> _WhichOneofReturnType__smoothing_half_life_ms | None: ...
+
+Global___StreamConfig: _TypeAlias = StreamConfig  # noqa: Y015
+
+@_typing.final
+class Frame(_message.Message):
+    """One picture of a video."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    RAW_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The caller's number of the frame; returned with its reply."""
+    timestamp_ms: _builtins.float
+    """Time of the frame, in milliseconds on any clock; must rise from frame to frame."""
+    image: _builtins.bytes
+    """The bytes of an image file, in one of the formats of `GetServerInfo`."""
+    @_builtins.property
+    def raw(self) -> Global___RawImage:
+        """Pixels that are not encoded."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        timestamp_ms: _builtins.float = ...,
+        image: _builtins.bytes = ...,
+        raw: Global___RawImage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "raw", b"raw", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "image", b"image", "raw", b"raw", "source", b"source", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["image", "raw"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___Frame: _TypeAlias = Frame  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamRequest(_message.Message):
+    """The configuration of a stream, or its next frame."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def config(self) -> Global___StreamConfig:
+        """The first message of a stream."""
+
+    @_builtins.property
+    def frame(self) -> Global___Frame:
+        """Every further message."""
+
+    def __init__(
+        self,
+        *,
+        config: Global___StreamConfig | None = ...,
+        frame: Global___Frame | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "content", b"content", "frame", b"frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "content", b"content", "frame", b"frame"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["config", "frame"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___AnalyzeStreamRequest: _TypeAlias = AnalyzeStreamRequest  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamResponse(_message.Message):
+    """The faces of one frame."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAME_ID_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    FACES_FIELD_NUMBER: _builtins.int
+    FACES_TRUNCATED_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    DROPPED_FRAMES_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    DETECTED_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    frame_id: _builtins.int
+    """The frame's number; absent in the last reply, which has only the events of the stream's end."""
+    timestamp_ms: _builtins.float
+    """The frame's time, in milliseconds."""
+    faces_truncated: _builtins.bool
+    """Whether there were more faces than `max_faces`."""
+    dropped_frames: _builtins.int
+    """Number of frames dropped between the last reply's frame and this one."""
+    detected: _builtins.bool
+    """Whether the detector ran on the whole frame."""
+    cut: _builtins.bool
+    """Whether the frame is the first one of another scene."""
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """OK, or why the frame could not be analyzed; the other frames are not touched by it."""
+
+    @_builtins.property
+    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_track_pb2.TrackedFace]:
+        """Faces that this frame shows, in the order of their tracks."""
+
+    @_builtins.property
+    def image(self) -> _face_pb2.ImageInfo:
+        """The picture as it was read."""
+
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.TaskResult]:
+        """One result per task whose model was called for this frame, in the requested order."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_track_pb2.TrackEvent]:
+        """Tracks that started or ended with this frame."""
+
+    @_builtins.property
+    def timing(self) -> _face_pb2.Timing:
+        """Where the time went, from the frame's arrival."""
+
+    def __init__(
+        self,
+        *,
+        frame_id: _builtins.int | None = ...,
+        timestamp_ms: _builtins.float = ...,
+        status: _status_pb2.Status | None = ...,
+        faces: _abc.Iterable[_track_pb2.TrackedFace] | None = ...,
+        faces_truncated: _builtins.bool = ...,
+        image: _face_pb2.ImageInfo | None = ...,
+        tasks: _abc.Iterable[_face_pb2.TaskResult] | None = ...,
+        dropped_frames: _builtins.int = ...,
+        events: _abc.Iterable[_track_pb2.TrackEvent] | None = ...,
+        timing: _face_pb2.Timing | None = ...,
+        detected: _builtins.bool = ...,
+        cut: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id", "frame_id", b"frame_id", "image", b"image", "status", b"status", "timing", b"timing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id", "cut", b"cut", "detected", b"detected", "dropped_frames", b"dropped_frames", "events", b"events", "faces", b"faces", "faces_truncated", b"faces_truncated", "frame_id", b"frame_id", "image", b"image", "status", b"status", "tasks", b"tasks", "timestamp_ms", b"timestamp_ms", "timing", b"timing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frame_id: _TypeAlias = _typing.Literal["frame_id"]  # noqa: Y015
+    _WhichOneofArgType__frame_id: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_id) -> _WhichOneofReturnType__frame_id | None: ...
+
+Global___AnalyzeStreamResponse: _TypeAlias = AnalyzeStreamResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -40,6 +40,11 @@ class FaceAnalysisServiceStub(object):
                 request_serializer=mien_dot_v1_dot_face__service__pb2.AnalyzeRequest.SerializeToString,
                 response_deserializer=mien_dot_v1_dot_face__service__pb2.AnalyzeResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeStream = channel.stream_stream(
+                '/mien.v1.FaceAnalysisService/AnalyzeStream',
+                request_serializer=mien_dot_v1_dot_face__service__pb2.AnalyzeStreamRequest.SerializeToString,
+                response_deserializer=mien_dot_v1_dot_face__service__pb2.AnalyzeStreamResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/mien.v1.FaceAnalysisService/ListModels',
                 request_serializer=mien_dot_v1_dot_face__service__pb2.ListModelsRequest.SerializeToString,
@@ -68,6 +73,19 @@ class FaceAnalysisServiceServicer(object):
         RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
         over the limit.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeStream(self, request_iterator, context):
+        """Follow the faces of a video. The first message is the configuration, each further one a frame. There is one reply per
+        frame that was not dropped, in order; after the last frame there is one reply with the tracks that end with the
+        stream. A frame that cannot be analyzed has its error as the status of its reply, and the stream goes on.
+        INVALID_ARGUMENT: the configuration or the order of the messages is wrong (STREAM_CONFIG_MISSING, TASK_UNKNOWN,
+        TIMESTAMP_NOT_RISING, STREAM_STATE_INVALID, ...).
+        RESOURCE_EXHAUSTED: too many streams (STREAMS_EXHAUSTED, with google.rpc.RetryInfo).
+        DEADLINE_EXCEEDED: no frame came for the idle timeout (STREAM_IDLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +120,11 @@ def add_FaceAnalysisServiceServicer_to_server(servicer, server):
                     servicer.Analyze,
                     request_deserializer=mien_dot_v1_dot_face__service__pb2.AnalyzeRequest.FromString,
                     response_serializer=mien_dot_v1_dot_face__service__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'AnalyzeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeStream,
+                    request_deserializer=mien_dot_v1_dot_face__service__pb2.AnalyzeStreamRequest.FromString,
+                    response_serializer=mien_dot_v1_dot_face__service__pb2.AnalyzeStreamResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -147,6 +170,33 @@ class FaceAnalysisService(object):
             '/mien.v1.FaceAnalysisService/Analyze',
             mien_dot_v1_dot_face__service__pb2.AnalyzeRequest.SerializeToString,
             mien_dot_v1_dot_face__service__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mien.v1.FaceAnalysisService/AnalyzeStream',
+            mien_dot_v1_dot_face__service__pb2.AnalyzeStreamRequest.SerializeToString,
+            mien_dot_v1_dot_face__service__pb2.AnalyzeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

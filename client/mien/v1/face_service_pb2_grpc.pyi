@@ -41,6 +41,15 @@ class FaceAnalysisServiceStub:
     over the limit.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
+    AnalyzeStream: _grpc.StreamStreamMultiCallable[_face_service_pb2.AnalyzeStreamRequest, _face_service_pb2.AnalyzeStreamResponse]
+    """Follow the faces of a video. The first message is the configuration, each further one a frame. There is one reply per
+    frame that was not dropped, in order; after the last frame there is one reply with the tracks that end with the
+    stream. A frame that cannot be analyzed has its error as the status of its reply, and the stream goes on.
+    INVALID_ARGUMENT: the configuration or the order of the messages is wrong (STREAM_CONFIG_MISSING, TASK_UNKNOWN,
+    TIMESTAMP_NOT_RISING, STREAM_STATE_INVALID, ...).
+    RESOURCE_EXHAUSTED: too many streams (STREAMS_EXHAUSTED, with google.rpc.RetryInfo).
+    DEADLINE_EXCEEDED: no frame came for the idle timeout (STREAM_IDLE).
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]
     """List the models that the server has, those in use first."""
     GetModelCard: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.GetModelCardRequest, _face_service_pb2.GetModelCardResponse]
@@ -62,6 +71,15 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
     over the limit.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
+    """
+    AnalyzeStream: _aio.StreamStreamMultiCallable[_face_service_pb2.AnalyzeStreamRequest, _face_service_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
+    """Follow the faces of a video. The first message is the configuration, each further one a frame. There is one reply per
+    frame that was not dropped, in order; after the last frame there is one reply with the tracks that end with the
+    stream. A frame that cannot be analyzed has its error as the status of its reply, and the stream goes on.
+    INVALID_ARGUMENT: the configuration or the order of the messages is wrong (STREAM_CONFIG_MISSING, TASK_UNKNOWN,
+    TIMESTAMP_NOT_RISING, STREAM_STATE_INVALID, ...).
+    RESOURCE_EXHAUSTED: too many streams (STREAMS_EXHAUSTED, with google.rpc.RetryInfo).
+    DEADLINE_EXCEEDED: no frame came for the idle timeout (STREAM_IDLE).
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_face_service_pb2.ListModelsRequest, _face_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """List the models that the server has, those in use first."""
@@ -87,6 +105,21 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
         over the limit.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
+        """
+
+    @_abc_1.abstractmethod
+    def AnalyzeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_face_service_pb2.AnalyzeStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_face_service_pb2.AnalyzeStreamResponse], _abc.AsyncIterator[_face_service_pb2.AnalyzeStreamResponse]]:
+        """Follow the faces of a video. The first message is the configuration, each further one a frame. There is one reply per
+        frame that was not dropped, in order; after the last frame there is one reply with the tracks that end with the
+        stream. A frame that cannot be analyzed has its error as the status of its reply, and the stream goes on.
+        INVALID_ARGUMENT: the configuration or the order of the messages is wrong (STREAM_CONFIG_MISSING, TASK_UNKNOWN,
+        TIMESTAMP_NOT_RISING, STREAM_STATE_INVALID, ...).
+        RESOURCE_EXHAUSTED: too many streams (STREAMS_EXHAUSTED, with google.rpc.RetryInfo).
+        DEADLINE_EXCEEDED: no frame came for the idle timeout (STREAM_IDLE).
         """
 
     @_abc_1.abstractmethod

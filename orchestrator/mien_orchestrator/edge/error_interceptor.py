@@ -1,5 +1,6 @@
 """Read the request message of unary calls, and convert errors to statuses."""
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -33,6 +34,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None:
             return refuse(UnsupportedError("the server does not have this method; is it older than the client?"))
+        if handler.stream_stream and not inspect.isasyncgenfunction(handler.stream_stream):
+            return _guard_stream(handler, details.method)
         if handler.unary_unary is None or handler.request_deserializer is None:
             return handler
         inner, deserialize = handler.unary_unary, handler.request_deserializer
@@ -55,6 +58,35 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_unary_rpc_method_handler(
             guarded, request_deserializer=None, response_serializer=handler.response_serializer
         )
+
+
+def _guard_stream(handler: "Handler", method: str) -> "Handler":
+    """Return the handler of a bidirectional stream with its messages parsed and its errors converted."""
+    inner: Any = handler.stream_stream
+    deserialize: Any = handler.request_deserializer
+
+    async def parsed(messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        while True:
+            try:
+                yield await _receive(messages, deserialize)
+            except StopAsyncIteration:
+                return
+
+    async def guarded(messages: AsyncIterator[bytes], rpc: Rpc) -> None:
+        try:
+            await inner(parsed(messages), rpc)
+            return
+        except MienError as error:
+            failure = error
+        except Exception:
+            if rpc.done():
+                raise
+            failure = unexpected(method)
+        await _abort(rpc, failure)
+
+    return grpc.stream_stream_rpc_method_handler(
+        guarded, request_deserializer=None, response_serializer=handler.response_serializer
+    )
 
 
 async def _abort(rpc: Rpc, error: MienError) -> NoReturn:

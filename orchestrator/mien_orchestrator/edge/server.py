@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
@@ -165,7 +166,7 @@ class Server:
             *_KEEPALIVE,
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
-        add_handlers(self._call, self._server)
+        add_handlers(self._call, self._stream, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.server.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
@@ -181,7 +182,7 @@ class Server:
             ) from error
         self.address = self._settings.server.address(port)
         if self._http_port is not None:
-            parts = CallParts(self._call, observers, self._authentication, uploads)
+            parts = CallParts(self._call, self._stream, observers, self._authentication, uploads)
             await self._start_http(self._http_port, parts)
         if self._metrics and self._settings.telemetry.metrics_port:
             replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1
@@ -222,6 +223,9 @@ class Server:
 
     async def _call(self, request: Message, context: RequestContext) -> Message:
         return await self._service.call(request, context)
+
+    def _stream(self, requests: AsyncIterator[Any], context: RequestContext) -> AsyncGenerator[Message]:
+        return self._service.stream(requests, context)
 
     def replace(self, service: FaceAnalysis, settings: Settings) -> None:
         """Use another service, tokens and drain time for the calls from now on; those in flight keep the former ones.

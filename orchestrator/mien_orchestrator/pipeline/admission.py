@@ -59,6 +59,12 @@ class Admission:
             raise self._busy("the images being analyzed exceed the memory limit")
         if self.in_flight >= _ALWAYS and expected > _SHARE * budget:
             raise self._busy(f"an answer would take about {expected:.1f} s, longer than this call's deadline allows")
+        with self.counted(size):
+            yield
+
+    @contextmanager
+    def counted(self, size: int) -> Iterator[None]:
+        """Count a frame of an admitted stream, of `size` bytes, as an image being analyzed."""
         if not self.in_flight:
             self._since = time.monotonic()
         self.in_flight += 1

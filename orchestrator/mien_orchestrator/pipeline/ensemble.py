@@ -5,8 +5,9 @@ Pure asyncio, without gRPC or Ray. Heavy work leaves the event loop; OpenCV and 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from typing import TypeVar
 
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError
 from mien.v1 import face_pb2
@@ -15,7 +16,7 @@ from mien_models.images.decode import ImageError as UnreadableImage
 from mien_models.images.raw import PixelFormat, RawImage
 from mien_models.registry import Entry
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import Backend, Outcome
+from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
 from mien_orchestrator.pipeline.face_stage import FaceStage, PreparedFaces
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import merge, task_span
@@ -36,6 +37,9 @@ _PIXEL_FORMATS: dict[int, PixelFormat] = {
 
 _HEADROOM = 0.02
 """Part of the time left that is kept for the reply itself, so that one without the late tasks still arrives in time."""
+
+
+T = TypeVar("T")
 
 
 class Ensemble:
@@ -68,7 +72,7 @@ class Ensemble:
             task: model_info(entry, devices[task]) for task, entry in models.items()
         }
         """The model of each task: that of the settings, then the one that answered last."""
-        self._face_stage = face_stage
+        self.face_stage = face_stage
         self._backend = backend
         self._executor = executor
         self._headroom_s = headroom_s
@@ -82,28 +86,29 @@ class Ensemble:
             MienError: A task failed, and the request's failure policy is FAILURE_POLICY_ALL_OR_NOTHING.
 
         """
-        tasks = self._tasks(request.tasks)
+        tasks = self.tasks(request.tasks)
         context.deadline -= max(self._headroom_s, _HEADROOM * context.remaining)
         prepared = await self._prepare(request, tasks, context)
         outcomes: Mapping[Task, Outcome] = {}
         if len(prepared.quality.answerable):
             with context.spans.step("tasks") as span:
                 crops = {task: prepared.crops[self.models[task].spec.crop] for task in tasks}
-                outcomes = await self._backend.predict(crops, context)
-                self._note_models(outcomes)
+                outcomes = await self.predict(crops, context)
                 span.children.extend(task_span(task, outcome) for task, outcome in outcomes.items())
         if request.failure_policy == pb.FAILURE_POLICY_ALL_OR_NOTHING:
             _raise_first_failure(outcomes)
         models = {task: self.model_infos[task] for task in tasks}
         return merge(prepared, outcomes, models, self.detector, context.spans)
 
-    def _note_models(self, outcomes: Mapping[Task, Outcome]) -> None:
-        """Note which models answered: workers may have others than the settings, or reload."""
+    async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
+        """Run the models, and note which ones answered: workers may have others than the settings, or reload."""
+        outcomes = await self._backend.predict(crops, context)
         for task, outcome in outcomes.items():
             if outcome.prediction and task in outcome.prediction.models:
                 self.model_infos[task] = outcome.prediction.models[task]
+        return outcomes
 
-    def _tasks(self, names: Sequence[str]) -> list[Task]:
+    def tasks(self, names: Sequence[str]) -> list[Task]:
         """Return the requested tasks, each once, in the requested order."""
         if len(names) > _MAX_TASKS:
             raise InvalidRequestError(
@@ -121,13 +126,23 @@ class Ensemble:
         self, request: pb.AnalyzeRequest, tasks: Sequence[Task], context: RequestContext
     ) -> PreparedFaces:
         specs = {self.models[task].spec.crop for task in tasks}
-        source = _source(request)
+        source = source_of(request)
         max_faces = request.max_faces if request.HasField("max_faces") else None
+        return await self.see(lambda: self.face_stage.run(source, specs, max_faces, context), context)
+
+    async def see(self, step: Callable[[], T], context: RequestContext) -> T:
+        """Run a step before the models on a thread, until the request's deadline.
+
+        Raises:
+            ImageError: The image cannot be read.
+            DeadlineExceededError: The step did not end before the deadline; its thread stops before the next step.
+
+        """
         queued_ms = context.spans.now_ms()
 
-        def run() -> PreparedFaces:
+        def run() -> T:
             context.spans.add_since("queue", queued_ms)
-            return self._face_stage.run(source, specs, max_faces, context)
+            return step()
 
         try:
             async with asyncio.timeout(context.deadline - time.monotonic()):
@@ -144,7 +159,7 @@ class Ensemble:
             raise
 
 
-def _source(request: pb.AnalyzeRequest) -> bytes | RawImage:
+def source_of(request: pb.AnalyzeRequest | pb.Frame) -> bytes | RawImage:
     """Return the image file's bytes, or the raw pixels."""
     if request.WhichOneof("source") != "raw":
         return request.image

@@ -1,6 +1,7 @@
 """The steps before the models: image bytes in; faces, their quality and their crops out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,12 @@ class FaceStage:
             DeadlineExceededError: The request was cancelled.
 
         """
+        with self.opened(source, context) as image:
+            return self._run(source, image, specs, max_faces, context)
+
+    @contextmanager
+    def opened(self, source: bytes | RawImage, context: RequestContext) -> Iterator[DecodedImage]:
+        """Decode an image, as large as detection needs it, and hold its memory during the block; see `run`."""
         peak = self._peak_bytes(source)
         began_ms = context.spans.now_ms()
         with self._budget.reserve(peak, deadline=context.deadline, cancelled=context.cancelled.is_set) as waited:
@@ -100,34 +107,42 @@ class FaceStage:
                 raise DeadlineExceededError("no memory was free for the image before the deadline; try again later")
             if waited:
                 context.spans.add_since("queue", began_ms)
-            return self._run(source, specs, max_faces, context)
+            with context.spans.step("decode"):
+                image = self._decode(source, self._enough)
+            check_cancelled(context)
+            yield image
+
+    def limit(self, max_faces: int | None) -> int:
+        """Return the most faces that a request gets; `max_faces` is None for the server's limit."""
+        return self._max_faces if max_faces is None else min(max_faces, self._max_faces)
+
+    def judge(self, image: DecodedImage, faces: Faces) -> Quality:
+        """Measure the quality of faces, which are in pixels of the whole upright image."""
+        return judge(image.pixels, faces.scaled(1 / image.shrunk), self._quality_limits, shrunk=image.shrunk)
 
     def _run(
         self,
         source: bytes | RawImage,
+        image: DecodedImage,
         specs: Collection[CropSpec],
         max_faces: int | None,
         context: RequestContext,
     ) -> PreparedFaces:
-        limit = self._max_faces if max_faces is None else min(max_faces, self._max_faces)
+        limit = self.limit(max_faces)
         spans = context.spans
-        with spans.step("decode"):
-            image = self._decode(source, self._enough)
-        _check_cancelled(context)
         with spans.step("detect"):
             found = self.detector.detect(image.pixels)
-        _check_cancelled(context)
+        check_cancelled(context)
         faces = found.largest_first(limit).scaled(image.shrunk)
         enough = self._enough_for(faces, specs, image)
         if image.shrunk > 1 and enough > max(image.pixels.shape):
             with spans.step("decode"):
                 image = self._decode(source, enough)
         with spans.step("crop"):
-            here = faces.scaled(1 / image.shrunk)
-            quality = judge(image.pixels, here, self._quality_limits, shrunk=image.shrunk)
-            answerable = here.take(quality.answerable)
+            quality = self.judge(image, faces)
+            answerable = faces.take(quality.answerable).scaled(1 / image.shrunk)
             crops = {spec: cut(image.pixels, answerable, spec) for spec in specs}
-        return PreparedFaces(_image_info(image, faces.searched), faces, quality, len(found) > limit, crops)
+        return PreparedFaces(image_info(image, faces.searched), faces, quality, len(found) > limit, crops)
 
     def _peak_bytes(self, source: bytes | RawImage) -> int:
         if isinstance(source, RawImage):
@@ -146,12 +161,14 @@ class FaceStage:
         return int(max(image.width, image.height) * wanted / heights.min()) if len(heights) else 0
 
 
-def _check_cancelled(context: RequestContext) -> None:
+def check_cancelled(context: RequestContext) -> None:
+    """Raise `DeadlineExceededError` if the caller no longer waits."""
     if context.cancelled.is_set():
         raise DeadlineExceededError("the caller no longer waits for this image")
 
 
-def _image_info(image: DecodedImage, searched: float | None) -> face_pb2.ImageInfo:
+def image_info(image: DecodedImage, searched: float | None) -> face_pb2.ImageInfo:
+    """Return an image as the reply describes it; `searched` is the height from which faces were searched for."""
     return face_pb2.ImageInfo(
         width=image.width,
         height=image.height,

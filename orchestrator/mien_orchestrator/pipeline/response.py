@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.faces import Faces
-from mien_models.mood import MoodLabel, mood
+from mien_models.mood import Mood, MoodLabel, mood
 from mien_models.quality import Quality
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Outcome
@@ -45,7 +45,7 @@ def merge(
 
     """
     with spans.step("merge"):
-        faces = _faces(prepared.faces, prepared.quality, prepared.image.width, prepared.image.height)
+        faces = face_messages(prepared.faces, prepared.quality, prepared.image.width, prepared.image.height)
         for task, outcome in outcomes.items():
             if outcome.prediction:
                 model = _model(task, outcome, models[task])
@@ -55,7 +55,7 @@ def merge(
             faces=faces,
             faces_truncated=prepared.truncated,
             image=prepared.image,
-            tasks=[_task_result(task, outcomes.get(task), model) for task, model in models.items()],
+            tasks=[task_result(task, outcomes.get(task), model) for task, model in models.items()],
             detector=detector,
         )
     total = face_pb2.Span(name="total", elapsed_ms=spans.now_ms(), children=spans.steps)
@@ -77,7 +77,8 @@ def task_span(task: Task, outcome: Outcome) -> face_pb2.Span:
     return span
 
 
-def _faces(faces: Faces, quality: Quality, width: int, height: int) -> list[face_pb2.Face]:
+def face_messages(faces: Faces, quality: Quality, width: int, height: int) -> list[face_pb2.Face]:
+    """Return the faces of an upright image of this size in pixels, without answers."""
     messages = []
     for index, (x, y, w, h) in enumerate(faces.boxes.tolist()):
         face = face_pb2.Face(
@@ -119,20 +120,33 @@ def _fill_age(face: face_pb2.Face, answers: Answers, index: int, model: face_pb2
 
 
 def _fill_gender(face: face_pb2.Face, answers: Answers, index: int, model: face_pb2.ModelInfo) -> None:
-    male = float(answers["p_male"][index])
-    probability = max(male, 1 - male)
-    value = face_pb2.GENDER_VALUE_MALE if male >= 0.5 else face_pb2.GENDER_VALUE_FEMALE
-    if model.HasField("gender_uncertain_below") and probability < model.gender_uncertain_below:
-        value = face_pb2.GENDER_VALUE_UNCERTAIN
-    face.gender.CopyFrom(face_pb2.Gender(value=value, probability=probability, male_probability=male))
+    face.gender.CopyFrom(gender_message(float(answers["p_male"][index]), model))
 
 
 def _fill_emotion(face: face_pb2.Face, answers: Answers, index: int, model: face_pb2.ModelInfo) -> None:
     probabilities = dict(zip(model.labels, answers["probabilities"][index].tolist(), strict=True))
+    face.emotions.extend(emotion_messages(probabilities))
+    face.mood.CopyFrom(mood_message(mood(probabilities)))
+
+
+def gender_message(p_male: float, model: face_pb2.ModelInfo) -> face_pb2.Gender:
+    """Return the more probable gender, or that the model cannot tell."""
+    probability = max(p_male, 1 - p_male)
+    value = face_pb2.GENDER_VALUE_MALE if p_male >= 0.5 else face_pb2.GENDER_VALUE_FEMALE
+    if model.HasField("gender_uncertain_below") and probability < model.gender_uncertain_below:
+        value = face_pb2.GENDER_VALUE_UNCERTAIN
+    return face_pb2.Gender(value=value, probability=probability, male_probability=p_male)
+
+
+def emotion_messages(probabilities: Mapping[str, float]) -> list[face_pb2.Emotion]:
+    """Return the emotions, most probable first."""
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-    face.emotions.extend(face_pb2.Emotion(label=label, probability=p) for label, p in ranked)
-    point = mood(probabilities)
-    face.mood.CopyFrom(face_pb2.Mood(valence=point.valence, arousal=point.arousal, label=_MOODS[point.label]))
+    return [face_pb2.Emotion(label=label, probability=probability) for label, probability in ranked]
+
+
+def mood_message(value: Mood) -> face_pb2.Mood:
+    """Return a mood as a message."""
+    return face_pb2.Mood(valence=value.valence, arousal=value.arousal, label=_MOODS[value.label])
 
 
 _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, face_pb2.ModelInfo], None]] = {
@@ -142,7 +156,8 @@ _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, face_pb2.ModelInfo], No
 }
 
 
-def _task_result(task: Task, outcome: Outcome | None, model: face_pb2.ModelInfo) -> face_pb2.TaskResult:
+def task_result(task: Task, outcome: Outcome | None, model: face_pb2.ModelInfo) -> face_pb2.TaskResult:
+    """Return how a task went; `model` is that of the settings."""
     if outcome and outcome.error:
         status = status_pb2.Status(code=outcome.error.code, message=outcome.error.message)
         return face_pb2.TaskResult(task=task, status=status)

@@ -1,5 +1,7 @@
 """The methods of `FaceAnalysisService`, independent of the transport."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
+
 from google.protobuf.message import Message
 
 from mien.errors import InvalidRequestError, NotFoundError, UnsupportedError
@@ -13,6 +15,7 @@ from mien_orchestrator.pipeline.admission import Admission
 from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.task_health import TaskHealth
+from mien_orchestrator.pipeline.video.streams import Streams
 from mien_orchestrator.settings import Settings
 from mien_workers.model_info import model_info
 
@@ -38,6 +41,7 @@ class FaceAnalysis:
         self._admission = Admission(
             max_requests=settings.limits.max_concurrent_requests, max_bytes=settings.limits.max_concurrent_bytes
         )
+        self._streams = Streams(ensemble, self._admission, settings.streams)
 
     @property
     def in_flight(self) -> int:
@@ -67,6 +71,17 @@ class FaceAnalysis:
         _check(request)
         with self._admission.admit(len(request.image) + len(request.raw.data), context.remaining):
             return await self._ensemble.analyze(request, context)
+
+    @property
+    def open_streams(self) -> int:
+        """Number of streams at this moment."""
+        return self._streams.open
+
+    def stream(
+        self, requests: AsyncIterator[pb.AnalyzeStreamRequest], context: RequestContext
+    ) -> AsyncGenerator[pb.AnalyzeStreamResponse]:
+        """Analyze a video stream; see `Streams.run`."""
+        return self._streams.run(requests, context)
 
     @property
     def tasks(self) -> list[Task]:

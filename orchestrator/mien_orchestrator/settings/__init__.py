@@ -12,6 +12,7 @@ from mien_orchestrator.settings.groups import (
     LimitsSettings,
     ModelsSettings,
     ServerSettings,
+    StreamsSettings,
     TelemetrySettings,
     TlsSettings,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ScalingSettings",
     "ServerSettings",
     "Settings",
+    "StreamsSettings",
     "TaskSettings",
     "TelemetrySettings",
     "TlsSettings",

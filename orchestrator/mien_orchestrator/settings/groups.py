@@ -153,6 +153,19 @@ class LimitsSettings(Group):
     """Threads that decode and detect, and as many that run models of this process."""
 
 
+class StreamsSettings(Group):
+    """Limits of video streams, per process."""
+
+    max_streams: int = Field(default=64, ge=0)
+    """Streams at the same time; further ones are rejected. 0 rejects all."""
+    max_frame_rate: float = Field(default=120, gt=0)
+    """Frames per second of a stream, by their timestamps; a frame above it is refused."""
+    max_frame_pixels: int = Field(default=4096 * 2304, gt=0)
+    """Largest frame, width times height; a larger one is refused. The default is 4K."""
+    idle_timeout_s: float = Field(default=60, gt=0)
+    """Time without a frame after which a stream is ended."""
+
+
 class DetectorSettings(Group):
     """The face detector."""
 

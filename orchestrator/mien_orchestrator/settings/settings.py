@@ -19,6 +19,7 @@ from mien_orchestrator.settings.groups import (
     LimitsSettings,
     ModelsSettings,
     ServerSettings,
+    StreamsSettings,
     TelemetrySettings,
     TlsSettings,
 )
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    streams: StreamsSettings = StreamsSettings()
     detector: DetectorSettings = DetectorSettings()
     breaker: BreakerSettings = BreakerSettings()
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)

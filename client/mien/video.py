@@ -1,0 +1,111 @@
+"""The requests of a stream: its options and frames, checked, and made into messages."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from mien.errors import InvalidRequestError
+from mien.images import ImageSource, image_bytes, raw_image
+from mien.request import TaskName, task_names
+from mien.types.video import Frame
+from mien.v1 import face_service_pb2 as pb
+
+FrameSource: TypeAlias = ImageSource | Frame
+"""A picture in any form that `Client.analyze` takes, or a `Frame`."""
+
+DropPolicy = Literal["none", "latest"]
+
+DEFAULT_FPS = 25.0
+
+_POLICIES: dict[DropPolicy, pb.DropPolicy.ValueType] = {
+    "none": pb.DROP_POLICY_NONE,
+    "latest": pb.DROP_POLICY_LATEST,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """How a stream is analyzed; see `Client.stream`."""
+
+    tasks: Sequence[TaskName] | None
+    max_faces: int | None
+    half_life_ms: float | None
+    detection_interval: int | None
+    intervals_ms: Mapping[TaskName, float] | None
+    drop: DropPolicy
+    fps: float
+
+    def message(self) -> pb.AnalyzeStreamRequest:
+        """Return the first message of the stream; raises `InvalidRequestError`."""
+        if self.drop not in _POLICIES:
+            raise _invalid(f"drop is one of {', '.join(map(repr, _POLICIES))}, not {self.drop!r}")
+        if not isinstance(self.fps, int | float) or not 0 < self.fps <= 1000:
+            raise _invalid(f"fps is a number of frames per second, more than 0 and at most 1000, not {self.fps!r}")
+        try:
+            config = pb.StreamConfig(
+                tasks=task_names(self.tasks),
+                max_faces=self.max_faces,
+                smoothing_half_life_ms=self.half_life_ms,
+                detection_interval=self.detection_interval,
+                attribute_intervals_ms={str(task): ms for task, ms in (self.intervals_ms or {}).items()},
+                drop_policy=_POLICIES[self.drop],
+            )
+        except (TypeError, ValueError) as error:  # protobuf's own
+            raise _invalid(f"an option of the stream is not a number of its range: {error}") from error
+        return pb.AnalyzeStreamRequest(config=config)
+
+    def requests(self, frames: Iterable[FrameSource]) -> Iterator[pb.AnalyzeStreamRequest]:
+        """Yield the messages of the stream; raises `MienError` for a frame that cannot be read."""
+        yield self.message()
+        clock = _Clock(self)
+        for number, frame in enumerate(frames):
+            yield clock.request(number, frame)
+
+    async def async_requests(
+        self, frames: AsyncIterable[FrameSource] | Iterable[FrameSource]
+    ) -> AsyncIterator[pb.AnalyzeStreamRequest]:
+        """As `requests`; a plain iterable is iterated in a thread."""
+        yield self.message()
+        clock, number = _Clock(self), 0
+        async for frame in frames if isinstance(frames, AsyncIterable) else _in_thread(frames):
+            yield await asyncio.to_thread(clock.request, number, frame)
+            number += 1
+
+
+class _Clock:
+    """Gives times and numbers to frames without them."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self._options = options
+        self._began = time.monotonic()
+
+    def request(self, number: int, source: FrameSource) -> pb.AnalyzeStreamRequest:
+        """Return the message of a frame."""
+        frame = source if isinstance(source, Frame) else Frame(source)
+        timestamp_ms = frame.timestamp_ms
+        if timestamp_ms is None:
+            live = self._options.drop == "latest"
+            timestamp_ms = (time.monotonic() - self._began) * 1e3 if live else number * 1e3 / self._options.fps
+        try:
+            message = pb.Frame(id=number if frame.id is None else frame.id, timestamp_ms=timestamp_ms)
+        except (TypeError, ValueError) as error:  # protobuf's own
+            raise _invalid(f"frame {number}: its id or timestamp_ms is invalid: {error}") from error
+        raw = raw_image(frame.image, frame.color)
+        if raw:
+            message.raw.CopyFrom(raw)
+        else:
+            message.image = image_bytes(frame.image, frame.color)
+        return pb.AnalyzeStreamRequest(frame=message)
+
+
+async def _in_thread(frames: Iterable[FrameSource]) -> AsyncIterator[FrameSource]:
+    iterator = iter(frames)
+    end = object()
+    while (frame := await asyncio.to_thread(next, iterator, end)) is not end:
+        yield frame  # type: ignore[misc]  # mypy does not narrow by identity
+
+
+def _invalid(message: str) -> InvalidRequestError:
+    return InvalidRequestError(message, reason="OPTION_OUT_OF_RANGE")

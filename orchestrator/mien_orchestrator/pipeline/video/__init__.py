@@ -1,0 +1,1 @@
+"""Video streams: frames in; faces with identities and steady answers out. Independent of the transport."""

@@ -1,0 +1,139 @@
+"""The steps before the models for a frame of a video: decode, detect or search, track, judge quality, crop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.v1 import face_pb2
+from mien_models.crops import cut
+from mien_models.detectors.motion import Scene, Template, scene, search, template
+from mien_models.faces import Faces
+from mien_models.images.decode import DecodedImage
+from mien_models.images.raw import RawImage
+from mien_models.quality import Quality
+from mien_models.spec import CropSpec
+from mien_orchestrator.pipeline.face_stage import FaceStage, check_cancelled, image_info
+from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.tracking import Changes, Floats, Track, Tracker
+
+_ALIKE = 0.6
+"""Correlation with the last detection's template from which a search has found the face."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFrame:
+    """What a frame shows, before any model was called."""
+
+    image: face_pb2.ImageInfo
+    tracks: Sequence[Track]
+    """The faces that the frame shows, by track id."""
+    faces: Faces
+    """The same faces (N,), in pixels of the whole upright image, their boxes and points filtered."""
+    quality: Quality
+    changes: Changes
+    detected: bool
+    """Whether the detector ran on the whole frame."""
+    cut: bool
+    pixels: NDArray[np.uint8]
+    """(H, W, 3) RGB, shrunk by `shrunk`."""
+    shrunk: int
+
+    def crops(self, spec: CropSpec, places: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (M, S, S, 3) uint8 RGB crops of some of the faces."""
+        return cut(self.pixels, self.faces.take(np.array(places, np.intp)).scaled(1 / self.shrunk), spec)
+
+
+class FrameStage:
+    """Sees the frames of one stream, one after the other; each call may be on another thread."""
+
+    def __init__(self, stage: FaceStage, tracker: Tracker, detection_interval: int) -> None:
+        """Create the stage of a stream; the detector runs on every `detection_interval`-th frame at least."""
+        self._stage = stage
+        self._tracker = tracker
+        self._interval = detection_interval
+        self._since = detection_interval
+        """Frames since the last detection, this one included."""
+        self._scene: Scene | None = None
+        self._templates: dict[int, Template] = {}
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracks of the stream."""
+        return self._tracker
+
+    def run(self, source: bytes | RawImage, timestamp_ms: float, context: RequestContext) -> SeenFrame:
+        """See the next frame.
+
+        Args:
+            source: The bytes of an image file, or raw pixels.
+            timestamp_ms: Its time, later than that of the frame before.
+            context: Gets a span for each step. No further step is begun after its `cancelled`.
+
+        Raises:
+            ImageError: The bytes are not an image that can be read; the tracks are as before.
+            DeadlineExceededError: The frame's time is over.
+
+        """
+        with self._stage.opened(source, context) as image:
+            now = scene(image.pixels)
+            is_cut = self._scene is not None and now.differs(self._scene)
+            self._scene = now
+            ended = self._tracker.cut().ended if is_cut else ()
+            self._tracker.advance(timestamp_ms)
+            self._since += 1
+            changes, detected = self._follow(image, context)
+            changes = Changes(changes.started, [*ended, *changes.ended], changes.truncated)
+            with context.spans.step("quality"):
+                tracks = self._tracker.visible
+                faces = _faces(tracks, detected)
+                quality = self._stage.judge(image, faces)
+            return SeenFrame(
+                image_info(image, faces.searched),
+                tracks,
+                faces,
+                quality,
+                changes,
+                detected=detected is not None,
+                cut=is_cut,
+                pixels=image.pixels,
+                shrunk=image.shrunk,
+            )
+
+    def _follow(self, image: DecodedImage, context: RequestContext) -> tuple[Changes, Faces | None]:
+        """Search for the faces, and detect if it is time to or the search fails; also return the detections."""
+        if self._since < self._interval and not self._tracker.undecided:
+            with context.spans.step("search"):
+                boxes = self._search(image)
+            if len(boxes) == len(self._templates):
+                return self._tracker.searched(boxes), None
+        check_cancelled(context)
+        with context.spans.step("detect"):
+            found = self._stage.detector.detect(image.pixels).scaled(image.shrunk)
+        changes = self._tracker.detected(found)
+        self._since = 0
+        self._templates = {
+            track.id: template(image.pixels, track.box / image.shrunk) for track in self._tracker.visible
+        }
+        return changes, found
+
+    def _search(self, image: DecodedImage) -> Mapping[int, Floats]:
+        """Return the boxes of the faces that look as when they were detected, by track id."""
+        boxes: dict[int, Floats] = {}
+        for track in self._tracker.tracks:
+            shape = self._templates.get(track.id)
+            if shape is not None:
+                box, alike = search(image.pixels, shape, track.box / image.shrunk)
+                if alike >= _ALIKE:
+                    boxes[track.id] = box * image.shrunk
+        return boxes
+
+
+def _faces(tracks: Sequence[Track], found: Faces | None) -> Faces:
+    """Return the tracks' faces as they are now."""
+    boxes = np.array([track.box for track in tracks], np.float32).reshape(-1, 4)
+    marks = [track.landmarks for track in tracks]
+    points = np.array(marks, np.float32) if tracks and all(mark is not None for mark in marks) else None
+    scores = np.array([track.score for track in tracks], np.float32)
+    return Faces(boxes, points, scores, None if found is None else found.searched)

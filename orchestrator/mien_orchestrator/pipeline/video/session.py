@@ -1,0 +1,230 @@
+"""One stream: the tracks, their answers, and the reply for each frame."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from google.rpc import error_details_pb2, status_pb2
+
+from mien.errors import MienError
+from mien.v1 import face_pb2, track_pb2
+from mien.v1 import face_service_pb2 as pb
+from mien_models.mood import mood
+from mien_models.spec import Task
+from mien_orchestrator.pipeline.backend import Outcome, Prediction
+from mien_orchestrator.pipeline.ensemble import Ensemble, source_of
+from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.response import (
+    emotion_messages,
+    face_messages,
+    gender_message,
+    mood_message,
+    task_result,
+    task_span,
+)
+from mien_orchestrator.pipeline.timing import critical_path
+from mien_orchestrator.pipeline.tracking import Track, Tracker, TrackerOptions
+from mien_orchestrator.pipeline.video.answers import TrackAnswers
+from mien_orchestrator.pipeline.video.config import VideoConfig
+from mien_orchestrator.pipeline.video.frame_stage import FrameStage, SeenFrame
+
+_GOOD_SHARPNESS = 0.25
+"""Sharpness from which a picture counts fully."""
+
+_GOOD_HEIGHT = 80.0
+"""Height of a face, in pixels, from which it counts fully: the largest crop of the default models."""
+
+_LEAST_WEIGHT = 0.1
+
+
+class VideoSession:
+    """Analyzes the frames of one stream, one after the other."""
+
+    def __init__(self, ensemble: Ensemble, config: VideoConfig) -> None:
+        """Create the session of a stream."""
+        self._ensemble = ensemble
+        self._config = config
+        self._stage = FrameStage(
+            ensemble.face_stage, Tracker(TrackerOptions(max_faces=config.max_faces)), config.detection_interval
+        )
+        self._answers: dict[int, TrackAnswers] = {}
+
+    async def analyze(self, frame: pb.Frame, dropped: int, context: RequestContext) -> pb.AnalyzeStreamResponse:
+        """Analyze the next frame; an error of the frame becomes the status of its reply.
+
+        Args:
+            frame: The frame, later than the one before.
+            dropped: Number of frames dropped since the one before.
+            context: Context of this frame alone.
+
+        """
+        try:
+            source = source_of(frame)
+            seen = await self._ensemble.see(lambda: self._stage.run(source, frame.timestamp_ms, context), context)
+            reply = await self._answered(frame, seen, context)
+        except MienError as error:
+            reply = refusal(frame, error)
+        reply.dropped_frames = dropped
+        steps = context.spans.steps
+        total = face_pb2.Span(name="total", elapsed_ms=context.spans.now_ms(), children=steps)
+        reply.timing.CopyFrom(face_pb2.Timing(total=total, critical_path=critical_path(steps)))
+        return reply
+
+    def finish(self) -> pb.AnalyzeStreamResponse:
+        """Return the stream's last reply, with the end of all tracks."""
+        reason = track_pb2.TRACK_END_REASON_STREAM_ENDED
+        now_ms = self._stage.tracker.now_ms or 0.0
+        ended = sorted(self._stage.tracker.cut().ended, key=lambda track: track.id)
+        return pb.AnalyzeStreamResponse(
+            timestamp_ms=now_ms, status=status_pb2.Status(), events=[self._end(track, reason) for track in ended]
+        )
+
+    async def _answered(self, frame: pb.Frame, seen: SeenFrame, context: RequestContext) -> pb.AnalyzeStreamResponse:
+        now_ms = frame.timestamp_ms
+        for track in seen.tracks:
+            if track.id not in self._answers:
+                self._answers[track.id] = TrackAnswers(self._config.intervals_ms, self._config.half_life_ms)
+        asked, outcomes = await self._predict(seen, now_ms, context)
+        raw = {track.id: track_pb2.FrameAnswers() for track in seen.tracks}
+        for task, outcome in outcomes.items():
+            if outcome.prediction:
+                self._take(task, outcome.prediction, asked[task], seen, raw, now_ms)
+        faces = face_messages(seen.faces, seen.quality, seen.image.width, seen.image.height)
+        source = track_pb2.BOX_SOURCE_DETECTED if seen.detected else track_pb2.BOX_SOURCE_SEARCHED
+        tracked = []
+        for track, face in zip(seen.tracks, faces, strict=True):
+            answers = self._answers[track.id]
+            answers.note(now_ms)
+            answers.fill(face)
+            tracked.append(
+                track_pb2.TrackedFace(
+                    track_id=track.id,
+                    track_age_ms=now_ms - track.first_ms,
+                    face=face,
+                    emotion=answers.emotion,
+                    raw=raw[track.id],
+                    stable=answers.stable,
+                    box_source=source,
+                )
+            )
+        return pb.AnalyzeStreamResponse(
+            frame_id=frame.id,
+            timestamp_ms=now_ms,
+            status=status_pb2.Status(),
+            faces=tracked,
+            faces_truncated=seen.changes.truncated,
+            image=seen.image,
+            tasks=[
+                task_result(task, outcomes[task], self._ensemble.model_infos[task])
+                for task in self._config.tasks
+                if task in outcomes
+            ],
+            events=self._events(seen),
+            detected=seen.detected,
+            cut=seen.cut,
+        )
+
+    async def _predict(
+        self, seen: SeenFrame, now_ms: float, context: RequestContext
+    ) -> tuple[Mapping[Task, Sequence[int]], Mapping[Task, Outcome]]:
+        """Call the models that are due; return the faces of each task and how it ended."""
+        groups: dict[tuple[int, ...], list[Task]] = {}
+        for task in self._config.tasks:
+            places = tuple(
+                place
+                for place in seen.quality.answerable.tolist()
+                if self._answers[seen.tracks[place].id].due(task, now_ms)
+            )
+            if places:
+                groups.setdefault(places, []).append(task)
+        if not groups:
+            return {}, {}
+        with context.spans.step("crop"):
+            specs = {task: self._ensemble.models[task].spec.crop for tasks in groups.values() for task in tasks}
+            wanted = {(specs[task], places) for places, tasks in groups.items() for task in tasks}
+            cut = {(spec, places): seen.crops(spec, places) for spec, places in wanted}
+        with context.spans.step("tasks") as span:
+            calls = [
+                self._ensemble.predict({task: cut[specs[task], places] for task in tasks}, context)
+                for places, tasks in groups.items()
+            ]
+            outcomes = {task: outcome for part in await asyncio.gather(*calls) for task, outcome in part.items()}
+            span.children.extend(task_span(task, outcome) for task, outcome in outcomes.items())
+        asked: dict[Task, Sequence[int]] = {task: places for places, tasks in groups.items() for task in tasks}
+        for task, chosen in asked.items():
+            for place in chosen:
+                self._answers[seen.tracks[place].id].asked_ms[task] = now_ms
+        return asked, outcomes
+
+    def _take(
+        self,
+        task: Task,
+        prediction: Prediction,
+        places: Sequence[int],
+        seen: SeenFrame,
+        raw: Mapping[int, track_pb2.FrameAnswers],
+        now_ms: float,
+    ) -> None:
+        """Add a task's answers to the tracks and to the raw answers of the frame."""
+        values = prediction.answers
+        model = prediction.models.get(task) or self._ensemble.model_infos[task]
+        for index, place in enumerate(places):
+            track = seen.tracks[place]
+            answers, message = self._answers[track.id], raw[track.id]
+            weight = _weight(seen, place)
+            match task:
+                case "age":
+                    years, low, high = (float(values[name][index]) for name in ("years", "low", "high"))
+                    answers.add_age(years, low, high, weight)
+                    message.age.CopyFrom(face_pb2.Age(years=years, low=low, high=high))
+                case "gender":
+                    p_male = float(values["p_male"][index])
+                    answers.add_gender(p_male, weight, _threshold(model))
+                    message.gender.CopyFrom(gender_message(p_male, model))
+                case "emotion":
+                    emotions = dict(zip(model.labels, values["probabilities"][index].tolist(), strict=True))
+                    answers.add_emotions(emotions, now_ms, weight)
+                    message.emotions.extend(emotion_messages(emotions))
+                    message.mood.CopyFrom(mood_message(mood(emotions)))
+
+    def _events(self, seen: SeenFrame) -> list[track_pb2.TrackEvent]:
+        reason = track_pb2.TRACK_END_REASON_CUT if seen.cut else track_pb2.TRACK_END_REASON_LOST
+        ended = [self._end(track, reason) for track in seen.changes.ended]
+        started = [
+            track_pb2.TrackEvent(
+                kind=track_pb2.TRACK_EVENT_KIND_TRACK_STARTED, track_id=track.id, timestamp_ms=track.first_ms
+            )
+            for track in seen.changes.started
+        ]
+        return ended + started
+
+    def _end(self, track: Track, reason: track_pb2.TrackEndReason.ValueType) -> track_pb2.TrackEvent:
+        answers = self._answers.pop(track.id, None)
+        summary = answers.summary() if answers else track_pb2.TrackSummary()
+        summary.start_ms, summary.duration_ms = track.first_ms, track.seen_ms - track.first_ms
+        summary.frames = track.frames
+        return track_pb2.TrackEvent(
+            kind=track_pb2.TRACK_EVENT_KIND_TRACK_ENDED,
+            track_id=track.id,
+            timestamp_ms=track.seen_ms,
+            end_reason=reason,
+            summary=summary,
+        )
+
+
+def refusal(frame: pb.Frame, error: MienError) -> pb.AnalyzeStreamResponse:
+    """Return the reply for a frame that cannot be analyzed."""
+    status = status_pb2.Status(code=error.code, message=error.message)
+    if error.reason:
+        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain="mien"))
+    return pb.AnalyzeStreamResponse(frame_id=frame.id, timestamp_ms=frame.timestamp_ms, status=status)
+
+
+def _threshold(model: face_pb2.ModelInfo) -> float | None:
+    return model.gender_uncertain_below if model.HasField("gender_uncertain_below") else None
+
+
+def _weight(seen: SeenFrame, place: int) -> float:
+    """Return how much a face's answers count, 0.1 to 1: by its size and sharpness."""
+    size = min(1.0, float(seen.quality.size_px[place]) / _GOOD_HEIGHT)
+    sharp = min(1.0, float(seen.quality.sharpness[place]) / _GOOD_SHARPNESS)
+    return max(_LEAST_WEIGHT, size * sharp)

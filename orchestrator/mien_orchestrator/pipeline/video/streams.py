@@ -1,0 +1,191 @@
+"""The streams of a process: admitted, read, analyzed frame by frame, and ended."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError, MienError, OverloadedError
+from mien.v1 import face_service_pb2 as pb
+from mien_orchestrator.pipeline.admission import Admission
+from mien_orchestrator.pipeline.ensemble import Ensemble
+from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.timing import SpanRecorder
+from mien_orchestrator.pipeline.video.config import VideoConfig
+from mien_orchestrator.pipeline.video.flow import FrameQueue
+from mien_orchestrator.pipeline.video.session import VideoSession, refusal
+from mien_orchestrator.settings import StreamsSettings
+
+FRAME_SECONDS = 10.0
+"""Time that one frame may take."""
+
+_RETRY_SECONDS = 5.0
+
+_LATEST_MS = 1e15
+"""Largest timestamp: doubles hold whole microseconds up to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A frame that waits for its analysis, or the error for which it is not analyzed."""
+
+    frame: pb.Frame
+    context: RequestContext
+    error: MienError | None
+
+
+class Streams:
+    """Analyzes video streams. Used on one event loop."""
+
+    def __init__(self, ensemble: Ensemble, admission: Admission, limits: StreamsSettings) -> None:
+        """Create it; frames count in `admission` beside other requests, but are not refused by it."""
+        self._ensemble = ensemble
+        self._admission = admission
+        self._limits = limits
+        self.open = 0
+        """Streams at this moment."""
+
+    async def run(
+        self, requests: AsyncIterator[pb.AnalyzeStreamRequest], context: RequestContext
+    ) -> AsyncGenerator[pb.AnalyzeStreamResponse]:
+        """Analyze a stream: its configuration, then its frames; closing the iterator frees everything at once.
+
+        Args:
+            requests: The messages of the stream.
+            context: Context of the stream; each frame gets its own, with the same request id.
+
+        Yields:
+            One reply per frame that is not dropped, and one at the end.
+
+        Raises:
+            InvalidRequestError: The configuration, or the order of the messages, is wrong.
+            OverloadedError: There are too many streams.
+            DeadlineExceededError: No frame came for the idle timeout.
+
+        """
+        with self._admitted():
+            config = await self._configured(requests)
+            queue: FrameQueue[_Waiting] = FrameQueue(latest=config.latest)
+            session = VideoSession(self._ensemble, config)
+            reader = asyncio.create_task(self._read(requests, queue, context))
+            try:
+                while (item := await queue.get()) is not None:
+                    yield await self._answer(session, *item)
+                yield session.finish()
+            finally:
+                reader.cancel()
+                await asyncio.wait([reader])
+
+    async def _answer(self, session: VideoSession, waiting: _Waiting, dropped: int) -> pb.AnalyzeStreamResponse:
+        frame, context = waiting.frame, waiting.context
+        if waiting.error:
+            reply = refusal(frame, waiting.error)
+            reply.dropped_frames = dropped
+            return reply
+        context.limit(FRAME_SECONDS)
+        context.spans.add_since("queue", 0.0)
+        try:
+            with self._admission.counted(len(frame.image) + len(frame.raw.data)):
+                return await session.analyze(frame, dropped, context)
+        finally:
+            context.cancelled.set()
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self.open >= self._limits.max_streams:
+            raise OverloadedError(
+                f"there are {self.open} streams already, the most that this server takes; try again later",
+                reason="STREAMS_EXHAUSTED",
+                retry_after=_RETRY_SECONDS,
+            )
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    async def _next(self, requests: AsyncIterator[pb.AnalyzeStreamRequest]) -> pb.AnalyzeStreamRequest | None:
+        """Return the next message, None after the last one."""
+        try:
+            async with asyncio.timeout(self._limits.idle_timeout_s):
+                return await anext(requests, None)
+        except TimeoutError as error:
+            raise DeadlineExceededError(
+                f"no frame came for {self._limits.idle_timeout_s:g} s; open another stream to go on",
+                reason="STREAM_IDLE",
+            ) from error
+
+    async def _configured(self, requests: AsyncIterator[pb.AnalyzeStreamRequest]) -> VideoConfig:
+        first = await self._next(requests)
+        if first is None or first.WhichOneof("content") != "config":
+            raise InvalidRequestError(
+                "the first message of a stream is its configuration; frames follow it", reason="STREAM_CONFIG_MISSING"
+            )
+        message = first.config
+        if message.HasField("max_faces") and not message.max_faces:
+            raise InvalidRequestError(
+                "max_faces is 1 or more; leave it out for the server's limit", reason="MAX_FACES_INVALID"
+            )
+        wanted = message.max_faces if message.HasField("max_faces") else None
+        return VideoConfig.read(message, self._ensemble.tasks(message.tasks), self._ensemble.face_stage.limit(wanted))
+
+    async def _read(
+        self, requests: AsyncIterator[pb.AnalyzeStreamRequest], queue: FrameQueue[_Waiting], context: RequestContext
+    ) -> None:
+        """Move the frames from the caller to the queue, as fast as the queue takes them."""
+        check = _FrameCheck(self._limits)
+        error: Exception | None = None
+        try:
+            while (request := await self._next(requests)) is not None:
+                if request.WhichOneof("content") != "frame":
+                    raise InvalidRequestError(
+                        "after the configuration every message is a frame", reason="STREAM_MESSAGE_INVALID"
+                    )
+                own = replace(context, spans=SpanRecorder(), cancelled=type(context.cancelled)())
+                await queue.put(_Waiting(request.frame, own, check.error(request.frame)))
+        except Exception as raised:
+            error = raised
+        await queue.end(error)
+
+
+class _FrameCheck:
+    """Checks the frames of one stream in their order."""
+
+    def __init__(self, limits: StreamsSettings) -> None:
+        self._limits = limits
+        self._last_ms: float | None = None
+        self._second: deque[float] = deque()
+        """Times of the frames of the last second."""
+
+    def error(self, frame: pb.Frame) -> MienError | None:
+        """Return why a frame is refused, None if it is not; a refused frame does not move the clock."""
+        now_ms, last_ms = frame.timestamp_ms, self._last_ms
+        if not math.isfinite(now_ms) or abs(now_ms) > _LATEST_MS:
+            return InvalidRequestError(
+                f"a timestamp is a number of milliseconds, not {now_ms}", reason="TIMESTAMP_INVALID"
+            )
+        if last_ms is not None and now_ms <= last_ms:
+            return InvalidRequestError(
+                f"timestamps must rise: {now_ms:g} ms after {last_ms:g} ms", reason="TIMESTAMP_NOT_RISING"
+            )
+        while self._second and self._second[0] <= now_ms - 1000:
+            self._second.popleft()
+        if len(self._second) >= self._limits.max_frame_rate:
+            return OverloadedError(
+                f"more than {self._limits.max_frame_rate:g} frames in a second; send fewer",
+                reason="FRAME_RATE_EXCEEDED",
+            )
+        self._last_ms = now_ms
+        self._second.append(now_ms)
+        return self._size_error(frame)
+
+    def _size_error(self, frame: pb.Frame) -> MienError | None:
+        if frame.WhichOneof("source") == "raw" and frame.raw.width * frame.raw.height > self._limits.max_frame_pixels:
+            return ImageError(
+                f"the frame has {frame.raw.width} x {frame.raw.height} pixels, more than the "
+                f"{self._limits.max_frame_pixels} allowed in a stream; send smaller ones",
+                reason="IMAGE_TOO_LARGE",
+            )
+        return None
