@@ -15,6 +15,7 @@ from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
 from mien.transport.local import AsyncLocalEngine, LocalEngine
 from mien.transport.methods import ANALYZE, ANALYZE_STREAM, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
+from mien.transport.retries import WINDOW
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take by default."""
+
+DEFAULT_CONNECT_TIMEOUT = WINDOW
+"""Seconds for which the first connection is attempted by default."""
 
 
 class Client:
@@ -47,6 +51,7 @@ class Client:
         tls: Tls | None = None,
         token: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
         """Create a client. A connection is made by the first call.
 
@@ -57,6 +62,8 @@ class Client:
             tls: TLS options, for a server that requires TLS.
             token: Token, for a server that requires one. None for the environment variable `MIEN_TOKEN`.
             metadata: Metadata sent with every call, such as a tenant's name for a proxy.
+            connect_timeout: Seconds for which the first connection is attempted again while the server refuses it or
+                its name cannot be resolved; 0 for one attempt. Later failures are retried for up to 10 seconds.
 
         Raises:
             InvalidRequestError: an argument or a variable is invalid.
@@ -65,7 +72,7 @@ class Client:
         """
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
         self._metadata = checked_metadata(metadata)
-        connection = Connection.find(server, tls, token)
+        connection = Connection.find(server, tls, token, connect_timeout)
         self._engine: Engine = RemoteEngine(connection) if connection else LocalEngine()
 
     @classmethod
@@ -279,6 +286,7 @@ class AsyncClient:
         tls: Tls | None = None,
         token: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
         """Create a client; see `Client`. In local mode the first call loads the models, outside of the event loop.
 
@@ -288,7 +296,7 @@ class AsyncClient:
         """
         self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
         self._metadata = checked_metadata(metadata)
-        connection = Connection.find(server, tls, token)
+        connection = Connection.find(server, tls, token, connect_timeout)
         self._engine: AsyncEngine = AsyncRemoteEngine(connection) if connection else AsyncLocalEngine()
 
     @classmethod

@@ -25,6 +25,10 @@ class ConnectionOptions:
         ),
     ] = None
     timeout: Annotated[float, typer.Option(min=0.001, help="Timeout of a call, in seconds.")] = DEFAULT_TIMEOUT
+    connect_timeout: Annotated[
+        float,
+        typer.Option(min=0, help="Keep trying to connect for so many seconds, such as to a server that is starting."),
+    ] = 0.0
     tls: Annotated[bool, typer.Option("--tls", help="Use TLS; implied by --ca, --cert and --key.")] = False
     ca: Annotated[Path | None, typer.Option(help="PEM file of the certificate authority of the server.")] = None
     cert: Annotated[Path | None, typer.Option(help="PEM file of the client certificate, for mutual TLS.")] = None
@@ -52,7 +56,13 @@ class ConnectionOptions:
 
     def client(self) -> Client:
         """Return a client; raises `MienError`."""
-        return Client(self.server, timeout=self.timeout, tls=self.tls_options(), token=self.token())
+        return Client(
+            self.server,
+            timeout=self.timeout,
+            tls=self.tls_options(),
+            token=self.token(),
+            connect_timeout=self.connect_timeout,
+        )
 
 
 def with_connection(command: Callable[..., None]) -> Callable[..., None]:

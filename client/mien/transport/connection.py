@@ -1,5 +1,6 @@
 """Which server a client calls, and how: addresses, TLS, token."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Self
 from mien.errors import InvalidRequestError
 from mien.transport.addresses import host, split, target
 from mien.transport.proxy import Proxy, proxy_for
+from mien.transport.retries import WINDOW
 from mien.transport.tls import Tls
 
 
@@ -18,15 +20,24 @@ class Connection:
     servers: tuple[str, ...]
     tls: Tls | None = None
     token: str | None = field(default=None, repr=False)
+    connect_timeout: float = WINDOW
+    """Seconds for which the first connection is attempted again while it is refused or a name is not resolved."""
 
     @classmethod
-    def find(cls, server: str | Sequence[str] | None, tls: Tls | None, token: str | None) -> Self | None:
-        """Return the connection of the arguments and the environment, None for local mode.
+    def find(
+        cls,
+        server: str | Sequence[str] | None,
+        tls: Tls | None,
+        token: str | None,
+        connect_timeout: float = WINDOW,
+    ) -> Self | None:
+        """Return the connection of the arguments and the environment, or None for local mode.
 
         Args:
             server: One address or several; None for `MIEN_SERVER`.
             tls: TLS options; None for an unencrypted connection.
             token: The caller's token; None for `MIEN_TOKEN`.
+            connect_timeout: Seconds for which the first connection is attempted again; 0 for one attempt.
 
         Raises:
             InvalidRequestError: an argument or a variable is invalid.
@@ -43,7 +54,12 @@ class Connection:
         token = (token if token is not None else os.environ.get("MIEN_TOKEN", "")).strip()
         if not all("!" <= letter <= "~" for letter in token):
             raise InvalidRequestError("a token is printable ASCII without spaces; check that it was copied completely")
-        return cls(split(server), tls, token or None)
+        if not isinstance(connect_timeout, int | float) or not 0 <= connect_timeout < math.inf:
+            raise InvalidRequestError(
+                f"connect_timeout is a number of seconds, 0 or more, not {connect_timeout!r}",
+                reason="OPTION_OUT_OF_RANGE",
+            )
+        return cls(split(server), tls, token or None, connect_timeout)
 
     def check(self) -> None:
         """Raise `InvalidRequestError` if an address or a TLS file is invalid."""

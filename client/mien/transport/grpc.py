@@ -14,7 +14,7 @@ from mien.transport.channel import open_async_channel, open_channel
 from mien.transport.connection import Connection
 from mien.transport.grpc_errors import advised_wait, is_retryable, reached_server, read_error
 from mien.transport.methods import METHODS, STREAMS, Method, Request, Response, StreamMethod
-from mien.transport.retries import Retries, RetryBudget
+from mien.transport.retries import WINDOW, Retries, RetryBudget
 from mien.transport.sources import AsyncSource, Source
 
 
@@ -25,6 +25,7 @@ class _Remote:
         connection.check()
         self._connection = connection
         self._budget = RetryBudget()
+        self._reached = False
         self._closed = False
         self._process = os.getpid()
 
@@ -34,6 +35,10 @@ class _Remote:
         if os.getpid() != self._process:
             raise forked()
 
+    def _succeeded(self) -> None:
+        self._reached = True
+        self._budget.succeeded()
+
     def _sent(self, metadata: Metadata) -> tuple[tuple[str, str], ...]:
         return tuple((self._connection.credentials | dict(metadata)).items())
 
@@ -42,8 +47,11 @@ class _Remote:
         if self._closed:
             raise closed() from error
         advised = advised_wait(error)
-        wait = retries.next_wait(advised) if is_retryable(error) else None
-        within_budget = advised is not None or not reached_server(error) or self._budget.failed()
+        reached = reached_server(error)
+        self._reached |= reached
+        window = WINDOW if self._reached else self._connection.connect_timeout
+        wait = retries.next_wait(advised, window) if is_retryable(error) else None
+        within_budget = advised is not None or not reached or self._budget.failed()
         if wait is None or not within_budget:
             raise read_error(error, self._connection, metadata[REQUEST_ID]) from error
         return wait
@@ -84,7 +92,7 @@ class RemoteEngine(_Remote):
             except ValueError as error:  # gRPC's own: the channel was closed by another thread
                 raise closed() from error
             else:
-                self._budget.succeeded()
+                self._succeeded()
                 return Reply(message, _request_id(call.trailing_metadata()) or metadata[REQUEST_ID])
 
     def stream(
@@ -147,7 +155,7 @@ class AsyncRemoteEngine(_Remote):
                     raise closed() from error
                 raise
             else:
-                self._budget.succeeded()
+                self._succeeded()
                 return Reply(message, _request_id(received) or metadata[REQUEST_ID])
 
     async def stream(

@@ -32,7 +32,10 @@ _ENDED = ("Socket closed", "Connection reset", "Broken pipe")
 _SILENT = "before receiving SETTINGS frame"
 """Part of gRPC's text if the other side accepted a connection, and then did not begin HTTP/2."""
 
-_NOT_CONNECTED = ("connections to all backends failing", "failed to connect to all addresses", "DNS resolution failed")
+_NOT_RESOLVED = ("DNS resolution failed", "errors resolving")
+"""How gRPC's texts begin if a name was not resolved; releases of grpcio differ."""
+
+_NOT_CONNECTED = ("connections to all backends failing", "failed to connect to all addresses", *_NOT_RESOLVED)
 """How gRPC's texts begin if no connection could be made."""
 
 
@@ -155,4 +158,6 @@ def _hint(text: str, connection: Connection) -> str:
             f"the call goes through the proxy {proxy.address} of the variable {proxy.variable}; "
             "unset it, or add the host to NO_PROXY, to call the server directly"
         )
+    if text.startswith(_NOT_RESOLVED):
+        return "the host's name cannot be resolved; check the address"
     return known or "is it running, and is the address right?"

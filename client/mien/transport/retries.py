@@ -9,6 +9,7 @@ Every RPC of `mien.transport.methods` is idempotent. A call is sent again after
 The n-th wait is 0.1 s x 2^(n-1), at most 1 s, or the server's `RetryInfo` if that is longer; up to a fifth of it is
 added at random, so that callers that failed together do not return together. No attempt begins later than `WINDOW`
 seconds after the first failure, nor after the call's timeout: at a server that always fails at once, 11 to 13 attempts.
+A client that has not reached its server yet gives up after its `connect_timeout` instead.
 """
 
 import random
@@ -68,11 +69,12 @@ class Retries:
         """Seconds until the deadline."""
         return self.began + self.timeout - time.monotonic()
 
-    def next_wait(self, advised: float | None = None) -> float | None:
-        """Return the seconds to wait before the next attempt, None if the error is final.
+    def next_wait(self, advised: float | None = None, window: float = WINDOW) -> float | None:
+        """Return the seconds to wait before the next attempt, or None if the error is final.
 
         Args:
-            advised: Seconds that the server asks to wait; None if it did not say.
+            advised: Seconds to wait from the server's `RetryInfo`; None without one.
+            window: Seconds after the first failure in which the call is sent again.
 
         """
         now = time.monotonic()
@@ -81,4 +83,4 @@ class Retries:
         backoff = min(_FIRST * _FACTOR**self.failures, _LONGEST)
         self.failures += 1
         wait = max(backoff, advised or 0.0) * (1 + _JITTER * random.random())
-        return wait if now + wait < min(self.began + self.timeout, self.first_failure + WINDOW) else None
+        return wait if now + wait < min(self.began + self.timeout, self.first_failure + window) else None

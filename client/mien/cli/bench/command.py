@@ -45,7 +45,9 @@ def bench(
         )
         images = [source.read() for source in find(paths)]
         requests = [analyze_request(image, tasks=None, max_faces=None, all_or_nothing=False) for image in images]
-        target = Connection.find(connection.server, connection.tls_options(), connection.token())
+        target = Connection.find(
+            connection.server, connection.tls_options(), connection.token(), connection.connect_timeout
+        )
         with Console(stderr=True).status(f"measuring for {warmup + duration:g} s"):
             result = asyncio.run(_measure(target, requests, load))
     except MienError as error:
