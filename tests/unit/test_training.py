@@ -11,7 +11,8 @@ from mien_models.networks import ServedModel, build
 from mien_models.registry import ANSWERS, Entry, Registry
 from mien_models.spec import AgeDistributionHead, CropSpec, EmotionHead, GenderHead, InputSpec, ModelSpec
 from mien_training.faces import job
-from mien_training.faces.recipes import RECIPES, Augmentation, OtherModel, Recipe
+from mien_training.faces.recipe import Augmentation, OtherModel, Recipe
+from mien_training.faces.recipes import RECIPES
 from mien_training.faces.run import Run
 
 from .conftest import ZipMaker

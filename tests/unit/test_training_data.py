@@ -9,7 +9,7 @@ import torch
 
 from mien_training.faces.augmentation import augment
 from mien_training.faces.dataset import DatasetError, concatenate, load
-from mien_training.faces.recipes import Augmentation
+from mien_training.faces.recipe import Augmentation
 
 from .conftest import ZipMaker
 

@@ -11,7 +11,8 @@ import torch
 from mien_models.spec import AgeDistributionHead, EmotionHead, GenderHead
 from mien_training.faces import job
 from mien_training.faces.dataset import load
-from mien_training.faces.recipes import RECIPES, Augmentation
+from mien_training.faces.recipe import Augmentation
+from mien_training.faces.recipes import RECIPES
 from mien_training.kit.losses import answer_loss, answers, label_loss
 from mien_training.kit.package import KitError, pack, unpack
 from mien_training.kit.recipes import KITS, KitRecipe, Source

@@ -21,12 +21,12 @@ from mien.cli.csv_rows import COLUMNS, print_row, rows_of
 from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
 from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import Source, find
+from mien.cli.version import version_option
 from mien.client import Client
 from mien.errors import InvalidRequestError, MienError
 from mien.images import shown
 from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard
-from mien.version import __version__
 
 EXIT_CODES = (
     "Exit codes: 0 all images were analyzed; 1 an image, task, picture or output failed; 2 wrong usage; "
@@ -45,17 +45,9 @@ app.command()(bench)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def _version(requested: bool) -> None:
-    if requested:
-        typer.echo(f"client {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, version_option("client")] = False,
 ) -> None:
     """Estimate age, gender, emotion and mood of the faces in photographs."""
 

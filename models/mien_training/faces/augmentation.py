@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mien_training.faces.recipes import Augmentation
+from mien_training.faces.recipe import Augmentation
 
 _SOFT = 0.4  # resolution of the softest faces, as a fraction of the original
 

@@ -15,7 +15,7 @@ from mien_models.registry import read_entry
 from mien_models.spec import ModelSpec, Task
 from mien_training.faces.calibration import calibrate
 from mien_training.faces.dataset import FaceData, concatenate, load
-from mien_training.faces.recipes import Recipe
+from mien_training.faces.recipe import Recipe
 from mien_training.faces.run import Run
 
 _CALIBRATED_ON: dict[Task, str] = {"age": "utkface", "gender": "fairface", "emotion": "fer2013"}

@@ -15,7 +15,7 @@ from mien_training import checkpoint
 from mien_training.faces.augmentation import augment
 from mien_training.faces.dataset import FaceData
 from mien_training.faces.losses import loss
-from mien_training.faces.recipes import Recipe
+from mien_training.faces.recipe import Recipe
 
 _WARM_UP_EPOCHS = 1.0
 _LABELS = ("emotion", "votes", "male", "age")

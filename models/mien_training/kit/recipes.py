@@ -5,7 +5,8 @@ Does not import PyTorch.
 
 from dataclasses import dataclass
 
-from mien_training.faces.recipes import RECIPES, Augmentation, Recipe
+from mien_training.faces.recipe import Augmentation, Recipe
+from mien_training.faces.recipes import RECIPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from mien_models.networks.served import prepare
 from mien_models.spec import InputSpec
 from mien_training.faces.augmentation import degrade, light, warp
-from mien_training.faces.recipes import Augmentation
+from mien_training.faces.recipe import Augmentation
 from mien_training.kit.package import Kit
 
 _SHIFT = 0.06  # largest shift of the student's view against the teacher's, as a share of the side

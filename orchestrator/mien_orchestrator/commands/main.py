@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.version import version_option
 from mien.errors import SettingsError
-from mien.version import __version__
 from mien_models.detectors import DETECTORS
 from mien_orchestrator.commands import config as config_commands
 from mien_orchestrator.commands import models
@@ -24,17 +24,9 @@ app.add_typer(models.app, name="models")
 app.add_typer(config_commands.app, name="config")
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"mien {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, version_option("mien")] = False,
 ) -> None:
     """Serve Mien's models."""
 

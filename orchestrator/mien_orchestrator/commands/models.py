@@ -19,7 +19,8 @@ from mien_orchestrator.commands.add_model import add
 from mien_orchestrator.commands.exit_codes import INTERRUPTED, USAGE, reported_errors
 from mien_orchestrator.settings import Settings
 from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
-from mien_training.faces.recipes import RECIPES, Recipe
+from mien_training.faces.recipe import Recipe
+from mien_training.faces.recipes import RECIPES
 
 app = typer.Typer(no_args_is_help=True, help="List the models; fetch, import or train others.")
 
