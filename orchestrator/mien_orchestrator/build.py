@@ -1,9 +1,12 @@
 """Put the parts together: from settings to a service, with its models in this process or behind another backend."""
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.errors import InvalidRequestError, ModelError, NotFoundError
 from mien.v1 import face_service_pb2 as pb
 from mien_models.detectors import Detector, create
 from mien_models.images.decode import ImageLimits
@@ -14,7 +17,7 @@ from mien_models.runtimes import Device, Model, device_name, load, uses_whole
 from mien_models.spec import Task
 from mien_models.store import ModelStore
 from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
-from mien_orchestrator.pipeline.ensemble import Ensemble
+from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
 from mien_orchestrator.pipeline.face_stage import FINENESS, FaceStage
 from mien_orchestrator.pipeline.fanout import Fanout, shared
 from mien_orchestrator.pipeline.service import FaceAnalysis
@@ -91,8 +94,19 @@ def make_service(
     executor: Executor,
     mode: pb.DeploymentMode.ValueType,
     health: TaskHealth | None = None,
+    computing: Executor | None = None,
 ) -> FaceAnalysis:
-    """Return the service of one process over a backend; `health` is what the backend keeps up to date, if it does."""
+    """Return the service of one process over a backend.
+
+    Args:
+        settings: The settings.
+        backend: Runs the models.
+        executor: Runs the face stage.
+        mode: How the models are run, for people.
+        health: What the backend keeps up to date, if it does.
+        computing: Runs the models of this process; with it, the service can compare models if the settings allow it.
+
+    """
     registry = make_registry(settings)
     ensemble = Ensemble(
         face_stage=make_face_stage(settings),
@@ -102,7 +116,28 @@ def make_service(
         devices={task: device_name(choice.runtime, choice.device) for task, choice in settings.served.items()},
         headroom_s=settings.limits.deadline_headroom_s,
     )
-    return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth())
+    variants = None
+    if computing and settings.http.compare_models:
+        variants = Variants(partial(_make_variant, ensemble, settings, computing))
+    return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth(), variants)
+
+
+def _make_variant(ensemble: Ensemble, settings: Settings, computing: Executor, models: Mapping[str, str]) -> Ensemble:
+    """Return the ensemble with other models of this process for some tasks."""
+    tasks = dict(settings.tasks)
+    for task, name in models.items():
+        if task not in settings.served:
+            raise InvalidRequestError(
+                f"unknown task {task[:80]!r}; this server has: {', '.join(settings.served)}", reason="TASK_UNKNOWN"
+            )
+        tasks[task] = tasks[task].model_copy(update={"model": name})
+    changed = settings.model_copy(update={"tasks": tasks})
+    devices = {task: device_name(choice.runtime, choice.device) for task, choice in changed.served.items()}
+    try:
+        entries = served_models(changed, make_registry(changed))
+        return ensemble.variant(make_inline_backend(changed, computing), entries, devices)
+    except ModelError as error:
+        raise NotFoundError(str(error), reason="MODEL_UNKNOWN") from error
 
 
 def make_inline_backend(
@@ -126,4 +161,4 @@ def make_inline_service(
 ) -> FaceAnalysis:
     """Return the service with all models in this process."""
     health = TaskHealth()
-    return make_service(settings, make_inline_backend(settings, computing, health), seeing, mode, health)
+    return make_service(settings, make_inline_backend(settings, computing, health), seeing, mode, health, computing)

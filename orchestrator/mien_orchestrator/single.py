@@ -83,7 +83,7 @@ async def serve(
 def _make_service(settings: Settings, seeing: Executor, computing: Executor, metrics: Metrics | None) -> FaceAnalysis:
     health = TaskHealth()
     backend = make_inline_backend(settings, computing, health, metrics)
-    return make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE, health)
+    return make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE, health, computing)
 
 
 async def _reload(

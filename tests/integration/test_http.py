@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -20,7 +22,7 @@ from google.rpc import code_pb2, error_details_pb2
 import mien
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
-from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.build import make_executor, make_inline_backend, make_inline_service, make_service
 from mien_orchestrator.edge.http.openapi import openapi
 from mien_orchestrator.edge.server import Server
 from mien_orchestrator.edge.tokens import token_line
@@ -198,6 +200,15 @@ def test_mutual_tls_needs_a_client_certificate(service: FaceAnalysis, authority:
             fetch(started.http_address, "/v1/server", tls=client_context(authority))
 
 
+@contextmanager
+def inline_server(settings: Settings) -> Iterator[Server]:
+    """Serve with models of its own."""
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        made = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
+        with running_server(made, settings) as started:
+            yield started
+
+
 class HeldBackend:
     """A real backend that answers only once it is let go, and notes whether its call was cancelled."""
 
@@ -331,6 +342,26 @@ def test_the_description_covers_every_route_and_reference(url: str) -> None:
     assert "https://" not in page.replace("https://mien.example", "")
 
 
+def test_other_models_are_compared_if_the_settings_allow_it(url: str) -> None:
+    path = "/v1/analyze?tasks=emotion&models=emotion:mini-xception-emotion"
+    assert fetch(url, path, IMAGE).reason == "MODELS_FIXED"
+    chosen = settings_with(tasks__emotion__model="mini-xception-emotion")
+    with inline_server(settings_with(http__compare_models=True)) as started, inline_server(chosen) as other:
+        compared = fetch(started.http_address, path, IMAGE)
+        expected = fetch(other.http_address, "/v1/analyze?tasks=emotion", IMAGE)
+        assert without_times(compared.json) == without_times(expected.json)
+        own = fetch(started.http_address, "/v1/analyze?tasks=emotion", IMAGE)
+        assert own.json["tasks"][0]["model"]["name"] == "mien-emotion"
+        for models, status, reason in (
+            ("emotion:nose", 404, "MODEL_UNKNOWN"),
+            ("emotion:ssrnet-age", 404, "MODEL_UNKNOWN"),
+            ("nose:ssrnet-age", 400, "TASK_UNKNOWN"),
+            ("emotion", 400, "MODELS_INVALID"),
+        ):
+            answer = fetch(started.http_address, f"/v1/analyze?models={models}", IMAGE)
+            assert (answer.status, answer.reason) == (status, reason)
+
+
 def test_http_is_off_unless_set(service: FaceAnalysis) -> None:
     with running_server(service, Settings.load({"server.port": 0, "server.drain_s": 0})) as started:
         assert started.http_address == ""
@@ -361,6 +392,30 @@ def test_the_command_serves_http_at_a_port(tmp_path: Path) -> None:
         finally:
             process.terminate()
         assert process.wait(60) == 0
+
+
+def test_the_demo_serves_the_page_until_interrupted() -> None:
+    command = [Path(sys.executable).parent / "client", "demo", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            found = re.fullmatch(r"the page is at (http://127.0.0.1:\d+)/ until Ctrl-C\n", process.stdout.readline())
+            assert found
+            assert b"<title>Mien" in fetch(found[1], "/").body
+            assert fetch(found[1], "/static/settings.json").json["compare_models"]
+            assert fetch(found[1], "/v1/analyze", fetch(found[1], "/static/example.jpg").body).status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_the_pages_files_are_kept_by_browsers_and_checked(url: str) -> None:
+    first = fetch(url, "/static/main.js")
+    assert first.headers["content-type"].startswith("text/javascript")
+    again = fetch(url, "/static/main.js", If_None_Match=first.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+    for path in ("/static/", "/static/main.py", "/static/../pages.py", "/static/index.html"):
+        assert fetch(url, path).status == 404
 
 
 def test_an_upgrade_to_a_websocket_is_an_ordinary_request(url: str) -> None:

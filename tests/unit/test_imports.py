@@ -10,6 +10,7 @@ from tests.import_graph import circles, imports, module_graph, modules
 ALLOWED = {
     "mien": {"mien_models.errors"},
     "mien.transport.local": {"mien_models.errors", "mien_orchestrator.embedded", "mien_orchestrator.settings"},
+    "mien.cli.demo": {"mien_models.errors", "mien_orchestrator.settings", "mien_orchestrator.single"},
     "mien_models": set[str](),
     "mien_training": {"mien_models"},
     "mien_workers": {"mien", "mien_models"},

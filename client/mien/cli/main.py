@@ -18,6 +18,7 @@ from mien.cli.analysis import analyze_all
 from mien.cli.annotate import Annotator
 from mien.cli.bench.command import bench
 from mien.cli.csv_rows import COLUMNS, print_row, rows_of
+from mien.cli.demo import demo
 from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
 from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import Source, find
@@ -41,6 +42,7 @@ app = typer.Typer(
     epilog=EXIT_CODES,
 )
 app.command()(bench)
+app.command()(demo)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

@@ -5,6 +5,7 @@ Pure asyncio, without gRPC or Ray. Heavy work leaves the event loop; OpenCV and 
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -42,6 +43,10 @@ _HEADROOM = 0.02
 T = TypeVar("T")
 
 
+_KEPT_VARIANTS = 4
+"""Variants that are kept in memory; the one that was not used for longest is dropped."""
+
+
 class Ensemble:
     """Analyzes images with one detector and one model per task."""
 
@@ -76,6 +81,17 @@ class Ensemble:
         self._backend = backend
         self._executor = executor
         self._headroom_s = headroom_s
+
+    def variant(self, backend: Backend, models: Mapping[Task, Entry], devices: Mapping[Task, str]) -> "Ensemble":
+        """Return an ensemble with the same face stage and other models."""
+        return Ensemble(
+            face_stage=self.face_stage,
+            backend=backend,
+            models=models,
+            executor=self._executor,
+            headroom_s=self._headroom_s,
+            devices=devices,
+        )
 
     async def analyze(self, request: pb.AnalyzeRequest, context: RequestContext) -> pb.AnalyzeResponse:
         """Analyze one image before its deadline; a failed or late task becomes a status in the reply.
@@ -174,3 +190,24 @@ def _raise_first_failure(outcomes: Mapping[Task, Outcome]) -> None:
     for outcome in outcomes.values():
         if outcome.error:
             raise outcome.error
+
+
+class Variants:
+    """Ensembles with other models than those of the settings, made when first asked for. Used on one event loop."""
+
+    def __init__(self, make: Callable[[Mapping[str, str]], Ensemble]) -> None:
+        """`make` loads the models, by task, and blocks; it raises `MienError`."""
+        self._make = make
+        self._made: OrderedDict[tuple[tuple[str, str], ...], Ensemble] = OrderedDict()
+        self._making = asyncio.Lock()
+
+    async def get(self, models: Mapping[str, str]) -> Ensemble:
+        """Return the ensemble with these models for their tasks; raises `MienError`."""
+        key = tuple(sorted(models.items()))
+        async with self._making:
+            if key not in self._made:
+                self._made[key] = await asyncio.to_thread(self._make, models)
+            self._made.move_to_end(key)
+            while len(self._made) > _KEPT_VARIANTS:
+                self._made.popitem(last=False)
+            return self._made[key]

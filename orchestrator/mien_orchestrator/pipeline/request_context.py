@@ -31,6 +31,8 @@ class RequestContext:
     """Text metadata of the call; the last value of a repeated key."""
     protocol: Literal["grpc", "http"] = "grpc"
     """How the request came."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Models that the caller wants instead of those of the settings, by task."""
     caller: str = ""
     """Name of the caller's token; empty if the server accepts unauthenticated calls."""
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)

@@ -1,6 +1,6 @@
 """The methods of `FaceAnalysisService`, independent of the transport."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from google.protobuf.message import Message
 
@@ -12,7 +12,7 @@ from mien_models.images.decode import FORMATS
 from mien_models.registry import Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
-from mien_orchestrator.pipeline.ensemble import Ensemble
+from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.pipeline.video.streams import Streams
@@ -32,9 +32,11 @@ class FaceAnalysis:
         settings: Settings,
         deployment_mode: pb.DeploymentMode.ValueType,
         health: TaskHealth,
+        variants: Variants | None = None,
     ) -> None:
         self.health = health
         self._ensemble = ensemble
+        self._variants = variants
         self._registry = registry
         self._settings = settings
         self._deployment_mode = deployment_mode
@@ -70,7 +72,17 @@ class FaceAnalysis:
         """
         _check(request)
         with self._admission.admit(len(request.image) + len(request.raw.data), context.remaining):
-            return await self._ensemble.analyze(request, context)
+            ensemble = await self._chosen(context.models) if context.models else self._ensemble
+            return await ensemble.analyze(request, context)
+
+    async def _chosen(self, models: Mapping[str, str]) -> Ensemble:
+        """Return the ensemble with other models than those of the settings."""
+        if not self._variants:
+            raise InvalidRequestError(
+                "this server runs only the models of its settings; http.compare_models allows others",
+                reason="MODELS_FIXED",
+            )
+        return await self._variants.get(models)
 
     @property
     def open_streams(self) -> int:

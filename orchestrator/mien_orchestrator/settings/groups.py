@@ -88,6 +88,9 @@ class HttpSettings(Group):
     port: int | None = Field(default=None, ge=0, le=65535)
     """Port of HTTP; 0 takes a free one (not in the cluster). Unset: 8080 for `mien serve --inline` on a loopback
     address, otherwise no HTTP."""
+    compare_models: bool = False
+    """Whether a request may name other models than those of the settings (`?models=emotion:NAME`), which are then
+    loaded too; not in the cluster."""
     hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Host names that requests may be addressed to; without any, loopback names on a loopback address, and all
     otherwise. In an environment variable separated by commas."""

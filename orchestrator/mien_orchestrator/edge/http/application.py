@@ -22,6 +22,7 @@ from mien_orchestrator.edge.http.calls import HttpCalls
 from mien_orchestrator.edge.http.documentation import documentation
 from mien_orchestrator.edge.http.guard import Guard
 from mien_orchestrator.edge.http.openapi import openapi
+from mien_orchestrator.edge.http.pages import fixed, page_routes
 from mien_orchestrator.edge.http.parameters import analyze_options
 from mien_orchestrator.edge.http.replies import HttpRequestError, JsonReply, encoded, error_reply
 from mien_orchestrator.edge.status import unexpected
@@ -54,7 +55,9 @@ class Endpoints:
 
     async def _analyze_request(self, request: Request) -> Message:
         max_bytes = self._parts.settings.limits.max_image_bytes
-        message = analyze_options(request.query_params.multi_items())
+        message, models = analyze_options(request.query_params.multi_items())
+        if (context := request_context.current()) and models:
+            context.models = models
         check_declared(request.headers, max_bytes)
         message.image = await read_image(request.receive, request.headers, max_bytes)
         return message
@@ -116,8 +119,9 @@ def make_application(parts: Parts) -> ASGIApp:
             Route("/healthz", endpoints.live),
             Route("/readyz", endpoints.ready),
             Route("/metrics", endpoints.metrics),
-            Route("/openapi.json", _fixed(encoded(description), "application/json")),
+            Route("/openapi.json", fixed(encoded(description), "application/json")),
             *documentation(description),
+            *page_routes(parts.settings),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _failure},
     )
@@ -126,13 +130,6 @@ def make_application(parts: Parts) -> ASGIApp:
 
 def _not_counted(route: str, status: int) -> None:
     """Count nothing."""
-
-
-def _fixed(content: bytes, kind: str) -> Callable[[Request], Response]:
-    def answer(request: Request) -> Response:
-        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
-
-    return answer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -1,18 +1,18 @@
 """The page `/docs`: the description of the interface as HTML, without a script and without another host."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+
+from mien_orchestrator.edge.http.pages import fixed
 
 Json = dict[str, Any]
 
 _STYLE = b"""
+html { background: Canvas; color: CanvasText; }
 :root { color-scheme: light dark; --edge: #8886; --soft: #8882; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
@@ -32,25 +32,16 @@ def documentation(description: Json) -> list[Route]:
     """Return the routes of the page and its style sheet."""
     page, style = "".join(_page(description)).encode(), _STYLE
     return [
-        Route("/docs", _answer(page, "text/html")),
-        Route("/docs.css", _answer(style, "text/css")),
+        Route("/docs", fixed(page, "text/html")),
+        Route("/docs.css", fixed(style, "text/css")),
     ]
-
-
-def _answer(content: bytes, kind: str) -> Any:
-    headers = {"cache-control": "no-cache", "etag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'}
-
-    def answer(request: Request) -> Response:
-        return Response(content, media_type=kind, headers=headers)
-
-    return answer
 
 
 def _page(description: Json) -> Iterator[str]:
     info = description["info"]
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mien: HTTP interface</title>'
-    yield '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="docs.css"></head>'
-    yield "<body><main>"
+    yield '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="docs.css">'
+    yield '<link rel="icon" href="static/icon.svg" type="image/svg+xml"></head><body><main>'
     yield f"<h1>Mien {escape(info['version'])}: HTTP interface</h1><p>{_text(info['description'])}</p>"
     yield f'<pre>{escape(_EXAMPLE)}</pre><p>For tools: <a href="openapi.json">openapi.json</a>.</p>'
     for path, operations in description["paths"].items():

@@ -128,6 +128,12 @@ _ANALYZE_PARAMETERS = [
         "What happens if a task fails: the others are returned, or the request fails.",
         {"type": "string", "enum": ["partial", "all_or_nothing"], "default": "partial"},
     ),
+    _parameter(
+        "models",
+        "query",
+        "Other models than those in use, such as emotion:mien-emotion-fer2013; if the server compares models.",
+        {"type": "string"},
+    ),
 ]
 
 _HEADERS = [

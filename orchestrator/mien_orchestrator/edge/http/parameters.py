@@ -9,7 +9,7 @@ from mien.v1 import face_service_pb2 as pb
 TOKEN_NAMES = frozenset({"token", "access_token", "auth_token", "api_key", "apikey", "key", "authorization"})
 """Names of query parameters that people put tokens into."""
 
-OPTIONS = ("tasks", "max_faces", "failure_policy")
+OPTIONS = ("tasks", "max_faces", "failure_policy", "models")
 
 _POLICIES = {"partial": pb.FAILURE_POLICY_PARTIAL, "all_or_nothing": pb.FAILURE_POLICY_ALL_OR_NOTHING}
 
@@ -17,6 +17,8 @@ _GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 _SECONDS = re.compile(r"\d{1,8}(\.\d{1,9})?", re.ASCII)
+
+_MAX_MODELS = 16
 
 _SHOWN = 80
 """Characters of a caller's text that an error repeats."""
@@ -43,11 +45,12 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
     return seconds
 
 
-def analyze_options(query: Iterable[tuple[str, str]]) -> pb.AnalyzeRequest:
-    """Return the request of an analysis, without its image.
+def analyze_options(query: Iterable[tuple[str, str]]) -> tuple[pb.AnalyzeRequest, dict[str, str]]:
+    """Return the request of an analysis, without its image, and the models that it names by task.
 
     Args:
-        query: The parameters: `tasks` (names separated by commas), `max_faces`, `failure_policy`.
+        query: The parameters: `tasks` (names separated by commas), `max_faces`, `failure_policy`, `models`
+            (`task:model` separated by commas).
 
     Raises:
         InvalidRequestError: A parameter is unknown, repeated or invalid.
@@ -69,7 +72,16 @@ def analyze_options(query: Iterable[tuple[str, str]]) -> pb.AnalyzeRequest:
         request.max_faces = _count(given["max_faces"])
     if "failure_policy" in given:
         request.failure_policy = _policy(given["failure_policy"])
-    return request
+    return request, _models(given["models"]) if "models" in given else {}
+
+
+def _models(text: str) -> dict[str, str]:
+    pairs = [item.strip().partition(":") for item in text.split(",")]
+    if len(pairs) > _MAX_MODELS or not all(task and name for task, _, name in pairs):
+        raise InvalidRequestError(
+            f"models is a list such as emotion:mien-emotion-fer2013, not {text[:_SHOWN]!r}", reason="MODELS_INVALID"
+        )
+    return {task: name for task, _, name in pairs}
 
 
 def _tasks(text: str) -> list[str]:
