@@ -30,7 +30,7 @@ EDITS: dict[str, list[tuple[str, str]]] = {
             "        case AgeDistributionHead():\n            return _age_from",
         ),
     ],
-    "models/mien_models/store/own_model.py": [
+    "models/mien_models/store/own_model/outputs.py": [
         ('"emotion": (len(EMOTIONS),)}', '"emotion": (len(EMOTIONS),), "glasses": (1,)}'),
         ("    GenderHead,\n", "    GenderHead,\n    GlassesHead,\n"),
         (
@@ -42,6 +42,8 @@ EDITS: dict[str, list[tuple[str, str]]] = {
             '        case "glasses":\n            return GlassesHead(first=first)\n'
             '        case "emotion":\n            return EmotionHead(',
         ),
+    ],
+    "models/mien_models/store/own_model/face_check.py": [
         (
             '    if "p_male" in answers:\n',
             '    if "p_glasses" in answers:\n        words.append(f"glasses {float(answers[\'p_glasses\'][0]):.0%}")\n'

@@ -16,7 +16,9 @@ from mien_models.registry import Registry
 from mien_models.runtimes import load
 from mien_models.spec import EMOTIONS, GenderHead
 from mien_models.store import ModelStore
-from mien_models.store.own_model import FACE, OwnModel, add, describe
+from mien_models.store.own_model.add import add
+from mien_models.store.own_model.face_check import FACE, describe
+from mien_models.store.own_model.options import OwnModel
 
 SIZE = 48
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

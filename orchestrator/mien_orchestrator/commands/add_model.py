@@ -9,8 +9,9 @@ from mien.errors import ModelError
 from mien_models.registry import TASKS
 from mien_models.spec import EMOTIONS, EmotionHead, Task
 from mien_models.store import ModelStore
-from mien_models.store.own_model import OwnModel, describe
-from mien_models.store.own_model import add as add_to_store
+from mien_models.store.own_model.add import add as add_to_store
+from mien_models.store.own_model.face_check import describe
+from mien_models.store.own_model.options import OwnModel
 from mien_orchestrator.commands.exit_codes import USAGE, reported_errors
 from mien_orchestrator.settings import Settings
 

@@ -1,0 +1,1 @@
+"""Add an ONNX file of any origin to a model store: `mien models add`."""
