@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 from PIL import Image
 
 import mien
+from mien.transport.methods import ANALYZE
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
@@ -169,6 +170,20 @@ def test_draining_reports_not_serving_and_finishes_calls_in_flight(running: Runn
         channel.close()
 
 
+def unsent(channel: grpc.Channel) -> grpc.StatusCode:
+    """Return the status of a call whose message is never sent."""
+    sent = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        sent.wait(30)
+        yield b""
+
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(ANALYZE.path)(messages(), timeout=10)
+    sent.set()
+    return caught.value.code()  # type: ignore[attr-defined,no-any-return]
+
+
 def test_overload_is_rejected_with_a_retry_delay(running: Running) -> None:
     settings = Settings.load({"server.port": 0, "server.drain_s": 5, "limits.max_concurrent_requests": 1})
     with make_executor(settings) as seeing, make_executor(settings) as computing, ThreadPoolExecutor(1) as pool:
@@ -181,8 +196,10 @@ def test_overload_is_rejected_with_a_retry_delay(running: Running) -> None:
             first = pool.submit(client.analyze, EXAMPLE)
             assert backend.started.wait(30)
             error = refused(FaceAnalysisServiceStub(channel), pb.AnalyzeRequest(image=EXAMPLE.read_bytes()))
+            unread = unsent(channel)
             backend.go.set()
             assert first.result().faces
+    assert unread is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
     assert "grpc-retry-pushback-ms" in trailing(error)
 

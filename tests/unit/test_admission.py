@@ -57,3 +57,29 @@ async def test_a_request_that_cannot_finish_in_time_is_rejected_at_once() -> Non
     assert message.count("refused") >= 25
     assert message.count("late") <= 3
     assert await asyncio.gather(*(call(LONG) for _ in range(10))) == ["in time"] * 10
+
+
+def wait_of(admission: Admission, budget: float) -> float:
+    with pytest.raises(mien.OverloadedError) as refused:
+        admission.check(budget)
+    assert refused.value.retry_after is not None
+    return refused.value.retry_after
+
+
+async def test_the_suggested_delay_grows_with_the_rejections_per_answer() -> None:
+    """Callers that cannot be answered in time give up at once, instead of returning to be rejected again."""
+
+    async def wait_after_crowds(count: int, rejections: int) -> float:
+        """Let so many crowds of four images come, each with some rejections; return the last delay."""
+        wait = 0.0
+        for _ in range(count):
+            with admission.admit(1, LONG), admission.admit(1, LONG), admission.admit(1, LONG), admission.admit(1, LONG):
+                await asyncio.sleep(0.1)
+                wait = [wait_of(admission, -1.0) for _ in range(rejections)][-1]
+        return wait
+
+    admission = Admission(max_requests=1000, max_bytes=1000)
+    usual = await wait_after_crowds(8, 1)
+    overloaded = await wait_after_crowds(8, 30)
+    assert overloaded > 2 * usual
+    assert await wait_after_crowds(10, 1) < overloaded / 2

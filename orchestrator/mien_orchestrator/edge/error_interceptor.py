@@ -12,6 +12,8 @@ from mien.errors import InvalidRequestError, MienError, UnsupportedError
 from mien_orchestrator.edge.interceptors import Handler, Rpc
 from mien_orchestrator.edge.status import metadata_of, note_reason, rich_status, unexpected
 from mien_orchestrator.edge.uploads import UploadGate
+from mien_orchestrator.pipeline import request_context
+from mien_orchestrator.pipeline.request_context import RequestContext
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -22,8 +24,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     Unary requests are read here, through the upload gate, and parsed here, so that parse errors get a status.
     """
 
-    def __init__(self, uploads: UploadGate) -> None:
+    def __init__(self, uploads: UploadGate, check: Callable[[RequestContext], None]) -> None:
+        """Create the interceptor.
+
+        Args:
+            uploads: Limits the messages that are read at the same time.
+            check: Rejects a unary call before its message is read, by raising `MienError`.
+
+        """
         self._uploads = uploads
+        self._check = check
 
     async def intercept_service(
         self,
@@ -42,6 +52,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         async def guarded(messages: AsyncIterator[bytes], rpc: Rpc) -> Any:
             try:
+                context = request_context.current()
+                assert context, "ObserveInterceptor creates a context for every call"
+                self._check(context)
                 request = await self._uploads.read(lambda: _receive(messages, deserialize))
                 return await inner(request, rpc)  # type: ignore[arg-type]  # stubs know the synchronous context only
             except MienError as error:

@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mien.errors import ServerUnavailableError, SettingsError
-from mien.transport.methods import SERVICE
+from mien.transport.methods import ANALYZE, SERVICE
 from mien_models.spec import Task
 from mien_orchestrator.edge.call_parts import CallParts
 from mien_orchestrator.edge.error_interceptor import ErrorInterceptor, refuse
@@ -151,7 +151,10 @@ class Server:
         limit = self._settings.limits.max_image_bytes + _MESSAGE_OVERHEAD
         uploads = UploadGate(max(1, self._settings.limits.max_concurrent_bytes // limit))
         observers = [observer for observer in (self._in_flight, CallLog(), self._metrics, self._traces) if observer]
-        interceptors: list[grpc.aio.ServerInterceptor] = [ObserveInterceptor(observers), ErrorInterceptor(uploads)]
+        interceptors: list[grpc.aio.ServerInterceptor] = [
+            ObserveInterceptor(observers),
+            ErrorInterceptor(uploads, self._check_load),
+        ]
         self._authentication.tokens = _tokens(self._settings)
         interceptors.append(TokenInterceptor(self._authentication, refuse))
         _warn_if_open(self._settings)
@@ -220,6 +223,10 @@ class Server:
         if name in self._service.tasks:
             return not self._draining and self._service.health.serves(name)
         return None if name else not self._draining
+
+    def _check_load(self, context: RequestContext) -> None:
+        if context.method == ANALYZE.path:
+            self._service.check_load(context)
 
     async def _call(self, request: Message, context: RequestContext) -> Message:
         return await self._service.call(request, context)

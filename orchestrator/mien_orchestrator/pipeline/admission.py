@@ -16,7 +16,7 @@ _KEPT = 0.9
 _ALWAYS = 4
 """Images that are always admitted, so that the average is updated."""
 
-_SHARE = 0.8
+_SHARE = 0.6
 """Fraction of the remaining time that the expected wait may take."""
 
 _SHORTEST, _LONGEST = 0.1, 5.0
@@ -36,6 +36,8 @@ class Admission:
         """Time of the last answer, or of the first image after an idle period."""
         self._busy_seconds, self._answers = 0.0, 0.0
         """Busy time and number of answers, both as exponentially decaying sums."""
+        self._refused_per_answer = 0.0
+        """Average number of rejections per answer, which is how many times the callers are as many as are served."""
 
     @property
     def _each(self) -> float:
@@ -52,13 +54,9 @@ class Admission:
 
         A single image is admitted whatever its size.
         """
-        expected = self._each * (self.in_flight + 1)
-        if self.in_flight >= self._max_requests:
-            raise self._busy("too many images are being analyzed at once")
+        self.check(budget)
         if self.in_flight and self._bytes + size > self._max_bytes:
             raise self._busy("the images being analyzed exceed the memory limit")
-        if self.in_flight >= _ALWAYS and expected > _SHARE * budget:
-            raise self._busy(f"an answer would take about {expected:.1f} s, longer than this call's deadline allows")
         with self.counted(size):
             yield
 
@@ -74,11 +72,25 @@ class Admission:
             now = time.monotonic()
             self._busy_seconds = _KEPT * self._busy_seconds + now - self._since
             self._answers = _KEPT * self._answers + 1
+            self._refused_per_answer *= _KEPT
             self._since = now
         finally:
             self.in_flight -= 1
             self._bytes -= size
 
+    def check(self, budget: float) -> None:
+        """Raise `OverloadedError` if an image with `budget` seconds left would be rejected whatever its size.
+
+        Called before an image is read, so that a rejected call costs little.
+        """
+        expected = self._each * (self.in_flight + 1)
+        if self.in_flight >= self._max_requests:
+            raise self._busy("too many images are being analyzed at once")
+        if self.in_flight >= _ALWAYS and expected > _SHARE * budget:
+            raise self._busy(f"an answer would take about {expected:.1f} s, longer than this call's deadline allows")
+
     def _busy(self, why: str) -> OverloadedError:
-        wait = min(max(self._each * self.in_flight / 2, _SHORTEST), _LONGEST)
+        self._refused_per_answer += 1 - _KEPT
+        wait = self._each * self.in_flight / 2 * max(1.0, self._refused_per_answer)
+        wait = min(max(wait, _SHORTEST), _LONGEST)
         return OverloadedError(f"{why}; try again in {wait:.1f} s", reason="SERVER_BUSY", retry_after=wait)

@@ -63,6 +63,10 @@ class FaceAnalysis:
                 return self.server_info()
         raise UnsupportedError(f"no method takes a {type(request).__name__}")
 
+    def check_load(self, context: RequestContext) -> None:
+        """Raise `OverloadedError` if the server is too busy for another image, before that is read."""
+        self._admission.check(context.remaining)
+
     async def analyze(self, request: pb.AnalyzeRequest, context: RequestContext) -> pb.AnalyzeResponse:
         """Analyze one image before its deadline; see `Ensemble.analyze`.
 
