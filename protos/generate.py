@@ -9,6 +9,9 @@ import google.rpc
 
 PROTOS = Path(__file__).parent
 
+OPEN_INFERENCE = PROTOS.parent / "orchestrator/mien_orchestrator/edge/open_inference/open_inference.proto"
+"""A protocol of others, which is compiled into a descriptor set beside it."""
+
 
 def generate(out: Path) -> None:
     """Write the stubs under `out`, in folders as the protos have them; raises `CalledProcessError`."""
@@ -22,5 +25,12 @@ def generate(out: Path) -> None:
     subprocess.run(command, check=True, env={**os.environ, "PATH": path})
 
 
+def generate_descriptors(target: Path) -> None:
+    """Write the descriptor set of the Open Inference Protocol; raises `CalledProcessError`."""
+    options = [f"-I{OPEN_INFERENCE.parent}", f"--descriptor_set_out={target}", OPEN_INFERENCE.name]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *options], check=True)
+
+
 if __name__ == "__main__":
     generate(Path(sys.argv[1]))
+    generate_descriptors(OPEN_INFERENCE.with_suffix(".binpb"))

@@ -28,7 +28,8 @@ class Answer:
     @property
     def error(self) -> status_pb2.Status:
         """The body as google.rpc.Status."""
-        return ParseDict(self.json, status_pb2.Status())
+        fields = {name: value for name, value in self.json.items() if name != "error"}  # for inference clients
+        return ParseDict(fields, status_pb2.Status())
 
     @property
     def reason(self) -> str:

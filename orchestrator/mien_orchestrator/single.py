@@ -25,6 +25,7 @@ _FIXED = (
     "server.host",
     "server.port",
     "server.reflection",
+    "server.open_inference",
     "http.",
     "tls.",
     "telemetry.metrics_port",

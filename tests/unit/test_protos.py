@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from generate import generate
+from generate import OPEN_INFERENCE, generate, generate_descriptors
 from mien.v1.face_service_pb2 import AnalyzeRequest
 from mien.worker.v1.worker_pb2 import Array
 
@@ -24,6 +24,11 @@ def test_generated_stubs_are_current(tmp_path: Path) -> None:
     made = {path.name: path.read_text() for path in (tmp_path / "mien" / "v1").iterdir()}
     committed = {path.name: path.read_text() for path in STUBS.glob("*_pb2*")}
     assert made == committed, "run `make protos`"
+
+
+def test_the_descriptors_of_the_open_inference_protocol_are_current(tmp_path: Path) -> None:
+    generate_descriptors(tmp_path / "made")
+    assert (tmp_path / "made").read_bytes() == OPEN_INFERENCE.with_suffix(".binpb").read_bytes(), "run `make protos`"
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.name)

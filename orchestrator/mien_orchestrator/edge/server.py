@@ -18,6 +18,8 @@ from mien_orchestrator.edge.call_parts import CallParts
 from mien_orchestrator.edge.error_interceptor import ErrorInterceptor, refuse
 from mien_orchestrator.edge.handlers import add_handlers
 from mien_orchestrator.edge.interceptors import ObserveInterceptor
+from mien_orchestrator.edge.open_inference.grpc_handlers import add_inference_handlers
+from mien_orchestrator.edge.open_inference.models import InferenceModels
 from mien_orchestrator.edge.tls import http_context, server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
 from mien_orchestrator.edge.tokens import Authentication, TokenFile
@@ -130,6 +132,8 @@ class Server:
         self._shared_port = shared_port
         self._service = service
         self._health = health.aio.HealthServicer()
+        served = settings.server.open_inference
+        self._models = InferenceModels(lambda: self._service, self._serves) if served else None
         self._in_flight = InFlight()
         self._authentication = Authentication()
         self._http: HttpServer | None = None
@@ -170,6 +174,8 @@ class Server:
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
         add_handlers(self._call, self._stream, self._server)
+        if self._models:
+            add_inference_handlers(self._models, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.server.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
@@ -214,7 +220,7 @@ class Server:
             return
         scheme = "https" if context else "http"
         self.http_address = f"{scheme}://{self._settings.server.address(listening.getsockname()[1])}"
-        parts = Parts(calls, self._settings, self._serves, self._metrics)
+        parts = Parts(calls, self._settings, self._serves, self._metrics, self._models)
         self._http = HttpServer(make_application(parts), listening, context)
         await self._http.start()
 

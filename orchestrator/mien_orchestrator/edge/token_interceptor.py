@@ -9,7 +9,11 @@ from mien_orchestrator.edge.interceptors import Handler
 from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.pipeline import request_context
 
-_OPEN = "/grpc.health.v1.Health/"
+_OPEN = (
+    "/grpc.health.v1.Health/",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+)
 """Methods that need no token: probes have none, and learn only whether the server is ready."""
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
+import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
-from mien.errors import InvalidRequestError, NotFoundError, UnsupportedError
+from mien.errors import InvalidRequestError, NotFoundError, ServerUnavailableError, UnsupportedError
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
@@ -14,6 +16,7 @@ from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
 from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
 from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.response import Answers
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.pipeline.video.streams import Streams
 from mien_orchestrator.settings import Settings
@@ -98,6 +101,24 @@ class FaceAnalysis:
     ) -> AsyncGenerator[pb.AnalyzeStreamResponse]:
         """Analyze a video stream; see `Streams.run`."""
         return self._streams.run(requests, context)
+
+    async def predict(self, task: Task, crops: NDArray[np.uint8], context: RequestContext) -> Answers:
+        """Run the model of a task on crops (N, S, S, 3) uint8 RGB; see `mien_models.registry.ANSWERS`.
+
+        Raises:
+            OverloadedError: Too many images are being analyzed already; see `Admission`.
+            MienError: The model failed, or did not answer in time.
+
+        """
+        with self._admission.admit(crops.nbytes, context.remaining):
+            outcome = (await self._ensemble.predict({task: crops}, context))[task]
+        if outcome.prediction is None:
+            raise outcome.error or ServerUnavailableError(f"the task {task} has no answer")
+        return outcome.prediction.answers
+
+    def crop_size(self, task: Task) -> int:
+        """Return the side of a task's crops, in pixels."""
+        return self._ensemble.models[task].spec.crop.size
 
     @property
     def tasks(self) -> list[Task]:

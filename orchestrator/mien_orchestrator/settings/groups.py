@@ -31,6 +31,8 @@ class ServerSettings(Group):
     """Time that calls in flight have to finish when the server stops."""
     reflection: bool = True
     """Whether gRPC reflection is served, for tools such as grpcurl."""
+    open_inference: bool = True
+    """Whether the Open Inference Protocol v2 is served, over gRPC and, with `http.port`, over HTTP."""
 
     @field_validator("host")
     @classmethod

@@ -57,7 +57,11 @@ def _methods(*files: FileDescriptor) -> dict[str, tuple[str, str, str]]:
     }
 
 
-_METHODS = _methods(pb.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)
+_INFERENCE = "inference.GRPCInferenceService"
+_METHODS = _methods(pb.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR) | {
+    f"/{_INFERENCE}/{name}": ("UNARY", _INFERENCE, name)
+    for name in ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+}
 
 
 class Metrics:

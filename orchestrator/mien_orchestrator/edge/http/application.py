@@ -21,14 +21,19 @@ from mien_orchestrator.edge.http.body import check_declared, read_image
 from mien_orchestrator.edge.http.calls import HttpCalls
 from mien_orchestrator.edge.http.documentation import documentation
 from mien_orchestrator.edge.http.guard import Guard
+from mien_orchestrator.edge.http.inference import inference_routes
 from mien_orchestrator.edge.http.openapi import openapi
 from mien_orchestrator.edge.http.pages import fixed, page_routes
 from mien_orchestrator.edge.http.parameters import analyze_options
 from mien_orchestrator.edge.http.replies import HttpRequestError, JsonReply, encoded, error_reply
+from mien_orchestrator.edge.open_inference.models import InferenceModels
 from mien_orchestrator.edge.status import unexpected
 from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import Metrics
+
+_JSON_OVERHEAD = 64 * 1024
+"""Allowance for what an inference request has beside an image, in bytes; that of gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Parts:
     serves: Callable[[str], bool | None]
     """Whether the server (empty name) or a task can be called now; None for an unknown task."""
     metrics: Metrics | None
+    models: InferenceModels | None
+    """The models of the Open Inference Protocol; None if it is switched off."""
 
 
 class Endpoints:
@@ -47,11 +54,11 @@ class Endpoints:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._calls = HttpCalls(parts.calls)
+        self.calls = HttpCalls(parts.calls)
 
     async def analyze(self, request: Request) -> Response:
         """Analyze the image in the body."""
-        return await self._calls.answer(request, ANALYZE, self._analyze_request)
+        return await self.calls.answer(request, ANALYZE, self._analyze_request)
 
     async def _analyze_request(self, request: Request) -> Message:
         max_bytes = self._parts.settings.limits.max_image_bytes
@@ -78,7 +85,7 @@ class Endpoints:
         async def read(request: Request) -> Message:
             return message
 
-        return await self._calls.answer(request, method, read)
+        return await self.calls.answer(request, method, read)
 
     async def live(self, request: Request) -> Response:
         """Return 200 while the process answers."""
@@ -122,10 +129,15 @@ def make_application(parts: Parts) -> ASGIApp:
             Route("/openapi.json", fixed(encoded(description), "application/json")),
             *documentation(description),
             *page_routes(parts.settings),
+            *(inference_routes(endpoints.calls, parts.models, _inference_bytes(parts)) if parts.models else ()),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _failure},
     )
     return Guard(app, parts.settings, parts.metrics.count_http if parts.metrics else _not_counted)
+
+
+def _inference_bytes(parts: Parts) -> int:
+    return parts.settings.limits.max_image_bytes + _JSON_OVERHEAD
 
 
 def _not_counted(route: str, status: int) -> None:

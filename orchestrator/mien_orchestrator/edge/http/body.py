@@ -38,6 +38,22 @@ def check_declared(headers: Mapping[str, str], max_bytes: int) -> None:
             reason="CONTENT_TYPE_UNSUPPORTED",
             http_status=415,
         )
+    check_length(headers, body_limit(kind, max_bytes), max_bytes)
+
+
+def check_length(headers: Mapping[str, str], limit: int, shown: int | None = None) -> None:
+    """Refuse by its headers a body that is empty, compressed, or longer than the limit.
+
+    Args:
+        headers: The request's headers.
+        limit: The limit, in bytes.
+        shown: The limit for people, if that is another one.
+
+    Raises:
+        HttpRequestError: 413 or 415.
+        ImageError: The body is empty.
+
+    """
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise HttpRequestError(
@@ -48,8 +64,8 @@ def check_declared(headers: Mapping[str, str], max_bytes: int) -> None:
     length = headers.get("content-length")
     if length == "0" or (length is None and "transfer-encoding" not in headers):
         raise _empty()
-    if length is not None and int(length) > body_limit(kind, max_bytes):
-        raise _too_large(max_bytes)
+    if length is not None and int(length) > limit:
+        raise _too_large(shown or limit)
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -73,7 +89,7 @@ async def read_image(receive: Receive, headers: Mapping[str, str], max_bytes: in
 
     """
     kind = media_type(headers)
-    body = await _read(receive, body_limit(kind, max_bytes), max_bytes)
+    body = await read_body(receive, body_limit(kind, max_bytes), max_bytes)
     image = file_of(body, headers["content-type"]) if kind == FORM else body
     if not image:
         raise _empty()
@@ -82,7 +98,8 @@ async def read_image(receive: Receive, headers: Mapping[str, str], max_bytes: in
     return image
 
 
-async def _read(receive: Receive, limit: int, max_bytes: int) -> bytes:
+async def read_body(receive: Receive, limit: int, shown: int | None = None) -> bytes:
+    """Return a body; raises `HttpRequestError` (413) above the limit, `CallCancelledError` if the client leaves."""
     body = bytearray()
     while True:
         message = await receive()
@@ -90,7 +107,7 @@ async def _read(receive: Receive, limit: int, max_bytes: int) -> bytes:
             raise CallCancelledError("the client left during its upload")
         part: bytes = message.get("body", b"")
         if len(body) + len(part) > limit:
-            raise _too_large(max_bytes)
+            raise _too_large(shown or limit)
         complete = not message.get("more_body", False)
         if complete and not body:
             return part

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -20,12 +20,18 @@ from mien_orchestrator.edge.observation import observed
 from mien_orchestrator.edge.status import note_reason, unexpected
 from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.telemetry.observer import End
 
-Read = Callable[[Request], Awaitable[Message]]
-"""Reads the message of a call from an HTTP request; raises `MienError`."""
+Given = TypeVar("Given")
 
-Write = Callable[[Message], Response]
-"""Makes the HTTP response of a reply."""
+Read: TypeAlias = Callable[[Request], Awaitable[Given]]
+"""Reads what a call is about from an HTTP request; raises `MienError`."""
+
+Work: TypeAlias = Callable[[Given, RequestContext, End], Awaitable[Response]]
+"""Answers a call; raises `MienError`."""
+
+Refuse: TypeAlias = Callable[[MienError], Response]
+"""Makes the response of an error."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -36,24 +42,49 @@ class HttpCalls:
     def __init__(self, parts: CallParts) -> None:
         self._parts = parts
 
-    async def answer(self, request: Request, method: Method[Any, Any], read: Read, write: Write = reply) -> Response:
-        """Answer a call; a failure becomes a `google.rpc.Status`."""
-        context = request_context.begin(method.path, request.headers.items())
+    async def answer(self, request: Request, method: Method[Any, Any], read: Read[Message]) -> Response:
+        """Answer a call of `FaceAnalysisService`; a failure becomes a `google.rpc.Status`."""
+
+        async def work(message: Message, context: RequestContext, end: End) -> Response:
+            made = await self._parts.call(message, context)
+            end.reply = made if isinstance(made, pb.AnalyzeResponse) else None
+            return reply(made)
+
+        return await self.run(request, method.path, read, work, error_reply)
+
+    async def run(
+        self, request: Request, method: str, read: Read[Given], work: Work[Given], refuse: Refuse
+    ) -> Response:
+        """Answer a call.
+
+        Args:
+            request: The HTTP request.
+            method: Full name of the gRPC method that it stands for.
+            read: Reads what the call is about.
+            work: Answers it.
+            refuse: Makes the response of an error.
+
+        """
+        context = request_context.begin(method, request.headers.items())
         context.protocol = "http"
         try:
             with observed(context, self._parts.observers, lambda: None, _code_of) as end:
-                message = await self._reply(request, read, context)
-                end.reply = message if isinstance(message, pb.AnalyzeResponse) else None
-                return write(message)
+                return await self._reply(request, read, lambda given: work(given, context, end), context)
         except MienError as error:
-            return error_reply(error)
+            return refuse(error)
 
-    async def _reply(self, request: Request, read: Read, context: RequestContext) -> Message:
-        """Return the reply before the deadline; raises only `MienError`."""
+    async def _reply(
+        self,
+        request: Request,
+        read: Read[Given],
+        work: Callable[[Given], Awaitable[Response]],
+        context: RequestContext,
+    ) -> Response:
+        """Return the response before the deadline; raises only `MienError`."""
         try:
             context.limit(timeout_of(request.headers))
             self._parts.authentication.check(context)
-            return await self._in_time(request, read, context)
+            return await self._in_time(request, read, work, context.deadline)
         except MienError as error:
             note_reason(error)
             raise
@@ -62,15 +93,16 @@ class HttpCalls:
             note_reason(failure)
             raise failure from error
 
-    async def _in_time(self, request: Request, read: Read, context: RequestContext) -> Message:
+    async def _in_time(
+        self, request: Request, read: Read[Given], work: Callable[[Given], Awaitable[Response]], deadline: float
+    ) -> Response:
         uploaded = False
         try:
-            async with asyncio.timeout_at(context.deadline):
-                message = (
-                    await self._parts.uploads.read(lambda: read(request)) if _has_body(request) else await read(request)
-                )
+            async with asyncio.timeout_at(deadline):
+                has_body = request.method == "POST"
+                given = await (self._parts.uploads.read(lambda: read(request)) if has_body else read(request))
                 uploaded = True
-                return await _until_left(self._parts.call(message, context), request.receive)
+                return await _until_left(work(given), request.receive)
         except TimeoutError as error:
             late = "no reply was ready" if uploaded else "the upload was not complete"
             raise DeadlineExceededError(
@@ -78,12 +110,8 @@ class HttpCalls:
             ) from error
 
 
-def _has_body(request: Request) -> bool:
-    return request.method == "POST"
-
-
-async def _until_left(call: Awaitable[Message], receive: Receive) -> Message:
-    """Return the call's reply; cancel the call once its client has left."""
+async def _until_left(call: Awaitable[Response], receive: Receive) -> Response:
+    """Return the call's response; cancel the call once its client has left."""
     work, left = asyncio.ensure_future(call), asyncio.ensure_future(_left(receive))
     try:
         await asyncio.wait([work, left], return_when=asyncio.FIRST_COMPLETED)
