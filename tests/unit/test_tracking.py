@@ -70,7 +70,7 @@ def test_two_faces_that_cross_keep_their_ids_although_one_is_hidden() -> None:
     assert [(track.id, round(track.box[0])) for track in tracker.visible] == [(1, 54), (2, 446)]
 
 
-@pytest.mark.parametrize(("hidden_ms", "expected"), [(900, 1), (1200, 2)])
+@pytest.mark.parametrize(("hidden_ms", "expected"), [(1000, 1), (1800, 2)])
 def test_a_face_may_be_hidden_for_a_second(hidden_ms: float, expected: int) -> None:
     tracker, ended = Tracker(), []
     for number in range(80):

@@ -43,11 +43,15 @@ class DenseDetector(ABC):
         small, factor = shrink(image, self._long_side)
         return self.detect_unscaled(small).scaled(factor)
 
-    def detect_unscaled(self, image: NDArray[np.uint8]) -> Faces:
-        """Find the faces of an image (H, W, 3) uint8 RGB at its own resolution, with points and scores."""
+    def detect_unscaled(self, image: NDArray[np.uint8], least_score: float | None = None) -> Faces:
+        """Find the faces of an image (H, W, 3) uint8 RGB at its own resolution, with points and scores.
+
+        `least_score` replaces the detector's own threshold.
+        """
         padded = pad(image)
         height, width = padded.shape[:2]
-        return decode(*self.predict(padded), (height, width), min_score=self.min_score, max_overlap=self._max_overlap)
+        least = self.min_score if least_score is None else least_score
+        return decode(*self.predict(padded), (height, width), min_score=least, max_overlap=self._max_overlap)
 
 
 def session(data: bytes, device: Device, title: str) -> onnxruntime.InferenceSession:

@@ -23,7 +23,7 @@ _BINS = 8
 CUT_CORRELATION = 0.35
 """Correlation of two thumbnails' grey values below which their structure differs. A flash changes it little."""
 
-CUT_COLOURS = 0.65
+CUT_COLOURS = 0.8
 """Common share of two thumbnails' colour histograms below which their colours differ. A fast pan changes it little."""
 
 

@@ -43,8 +43,11 @@ class Looking(Protocol):
     info: DetectorInfo
     min_score: float
 
-    def detect_unscaled(self, image: NDArray[np.uint8]) -> Faces:
-        """Detect the faces of an image (H, W, 3) uint8 RGB without shrinking it, with scores."""
+    def detect_unscaled(self, image: NDArray[np.uint8], least_score: float | None = None) -> Faces:
+        """Detect the faces of an image (H, W, 3) uint8 RGB without shrinking it, with scores.
+
+        `least_score` replaces the detector's own threshold.
+        """
 
 
 class Pyramid:
@@ -60,17 +63,37 @@ class Pyramid:
 
         """
         self.info = detector.info
+        self.min_score: float = detector.min_score
+        """Score threshold of `detect`."""
         self._detector = detector
         self._side = long_side
         self._finest = math.inf if finest is None else finest
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
         """Detect the faces of an image (H, W, 3) uint8 RGB; `Faces.searched` is the height from which on."""
+        side = self._first_side(image)
+        return self._refine(image, self._look(image, side), side)
+
+    def detect_with_weak(self, image: NDArray[np.uint8], least_score: float) -> Faces:
+        """As `detect`, with the faces that the first pass finds with a lower score beside the others."""
+        side = self._first_side(image)
+        found = self._look(image, side, least_score)
+        assert found.scores is not None
+        strong = found.scores >= self.min_score
+        faces = self._refine(image, found.take(np.flatnonzero(strong)), side)
+        if strong.all():
+            return faces
+        return _joined([faces, found.take(np.flatnonzero(~strong))]).searched_from(faces.searched or 0.0)
+
+    def _first_side(self, image: NDArray[np.uint8]) -> int:
+        height, width = image.shape[:2]
+        longer: int = max(width, height)
+        return min(first_side(width, height, self._side), longer)
+
+    def _refine(self, image: NDArray[np.uint8], found: Faces, side: int) -> Faces:
+        """Add the faces of finer passes, where they are needed, to those of the first pass."""
         longer = max(image.shape[:2])
-        first = first_side(image.shape[1], image.shape[0], self._side)
-        last = min(longer, self._finest * first)
-        side = min(first, longer)
-        found = self._look(image, side)
+        last = min(longer, self._finest * first_side(image.shape[1], image.shape[0], self._side))
         parts = [found]
         while side < last and (_small(found, side / longer) or (len(parts) == 1 and not len(found))):
             side = int(min(2 * side, last))
@@ -91,16 +114,21 @@ class Pyramid:
             return found
         return found.take(np.zeros(0, np.intp))
 
-    def _look(self, image: NDArray[np.uint8], side: int) -> Faces:
+    def _look(self, image: NDArray[np.uint8], side: int, least_score: float | None = None) -> Faces:
         """Process an image shrunk to a longer side of `side` pixels, tile by tile; faces are in the image's pixels."""
         small, factor = shrink(image, side)
         if max(small.shape[:2]) <= TILE:
-            return self._detector.detect_unscaled(small).scaled(factor)
+            return self._unscaled(small, least_score).scaled(factor)
         parts = [
-            _uncut(self._detector.detect_unscaled(tile), (left, top), tile.shape, small.shape).moved(left, top)
+            _uncut(self._unscaled(tile, least_score), (left, top), tile.shape, small.shape).moved(left, top)
             for left, top, tile in _tiles(small, TILE)
         ]
         return _joined(parts).scaled(factor)
+
+    def _unscaled(self, image: NDArray[np.uint8], least_score: float | None) -> Faces:
+        if least_score is None:
+            return self._detector.detect_unscaled(image)
+        return self._detector.detect_unscaled(image, least_score)
 
 
 def first_side(width: int, height: int, long_side: int) -> int:

@@ -22,6 +22,18 @@ Floats = NDArray[np.float64]
 _POSITION_NOISE = 0.025
 """Standard deviation of a measured box's position and size, relative to its height. Measured: 1 to 3 %."""
 
+_SEARCH_NOISE = 0.035
+"""The same for a box that a search found."""
+
+_WEAK_NOISE = 0.1
+"""The same for a weak detection: mostly of a face that is partly covered or leaves the picture."""
+
+_HIDDEN_REACH, _HIDDEN_SPEED = 0.3, 0.6
+"""Distance from its predicted place at which a hidden face may appear again, in heights, and more per second."""
+
+_HIDDEN_GROWTH = 1.6
+"""Greatest ratio of its heights before and after."""
+
 _ACCELERATION = 3.0
 """Density of the random acceleration of a face, in heights / s^1.5: people turn and stop, cameras shake."""
 
@@ -50,12 +62,15 @@ class TrackerOptions:
     """Score from which a detection may start a track, and is assigned first; the detector's own threshold."""
     least_similarity: float = 0.2
     """Similarity below which a confident detection is not of a track."""
+    least_weak_similarity: float = 0.5
+    """Similarity below which a weak detection is not of a track."""
     least_overlap: float = 0.3
-    """Similarity below which a weak detection is not of a track; also the overlap from which a detection is a face
-    that is followed already."""
-    confirmations: int = 2
-    """Detections after which a new face is reported; the first frame and the first one after a cut need one."""
-    max_hidden_ms: float = 1000.0
+    """Overlap from which a detection is of a face that is followed already."""
+    confirmations: Sequence[tuple[int, float]] = ((2, 0.5), (4, 0.3), (10, 0.17))
+    """Detections after which a new face is reported, each with the least mean score, from 0 at `strong_score` to 1:
+    false detections have low scores, and rarely persist. In the first frame, and after a cut, the first of them needs
+    only one detection."""
+    max_hidden_ms: float = 1500.0
     """Longest time for which a face may be hidden, in milliseconds."""
 
 
@@ -75,6 +90,7 @@ class Track:
     points: Floats | None
     """(5, 2) landmarks relative to the box: 0 to 1 from its left and top edge."""
     score: float
+    """Mean score of its detections until it is confirmed, then that of the last one."""
     hits: int = 1
     """Detections so far."""
     frames: int = 1
@@ -125,8 +141,13 @@ class Tracker:
 
     @property
     def undecided(self) -> bool:
-        """Whether a detection in the next frame would tell more: a face is unconfirmed or hidden."""
-        return self._fresh or any(not track.id or not track.visible for track in self.tracks)
+        """Whether a detection would tell more now: nothing was seen yet, or a new face is about to be confirmed."""
+        return self._fresh or any(not track.id and self._sure(track, track.hits + 1) for track in self.tracks)
+
+    @property
+    def hiding(self) -> bool:
+        """Whether a face is hidden, and may appear again."""
+        return any(track.id and not track.visible for track in self.tracks)
 
     def advance(self, now_ms: float) -> None:
         """Move all tracks to the time of the next frame, which is later than that of the last one."""
@@ -142,7 +163,8 @@ class Tracker:
         weak = np.flatnonzero(found.scores < self.options.strong_score)
         pairs = self._assign(self.tracks, found, strong, self.options.least_similarity)
         rest = [track for track in self.tracks if id(track) not in pairs and track.id]
-        pairs |= self._assign(rest, found, weak, self.options.least_overlap)
+        pairs |= self._assign(rest, found, weak, self.options.least_weak_similarity)
+        pairs |= self._recover([track for track in rest if id(track) not in pairs], found, strong, pairs)
         for track in self.tracks:
             if id(track) in pairs:
                 self._hit(track, found, pairs[id(track)])
@@ -156,7 +178,7 @@ class Tracker:
             box = boxes.get(track.id) if track.id else None
             track.visible = box is not None
             if box is not None:
-                _correct(track, box)
+                _correct(track, box, _SEARCH_NOISE)
                 self._show(track)
         return Changes(ended=self._end_hidden())
 
@@ -180,13 +202,39 @@ class Tracker:
             if alike[row, column] >= least
         }
 
+    def _recover(
+        self, hidden: Sequence[Track], found: "_Found", strong: NDArray[np.intp], pairs: Mapping[int, int]
+    ) -> dict[int, int]:
+        """Return the new faces that are where a hidden one can have gone, by the track's identity."""
+        places = np.array([place for place in strong.tolist() if place not in pairs.values()], np.intp)
+        hidden = [track for track in hidden if not track.visible]
+        if not hidden or not len(places):
+            return {}
+        boxes = found.boxes[places]
+        middles = boxes[:, :2] + boxes[:, 2:] / 2
+        near = np.zeros((len(hidden), len(places)))
+        for row, track in enumerate(hidden):
+            centre, height = track.state[:2, 0], track.state[3, 0]
+            reach = height * (_HIDDEN_REACH + _HIDDEN_SPEED * ((self.now_ms or 0.0) - track.seen_ms) / 1e3)
+            apart = np.linalg.norm(middles - centre, axis=1)
+            alike = np.abs(np.log(boxes[:, 3] / height)) < np.log(_HIDDEN_GROWTH)
+            near[row] = np.where(alike, np.clip(1 - apart / reach, 0, None), 0)
+        rows, columns = assign(near)
+        return {
+            id(hidden[row]): int(places[column])
+            for row, column in zip(rows, columns, strict=True)
+            if near[row, column] > 0
+        }
+
     def _hit(self, track: Track, found: "_Found", place: int) -> None:
-        _correct(track, found.boxes[place])
+        sure = found.scores[place] >= self.options.strong_score
+        _correct(track, found.boxes[place], _POSITION_NOISE if sure else _WEAK_NOISE)
         if found.points is not None:
             seen = (found.points[place] - found.boxes[place, :2]) / found.boxes[place, 2:]
             track.points = seen if track.points is None else 0.5 * (track.points + seen)
-        track.score = float(found.scores[place])
         track.hits += 1
+        score = float(found.scores[place])
+        track.score = score if track.id else track.score + (score - track.score) / track.hits
         self._show(track)
 
     def _show(self, track: Track) -> None:
@@ -206,13 +254,19 @@ class Tracker:
                 truncated = True
                 break
             self.tracks.append(_born(found, place, self.now_ms))
-        needed = 1 if self._fresh else self.options.confirmations
-        started = [track for track in self.tracks if not track.id and track.hits >= needed]
+        extra = int(self._fresh)
+        started = [track for track in self.tracks if not track.id and self._sure(track, track.hits + extra)]
         for track in started:
             track.id, self.next_id = self.next_id, self.next_id + 1
         self.tracks = [track for track in self.tracks if track.id or track.visible]
-        self._fresh = self._fresh and not self.tracks
+        self._fresh = False
         return Changes(started, self._end_hidden(), truncated)
+
+    def _sure(self, track: Track, hits: int) -> bool:
+        """Whether a track is a face if it has as many detections."""
+        strong = self.options.strong_score
+        score = (track.score - strong) / (1 - strong)
+        return any(hits >= count and score >= least for count, least in self.options.confirmations)
 
     def _end_hidden(self) -> list[Track]:
         assert self.now_ms is not None
@@ -250,6 +304,8 @@ def _born(found: _Found, place: int, now_ms: float) -> Track:
 def _predict(track: Track, seconds: float) -> None:
     """Move a track by constant velocity; the uncertainty grows by that of a random acceleration."""
     step = np.array([[1.0, seconds], [0.0, 1.0]])
+    if not track.visible:
+        track.state[2:, 1] = 0.0  # what changes the size of a face that is being covered is not its distance
     track.state = track.state @ step.T
     height = max(track.state[3, 0], 1.0)
     track.state[2:, 0] = np.maximum(track.state[2:, 0], 1.0)
@@ -258,10 +314,10 @@ def _predict(track: Track, seconds: float) -> None:
     track.covariance = step @ track.covariance @ step.T + density[:, None, None] * noise
 
 
-def _correct(track: Track, box: Floats) -> None:
-    """Correct a track by a measured box (4,) x, y, width, height."""
+def _correct(track: Track, box: Floats, noise: float) -> None:
+    """Correct a track by a measured box (4,) x, y, width, height; `noise` is relative to its height."""
     measured = np.array([box[0] + box[2] / 2, box[1] + box[3] / 2, box[2], box[3]])
-    variance = (_POSITION_NOISE * max(track.state[3, 0], 1.0)) ** 2
+    variance = (noise * max(track.state[3, 0], 1.0)) ** 2
     gain = track.covariance[:, :, 0] / (track.covariance[:, 0, 0] + variance)[:, None]
     track.state = track.state + gain * (measured - track.state[:, 0])[:, None]
     track.state[2:, 0] = np.maximum(track.state[2:, 0], 1.0)

@@ -17,7 +17,7 @@ from mien_orchestrator.pipeline.response import emotion_messages, mood_message
 _WARM_UP = 8
 """Answers for age and gender that a new track gets quickly."""
 
-_WARM_UP_MS = 100.0
+_WARM_UP_MS = 40.0
 """Time between them."""
 
 _MEMORY = 120.0

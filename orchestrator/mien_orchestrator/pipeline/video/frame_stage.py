@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from mien.v1 import face_pb2
 from mien_models.crops import cut
+from mien_models.detectors import Detector
 from mien_models.detectors.motion import Scene, Template, scene, search, template
+from mien_models.detectors.pyramid import Pyramid
 from mien_models.faces import Faces
 from mien_models.images.decode import DecodedImage
 from mien_models.images.raw import RawImage
@@ -16,7 +18,16 @@ from mien_models.quality import Quality
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.face_stage import FaceStage, check_cancelled, image_info
 from mien_orchestrator.pipeline.request_context import RequestContext
-from mien_orchestrator.pipeline.tracking import Changes, Floats, Track, Tracker
+from mien_orchestrator.pipeline.tracking import Changes, Floats, Track, Tracker, overlaps
+
+WEAK = 0.5
+"""Score of detections that keep a track alive, relative to the detector's threshold."""
+
+_HIDING_INTERVAL = 3
+"""Frames from one detection to the next while a face is hidden."""
+
+_APART = 0.05
+"""Overlap of two faces from which they are detected in every frame."""
 
 _ALIKE = 0.6
 """Correlation with the last detection's template from which a search has found the face."""
@@ -103,20 +114,24 @@ class FrameStage:
 
     def _follow(self, image: DecodedImage, context: RequestContext) -> tuple[Changes, Faces | None]:
         """Search for the faces, and detect if it is time to or the search fails; also return the detections."""
-        if self._since < self._interval and not self._tracker.undecided:
+        if self._since < self._due() and not self._tracker.undecided:
             with context.spans.step("search"):
                 boxes = self._search(image)
-            if len(boxes) == len(self._templates):
+            if len(boxes) == len(self._templates) and not _crossing(boxes):
                 return self._tracker.searched(boxes), None
         check_cancelled(context)
         with context.spans.step("detect"):
-            found = self._stage.detector.detect(image.pixels).scaled(image.shrunk)
+            found = detect(self._stage.detector, image.pixels).scaled(image.shrunk)
         changes = self._tracker.detected(found)
         self._since = 0
         self._templates = {
             track.id: template(image.pixels, track.box / image.shrunk) for track in self._tracker.visible
         }
         return changes, found
+
+    def _due(self) -> int:
+        """Return the number of frames from one detection to the next: fewer while a face is hidden."""
+        return min(self._interval, _HIDING_INTERVAL) if self._tracker.hiding else self._interval
 
     def _search(self, image: DecodedImage) -> Mapping[int, Floats]:
         """Return the boxes of the faces that look as when they were detected, by track id."""
@@ -128,6 +143,26 @@ class FrameStage:
                 if alike >= _ALIKE:
                     boxes[track.id] = box * image.shrunk
         return boxes
+
+
+def _crossing(boxes: Mapping[int, Floats]) -> bool:
+    """Whether two faces overlap: a search could find the one in front for both."""
+    if len(boxes) < 2:
+        return False
+    shared = overlaps(stacked := np.stack(list(boxes.values())), stacked)
+    return bool((np.triu(shared, 1) > _APART).any())
+
+
+def detect(detector: Detector, pixels: NDArray[np.uint8]) -> Faces:
+    """Detect faces, weak ones included if the detector has scores."""
+    if isinstance(detector, Pyramid):
+        return detector.detect_with_weak(pixels, WEAK * detector.min_score)
+    return detector.detect(pixels)
+
+
+def strong_score(detector: Detector) -> float:
+    """Return the score from which a detection may start a track."""
+    return detector.min_score if isinstance(detector, Pyramid) else 0.0
 
 
 def _faces(tracks: Sequence[Track], found: Faces | None) -> Faces:

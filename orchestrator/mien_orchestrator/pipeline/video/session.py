@@ -25,7 +25,7 @@ from mien_orchestrator.pipeline.timing import critical_path
 from mien_orchestrator.pipeline.tracking import Track, Tracker, TrackerOptions
 from mien_orchestrator.pipeline.video.answers import TrackAnswers
 from mien_orchestrator.pipeline.video.config import VideoConfig
-from mien_orchestrator.pipeline.video.frame_stage import FrameStage, SeenFrame
+from mien_orchestrator.pipeline.video.frame_stage import FrameStage, SeenFrame, strong_score
 
 _GOOD_SHARPNESS = 0.25
 """Sharpness from which a picture counts fully."""
@@ -43,9 +43,9 @@ class VideoSession:
         """Create the session of a stream."""
         self._ensemble = ensemble
         self._config = config
-        self._stage = FrameStage(
-            ensemble.face_stage, Tracker(TrackerOptions(max_faces=config.max_faces)), config.detection_interval
-        )
+        strong = strong_score(ensemble.face_stage.detector)
+        tracker = Tracker(TrackerOptions(max_faces=config.max_faces, strong_score=strong))
+        self._stage = FrameStage(ensemble.face_stage, tracker, config.detection_interval)
         self._answers: dict[int, TrackAnswers] = {}
 
     async def analyze(self, frame: pb.Frame, dropped: int, context: RequestContext) -> pb.AnalyzeStreamResponse:
