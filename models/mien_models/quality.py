@@ -68,8 +68,11 @@ def judge(image: NDArray[np.uint8], faces: Faces, limits: QualityLimits, *, shru
 
     The image is the original shrunk by `shrunk`; sizes are in pixels of the original.
     """
-    size_px = faces.boxes[:, 3] * shrunk
-    sharp = sharpness(_cut(image, faces))
+    return compare(faces.boxes[:, 3] * shrunk, sharpness(_cut(image, faces)), limits)
+
+
+def compare(size_px: NDArray[np.float32], sharp: NDArray[np.float32], limits: QualityLimits) -> Quality:
+    """Compare heights (N,), in pixels of the original image, and sharpness (N,) with the limits."""
     return Quality(size_px, sharp, size_px < limits.min_face_px, sharp < limits.min_sharpness)
 
 

@@ -135,3 +135,53 @@ def test_the_order_of_detections_does_not_matter() -> None:
             tracker.detected(faces(*(boxes[place] for place in (range(5) if number == 0 else order))))
         results.append(np.stack([track.box for track in tracker.visible]))
     np.testing.assert_allclose(results[0], results[1])
+
+
+def test_a_face_that_is_covered_from_the_side_is_found_again_where_it_went() -> None:
+    """Its last boxes shrink and lag behind, and would spoil its velocity."""
+    tracker = Tracker(TrackerOptions(strong_score=0.7))
+    for number in range(60):
+        x = 100.0 + 3 * number
+        tracker.advance(number * STEP_MS)
+        if number < 25 or number >= 58:
+            tracker.detected(faces((x, 100, 80, 110)))
+        elif number < 30:
+            tracker.detected(faces((x - 4 * (number - 24), 100, 78, 110 - 5 * (number - 24)), scores=(0.5,)))
+        else:
+            tracker.detected(faces())
+    assert ids(tracker) == [1]
+
+
+def test_false_detections_with_low_scores_become_no_tracks() -> None:
+    tracker = Tracker(TrackerOptions(strong_score=0.7))
+    for number, score in enumerate([0.74, 0.78, 0.71, 0.75, 0.73, 0.72] * 5):
+        tracker.advance(number * STEP_MS)
+        tracker.detected(faces((100, 100, 80, 100), scores=(score,)))
+    assert ids(tracker) == []
+
+
+def test_a_face_with_middling_scores_becomes_a_track_after_more_detections() -> None:
+    tracker, first = Tracker(TrackerOptions(strong_score=0.7)), None
+    for number in range(10):
+        tracker.advance(number * STEP_MS)
+        tracker.detected(faces((100, 100, 80, 100), scores=(0.8,)))
+        if ids(tracker) and first is None:
+            first = number
+    assert first == 3
+
+
+def test_a_search_carries_tracks_between_detections() -> None:
+    tracker = Tracker()
+    for number in range(20):
+        box = (100.0 + 2 * number, 100.0, 80.0, 100.0)
+        tracker.advance(number * STEP_MS)
+        if number % 5:
+            tracker.searched({1: np.array(box)})
+        else:
+            tracker.detected(faces(box))
+    (track,) = tracker.visible
+    assert track.id == 1
+    assert track.box[0] == pytest.approx(138, abs=2)
+    tracker.advance(21 * STEP_MS)
+    tracker.searched({})
+    assert ids(tracker) == []

@@ -80,7 +80,7 @@ def test_the_label_follows_a_change_of_expression_within_half_a_second() -> None
     changed = 20 * 120.0
     now = changed
     while track.emotion != "happy":
-        now += 120.0
+        now += 240.0 if track.is_steady else 80.0
         track.add_emotions(emotions(happy=0.9), now, 1.0)
     assert now - changed <= 500
 
@@ -106,6 +106,16 @@ def test_the_mood_never_contradicts_the_emotion(seed: int) -> None:
         assert track.mood.label in wanted
 
 
+def test_the_model_is_called_more_often_while_the_expression_changes() -> None:
+    track = answers()
+    track.add_emotions(emotions(happy=0.9), 0, 1.0)
+    track.asked_ms["emotion"] = 0
+    assert not track.due("emotion", 120)
+    track.add_emotions(emotions(sad=0.9), 240, 1.0)
+    track.asked_ms["emotion"] = 240
+    assert track.due("emotion", 320)
+
+
 def test_models_are_called_often_for_a_new_track_and_rarely_later() -> None:
     track, calls = answers(), {"age": 0, "emotion": 0}
     for number in range(250):  # ten seconds
@@ -116,8 +126,10 @@ def test_models_are_called_often_for_a_new_track_and_rarely_later() -> None:
                 calls[task] += 1
                 if task == "age":
                     track.add_age(30, 25, 35, 1.0)
-    assert 14 <= calls["age"] <= 18
-    assert calls["emotion"] == 84
+                else:
+                    track.add_emotions(emotions(happy=0.9), now, 1.0)
+    assert 16 <= calls["age"] <= 18
+    assert 42 <= calls["emotion"] <= 44
 
 
 def test_the_summary_has_shares_that_sum_to_one_and_bounded_moods() -> None:

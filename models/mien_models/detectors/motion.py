@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_HEIGHT = 36
+_HEIGHT = 24
 """Height of a template, in pixels: enough for a fraction of a percent, and a tenth of a millisecond."""
 
 _REACH = 0.5
@@ -32,7 +32,7 @@ class Template:
     """A face as it looked when it was detected."""
 
     patch: NDArray[np.uint8]
-    """(36, W) grey."""
+    """(24, W) grey."""
     height: float
     """Height of its box in the image, in pixels."""
 

@@ -16,7 +16,7 @@ from mien_models.images import decode, raw
 from mien_models.images.decode import DecodedImage, ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.images.raw import RawImage
-from mien_models.quality import Quality, QualityLimits, judge
+from mien_models.quality import Quality, QualityLimits, compare, judge
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.request_context import RequestContext
 
@@ -119,6 +119,10 @@ class FaceStage:
     def judge(self, image: DecodedImage, faces: Faces) -> Quality:
         """Measure the quality of faces, which are in pixels of the whole upright image."""
         return judge(image.pixels, faces.scaled(1 / image.shrunk), self._quality_limits, shrunk=image.shrunk)
+
+    def compare(self, faces: Faces, sharpness: NDArray[np.float32]) -> Quality:
+        """As `judge`, with sharpness (N,) that was measured before."""
+        return compare(faces.boxes[:, 3], sharpness, self._quality_limits)
 
     def _run(
         self,

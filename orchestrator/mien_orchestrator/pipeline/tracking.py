@@ -9,6 +9,7 @@ the order of the detections.
 Pure and deterministic: NumPy alone, no clock, no randomness. Times are those of the frames.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ _SEARCH_NOISE = 0.035
 
 _WEAK_NOISE = 0.1
 """The same for a weak detection: mostly of a face that is partly covered or leaves the picture."""
+
+_PATH_MS = 800.0
+"""Time over which the mean velocity of a face is taken when it is hidden."""
 
 _HIDDEN_REACH, _HIDDEN_SPEED = 0.3, 0.6
 """Distance from its predicted place at which a hidden face may appear again, in heights, and more per second."""
@@ -97,6 +101,8 @@ class Track:
     """Frames that show the face."""
     visible: bool = True
     """Whether the last frame shows the face."""
+    path: deque[tuple[float, float, float]] = field(default_factory=deque)
+    """Times and centres of the last confident detections."""
 
     @property
     def box(self) -> Floats:
@@ -169,15 +175,16 @@ class Tracker:
             if id(track) in pairs:
                 self._hit(track, found, pairs[id(track)])
             else:
-                track.visible = False
+                self._hide(track)
         return self._changed(found, [place for place in strong.tolist() if place not in pairs.values()])
 
     def searched(self, boxes: Mapping[int, Floats]) -> Changes:
         """Take the boxes (4,) that a search around the predicted ones found, by track id; the others are hidden."""
         for track in self.tracks:
             box = boxes.get(track.id) if track.id else None
-            track.visible = box is not None
-            if box is not None:
+            if box is None:
+                self._hide(track)
+            else:
                 _correct(track, box, _SEARCH_NOISE)
                 self._show(track)
         return Changes(ended=self._end_hidden())
@@ -232,10 +239,23 @@ class Tracker:
         if found.points is not None:
             seen = (found.points[place] - found.boxes[place, :2]) / found.boxes[place, 2:]
             track.points = seen if track.points is None else 0.5 * (track.points + seen)
+        if sure:
+            x, y, width, height = found.boxes[place].tolist()
+            track.path.append((self.now_ms or 0.0, x + width / 2, y + height / 2))
+            while track.path[-1][0] - track.path[0][0] > _PATH_MS:
+                track.path.popleft()
         track.hits += 1
         score = float(found.scores[place])
         track.score = score if track.id else track.score + (score - track.score) / track.hits
         self._show(track)
+
+    def _hide(self, track: Track) -> None:
+        """Let a hidden face go on with its mean velocity: that of its last frames is spoiled by what covers it."""
+        if track.visible and len(track.path) > 1:
+            (began_ms, *began), (ended_ms, *ended) = track.path[0], track.path[-1]
+            track.state[:2, 1] = (np.array(ended) - began) / (ended_ms - began_ms) * 1e3
+            track.state[:2, 0] = ended + track.state[:2, 1] * ((self.now_ms or 0.0) - ended_ms) / 1e3
+        track.visible = False
 
     def _show(self, track: Track) -> None:
         assert self.now_ms is not None

@@ -32,7 +32,7 @@ _CERTAIN_AFTER = 3
 _CERTAIN_FROM = 0.6
 """Probability from which gender is certain if the model has no threshold of its own."""
 
-_ODDS_MARGIN = 0.15
+_ODDS_MARGIN = 0.3
 """Log-odds above the threshold from which gender becomes certain, and below it from which it is uncertain again."""
 
 _ERRORS = 2.0
@@ -40,6 +40,9 @@ _ERRORS = 2.0
 
 _AHEAD = 0.25
 """Probability by which another emotion must be ahead to become the label."""
+
+_CHANGING = 1 / 3
+"""Share of its interval after which the model for emotions is called again while the expression changes."""
 
 _STABLE_EMOTIONS = 3
 """Answers after which the emotion counts as stable."""
@@ -94,6 +97,8 @@ class TrackAnswers:
     emotion: str = ""
     """The label."""
     mood: Mood | None = None
+    is_steady: bool = False
+    """Whether the last answer has the label as its most probable emotion."""
     emotion_count: int = 0
     emotion_ms: float = 0.0
     """Time of the last answer."""
@@ -105,7 +110,9 @@ class TrackAnswers:
     def due(self, task: Task, now_ms: float) -> bool:
         """Whether the task's model is to be called for this frame."""
         asked, interval = self.asked_ms.get(task), self.intervals_ms[task]
-        if task != "emotion" and (self.years if task == "age" else self.male).count < _WARM_UP:
+        if task == "emotion":
+            interval *= 1.0 if self.is_steady else _CHANGING
+        elif (self.years if task == "age" else self.male).count < _WARM_UP:
             interval = min(interval, _WARM_UP_MS)
         return asked is None or now_ms - asked >= interval - 1e-6
 
@@ -138,6 +145,7 @@ class TrackAnswers:
         best = max(self.emotions, key=lambda label: self.emotions[label])
         if not self.emotion or self.emotions[best] > self.emotions[self.emotion] + _AHEAD:
             self.emotion = best
+        self.is_steady = max(probabilities, key=lambda label: probabilities[label]) == self.emotion
         self.mood = mood(self.emotions, emotion=self.emotion, former=self.mood.label if self.mood else None)
 
     def note(self, now_ms: float) -> None:

@@ -1,6 +1,7 @@
 """The steps before the models for a frame of a video: decode, detect or search, track, judge quality, crop."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,18 +69,25 @@ class FrameStage:
         """Frames since the last detection, this one included."""
         self._scene: Scene | None = None
         self._templates: dict[int, Template] = {}
+        self._sharpness: dict[int, float] = {}
+        """By track id, as it was measured last."""
+        self._running = threading.Lock()
+        """Held while a frame is seen: one that is given up may still be in its last step when the next one begins."""
 
     @property
     def tracker(self) -> Tracker:
         """The tracks of the stream."""
         return self._tracker
 
-    def run(self, source: bytes | RawImage, timestamp_ms: float, context: RequestContext) -> SeenFrame:
+    def run(
+        self, source: bytes | RawImage, timestamp_ms: float, due: Callable[[int], bool], context: RequestContext
+    ) -> SeenFrame:
         """See the next frame.
 
         Args:
             source: The bytes of an image file, or raw pixels.
             timestamp_ms: Its time, later than that of the frame before.
+            due: Whether a model is to be called for a track, by its id.
             context: Gets a span for each step. No further step is begun after its `cancelled`.
 
         Raises:
@@ -87,7 +95,7 @@ class FrameStage:
             DeadlineExceededError: The frame's time is over.
 
         """
-        with self._stage.opened(source, context) as image:
+        with self._running, self._stage.opened(source, context) as image:
             now = scene(image.pixels)
             is_cut = self._scene is not None and now.differs(self._scene)
             self._scene = now
@@ -96,10 +104,11 @@ class FrameStage:
             self._since += 1
             changes, detected = self._follow(image, context)
             changes = Changes(changes.started, [*ended, *changes.ended], changes.truncated)
+            tracks = self._tracker.visible
+            faces = _faces(tracks, detected)
+            measured = detected is not None or any(due(track.id) for track in tracks)
             with context.spans.step("quality"):
-                tracks = self._tracker.visible
-                faces = _faces(tracks, detected)
-                quality = self._stage.judge(image, faces)
+                quality = self._judge(image, tracks, faces, measured=measured)
             return SeenFrame(
                 image_info(image, faces.searched),
                 tracks,
@@ -111,6 +120,14 @@ class FrameStage:
                 pixels=image.pixels,
                 shrunk=image.shrunk,
             )
+
+    def _judge(self, image: DecodedImage, tracks: Sequence[Track], faces: Faces, *, measured: bool) -> Quality:
+        """Return the quality of the faces; their sharpness is measured if it counts, and otherwise that of before."""
+        if not measured and all(track.id in self._sharpness for track in tracks):
+            return self._stage.compare(faces, np.array([self._sharpness[track.id] for track in tracks], np.float32))
+        quality = self._stage.judge(image, faces)
+        self._sharpness = dict(zip((track.id for track in tracks), quality.sharpness.tolist(), strict=True))
+        return quality
 
     def _follow(self, image: DecodedImage, context: RequestContext) -> tuple[Changes, Faces | None]:
         """Search for the faces, and detect if it is time to or the search fails; also return the detections."""

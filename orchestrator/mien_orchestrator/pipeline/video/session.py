@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from google.rpc import error_details_pb2, status_pb2
 
 from mien.errors import MienError
 from mien.v1 import face_pb2, track_pb2
 from mien.v1 import face_service_pb2 as pb
+from mien_models.images.raw import RawImage
 from mien_models.mood import mood
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import Outcome, Prediction
+from mien_orchestrator.pipeline.backend import Crops, Outcome, Prediction
 from mien_orchestrator.pipeline.ensemble import Ensemble, source_of
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import (
@@ -33,7 +35,20 @@ _GOOD_SHARPNESS = 0.25
 _GOOD_HEIGHT = 80.0
 """Height of a face, in pixels, from which it counts fully: the largest crop of the default models."""
 
+_INSIDE_POWER = 3
+"""A face of which a fifth is outside of the picture counts half."""
+
 _LEAST_WEIGHT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What models of one frame are called with."""
+
+    places: Sequence[int]
+    """The faces, by their place in the frame."""
+    crops: Crops
+    """The crops of these faces, for each task."""
 
 
 class VideoSession:
@@ -59,8 +74,8 @@ class VideoSession:
         """
         try:
             source = source_of(frame)
-            seen = await self._ensemble.see(lambda: self._stage.run(source, frame.timestamp_ms, context), context)
-            reply = await self._answered(frame, seen, context)
+            seen, calls = await self._ensemble.see(lambda: self._see(source, frame.timestamp_ms, context), context)
+            reply = await self._answered(frame, seen, calls, context)
         except MienError as error:
             reply = refusal(frame, error)
         reply.dropped_frames = dropped
@@ -78,12 +93,11 @@ class VideoSession:
             timestamp_ms=now_ms, status=status_pb2.Status(), events=[self._end(track, reason) for track in ended]
         )
 
-    async def _answered(self, frame: pb.Frame, seen: SeenFrame, context: RequestContext) -> pb.AnalyzeStreamResponse:
+    async def _answered(
+        self, frame: pb.Frame, seen: SeenFrame, calls: "Sequence[_Call]", context: RequestContext
+    ) -> pb.AnalyzeStreamResponse:
         now_ms = frame.timestamp_ms
-        for track in seen.tracks:
-            if track.id not in self._answers:
-                self._answers[track.id] = TrackAnswers(self._config.intervals_ms, self._config.half_life_ms)
-        asked, outcomes = await self._predict(seen, now_ms, context)
+        asked, outcomes = await self._predict(seen, calls, now_ms, context)
         raw = {track.id: track_pb2.FrameAnswers() for track in seen.tracks}
         for task, outcome in outcomes.items():
             if outcome.prediction:
@@ -123,35 +137,49 @@ class VideoSession:
             cut=seen.cut,
         )
 
-    async def _predict(
-        self, seen: SeenFrame, now_ms: float, context: RequestContext
-    ) -> tuple[Mapping[Task, Sequence[int]], Mapping[Task, Outcome]]:
-        """Call the models that are due; return the faces of each task and how it ended."""
+    def _see(
+        self, source: bytes | RawImage, now_ms: float, context: RequestContext
+    ) -> tuple[SeenFrame, Sequence[_Call]]:
+        """See a frame, and cut what the models that are due take; on a thread."""
+
+        def answers(track_id: int) -> TrackAnswers:
+            if track_id not in self._answers:
+                self._answers[track_id] = TrackAnswers(self._config.intervals_ms, self._config.half_life_ms)
+            return self._answers[track_id]
+
+        def due(track_id: int) -> bool:
+            return any(answers(track_id).due(task, now_ms) for task in self._config.tasks)
+
+        seen = self._stage.run(source, now_ms, due, context)
         groups: dict[tuple[int, ...], list[Task]] = {}
         for task in self._config.tasks:
-            places = tuple(
-                place
-                for place in seen.quality.answerable.tolist()
-                if self._answers[seen.tracks[place].id].due(task, now_ms)
-            )
+            answerable = seen.quality.answerable.tolist()
+            places = tuple(place for place in answerable if answers(seen.tracks[place].id).due(task, now_ms))
             if places:
                 groups.setdefault(places, []).append(task)
         if not groups:
-            return {}, {}
+            return seen, ()
+        specs = {task: self._ensemble.models[task].spec.crop for task in self._config.tasks}
+        calls = []
         with context.spans.step("crop"):
-            specs = {task: self._ensemble.models[task].spec.crop for tasks in groups.values() for task in tasks}
-            wanted = {(specs[task], places) for places, tasks in groups.items() for task in tasks}
-            cut = {(spec, places): seen.crops(spec, places) for spec, places in wanted}
+            for places, tasks in groups.items():
+                cut = {spec: seen.crops(spec, places) for spec in {specs[task] for task in tasks}}
+                calls.append(_Call(places, {task: cut[specs[task]] for task in tasks}))
+        return seen, calls
+
+    async def _predict(
+        self, seen: SeenFrame, calls: Sequence[_Call], now_ms: float, context: RequestContext
+    ) -> tuple[Mapping[Task, Sequence[int]], Mapping[Task, Outcome]]:
+        """Call the models that are due; return the faces of each task and how it ended."""
+        if not calls:
+            return {}, {}
         with context.spans.step("tasks") as span:
-            calls = [
-                self._ensemble.predict({task: cut[specs[task], places] for task in tasks}, context)
-                for places, tasks in groups.items()
-            ]
-            outcomes = {task: outcome for part in await asyncio.gather(*calls) for task, outcome in part.items()}
+            parts = await asyncio.gather(*(self._ensemble.predict(call.crops, context) for call in calls))
+            outcomes = {task: outcome for part in parts for task, outcome in part.items()}
             span.children.extend(task_span(task, outcome) for task, outcome in outcomes.items())
-        asked: dict[Task, Sequence[int]] = {task: places for places, tasks in groups.items() for task in tasks}
-        for task, chosen in asked.items():
-            for place in chosen:
+        asked = {task: call.places for call in calls for task in call.crops}
+        for task, places in asked.items():
+            for place in places:
                 self._answers[seen.tracks[place].id].asked_ms[task] = now_ms
         return asked, outcomes
 
@@ -224,7 +252,11 @@ def _threshold(model: face_pb2.ModelInfo) -> float | None:
 
 
 def _weight(seen: SeenFrame, place: int) -> float:
-    """Return how much a face's answers count, 0.1 to 1: by its size and sharpness."""
+    """Return how much a face's answers count, 0.1 to 1: by its size, its sharpness and its part inside the picture."""
+    x, y, width, height = seen.faces.boxes[place].tolist()
+    across = min(x + width, seen.image.width) - max(x, 0.0)
+    down = min(y + height, seen.image.height) - max(y, 0.0)
+    inside: float = max(0.0, across / width) * max(0.0, down / height)
     size = min(1.0, float(seen.quality.size_px[place]) / _GOOD_HEIGHT)
     sharp = min(1.0, float(seen.quality.sharpness[place]) / _GOOD_SHARPNESS)
-    return max(_LEAST_WEIGHT, size * sharp)
+    return max(_LEAST_WEIGHT, size * sharp * inside**_INSIDE_POWER)
