@@ -3,18 +3,19 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mien.images import LARGE_BYTES, ImageSource, check_size, size_of
 from mien.pixels import Color
 from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, model_name, seconds
+from mien.stream import AsyncStream, Stream
 from mien.transport.base import AsyncEngine, Engine
 from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
 from mien.transport.local import AsyncLocalEngine, LocalEngine
-from mien.transport.methods import ANALYZE, ANALYZE_STREAM, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
+from mien.transport.methods import ANALYZE, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
 from mien.transport.retries import WINDOW
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
@@ -185,6 +186,9 @@ class Client:
             metadata: Metadata of this stream, over the client's.
             request_id: Id of the stream in logs; None for a random one.
 
+        If the server is lost, the stream goes on with another connection: tracks keep their numbers, and frames
+        without a result are sent again. A result of a stream that could not go on so has `restarted`.
+
         Yields:
             One result per frame that was not dropped, and one at the end with the tracks that end there. A frame that
             cannot be analyzed has an `error`. Closing the generator ends the stream.
@@ -206,9 +210,7 @@ class Client:
         )
         sent = call_metadata(self._metadata, metadata, request_id)
         options.message()
-        with closing(self._engine.stream(ANALYZE_STREAM, options.requests(frames), sent)) as replies:
-            for reply in replies:
-                yield FrameResult.from_message(reply)
+        yield from Stream(self._engine, options, sent, self.timeout).results(frames)
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """Return the server's models, those in use first.
@@ -364,9 +366,9 @@ class AsyncClient:
         )
         sent = call_metadata(self._metadata, metadata, request_id)
         options.message()
-        async with aclosing(self._engine.stream(ANALYZE_STREAM, options.async_requests(frames), sent)) as replies:
-            async for reply in replies:
-                yield FrameResult.from_message(reply)
+        async with aclosing(AsyncStream(self._engine, options, sent, self.timeout).results(frames)) as results:
+            async for result in results:
+                yield result
 
     async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """Return the server's models, those in use first; see `Client.models`."""

@@ -1,8 +1,7 @@
 """The requests of a stream: its options and frames, checked, and made into messages."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -37,8 +36,8 @@ class StreamOptions:
     drop: DropPolicy
     fps: float
 
-    def message(self) -> pb.AnalyzeStreamRequest:
-        """Return the first message of the stream; raises `InvalidRequestError`."""
+    def message(self, state: bytes = b"") -> pb.AnalyzeStreamRequest:
+        """Return the first message of a stream, which may go on with a state; raises `InvalidRequestError`."""
         if self.drop not in _POLICIES:
             raise _invalid(f"drop is one of {', '.join(map(repr, _POLICIES))}, not {self.drop!r}")
         if not isinstance(self.fps, int | float) or not 0 < self.fps <= 1000:
@@ -51,31 +50,16 @@ class StreamOptions:
                 detection_interval=self.detection_interval,
                 attribute_intervals_ms={str(task): ms for task, ms in (self.intervals_ms or {}).items()},
                 drop_policy=_POLICIES[self.drop],
+                state=state,
+                send_state=True,
             )
         except (TypeError, ValueError) as error:  # protobuf's own
             raise _invalid(f"an option of the stream is not a number of its range: {error}") from error
         return pb.AnalyzeStreamRequest(config=config)
 
-    def requests(self, frames: Iterable[FrameSource]) -> Iterator[pb.AnalyzeStreamRequest]:
-        """Yield the messages of the stream; raises `MienError` for a frame that cannot be read."""
-        yield self.message()
-        clock = _Clock(self)
-        for number, frame in enumerate(frames):
-            yield clock.request(number, frame)
 
-    async def async_requests(
-        self, frames: AsyncIterable[FrameSource] | Iterable[FrameSource]
-    ) -> AsyncIterator[pb.AnalyzeStreamRequest]:
-        """As `requests`; a plain iterable is iterated in a thread."""
-        yield self.message()
-        clock, number = _Clock(self), 0
-        async for frame in frames if isinstance(frames, AsyncIterable) else _in_thread(frames):
-            yield await asyncio.to_thread(clock.request, number, frame)
-            number += 1
-
-
-class _Clock:
-    """Gives times and numbers to frames without them."""
+class FrameMessages:
+    """Makes the messages of frames; gives times and numbers to those without."""
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
@@ -98,13 +82,6 @@ class _Clock:
         else:
             message.image = image_bytes(frame.image, frame.color)
         return pb.AnalyzeStreamRequest(frame=message)
-
-
-async def _in_thread(frames: Iterable[FrameSource]) -> AsyncIterator[FrameSource]:
-    iterator = iter(frames)
-    end = object()
-    while (frame := await asyncio.to_thread(next, iterator, end)) is not end:
-        yield frame  # type: ignore[misc]  # mypy does not narrow by identity
 
 
 def _invalid(message: str) -> InvalidRequestError:

@@ -1,15 +1,18 @@
 """Tests of video streams: the same over every engine, errors of frames and of streams, limits, cancellation."""
 
+import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
+import cv2
 import grpc
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from numpy.typing import NDArray
 
 import mien
 from mien.v1 import face_service_pb2 as pb
@@ -18,10 +21,20 @@ from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.moving_faces import pan
-from tests.servers import Running
+from tests.servers import Running, free_port
 from tests.waits import wait_until
 
 FRAMES = 12
+
+
+def encoded(picture: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes()
+
+
+def reason_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    status, info = rpc_status.from_call(error), error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    return error.code(), info.reason
 
 
 def simple(results: list[mien.FrameResult]) -> list[object]:
@@ -111,10 +124,7 @@ def test_wrong_messages_end_the_stream_with_a_reason(
 ) -> None:
     with grpc.insecure_channel(single) as channel, pytest.raises(grpc.RpcError) as raised:
         list(FaceAnalysisServiceStub(channel).AnalyzeStream(iter(messages), timeout=30))
-    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    status, info = rpc_status.from_call(raised.value), error_details_pb2.ErrorInfo()
-    assert any(detail.Unpack(info) for detail in status.details)
-    assert info.reason == reason
+    assert reason_of(raised.value) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
 
 
 def test_an_error_of_the_frames_reaches_the_caller(single: str) -> None:
@@ -135,9 +145,9 @@ def test_invalid_options_are_refused_before_the_first_frame(single: str) -> None
 
 
 @contextmanager
-def limited(running: Running, **limits: float) -> Iterator[tuple[FaceAnalysis, mien.Client]]:
+def limited(running: Running, *, port: int = 0, **limits: float) -> Iterator[tuple[FaceAnalysis, mien.Client]]:
     """Yield a service with these limits of streams, and a client of its server."""
-    settings = Settings.load({"server.port": 0, **{f"streams.{name}": value for name, value in limits.items()}})
+    settings = Settings.load({"server.port": port, **{f"streams.{name}": value for name, value in limits.items()}})
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running(service, settings) as address, mien.Client(address) as client:
@@ -180,3 +190,85 @@ def test_a_stream_without_frames_ends_after_the_idle_timeout(running: Running) -
         ended.set()
         assert raised.value.reason == "STREAM_IDLE"
         wait_until(lambda: service.open_streams == 0)
+
+
+def fed(frames: Sequence[np.ndarray], allowed: threading.Semaphore) -> Iterator[mien.Frame]:
+    """Yield each frame once it is allowed."""
+    for number, picture in enumerate(frames):
+        assert allowed.acquire(timeout=60)
+        yield mien.Frame(picture, 40.0 * number)
+
+
+def test_tracks_go_on_after_a_server_has_stopped_and_another_one_took_its_place(
+    running: Running,
+) -> None:
+    port = free_port()
+    pictures, allowed = list(pan(40)), threading.Semaphore(20)
+    with mien.Client(f"127.0.0.1:{port}") as client:
+        results = client.stream(fed(pictures, allowed))
+        with limited(running, port=port):
+            before = list(itertools.islice(results, 20))
+        for _ in range(20):
+            allowed.release()
+        with limited(running, port=port):
+            after = list(results)
+    assert [result.frame_id for result in [*before, *after]] == [*range(40), None]
+    assert {face.track_id for result in [*before, *after] for face in result.faces} == {1}
+    assert not any(result.restarted for result in after)
+    assert after[0].faces[0].face.age
+    (end,) = after[-1].events
+    assert end.summary
+    assert end.summary.frames >= 27  # the state is sent twice per second
+
+
+async def test_the_async_twin_goes_on_too(running: Running) -> None:
+    port = free_port()
+    pictures, results = list(pan(30)), []
+    with ExitStack() as servers:
+        first = servers.enter_context(ExitStack())
+        first.enter_context(limited(running, port=port))
+        async with mien.AsyncClient(f"127.0.0.1:{port}") as client:
+            async for result in client.stream(pictures):
+                results.append(result)
+                if result.frame_id == 10:
+                    await asyncio.to_thread(first.close)
+                    servers.enter_context(limited(running, port=port))
+    assert [result.frame_id for result in results] == [*range(30), None]
+    assert {face.track_id for result in results for face in result.faces} == {1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: b"{}",
+        lambda state: state[:-20],
+        lambda state: state.replace(b'"next_id":2', b'"next_id":-2'),
+        lambda state: state.replace(b'"happy"', b'"joyful"'),
+        lambda state: state * 1000,
+    ],
+    ids=["empty", "cut", "negative", "unknown emotion", "long"],
+)
+def test_a_state_that_is_none_is_refused(single: str, change: Callable[[bytes], bytes]) -> None:
+    picture = mien.Frame(encoded(next(pan(1))), 0)
+    frame = pb.AnalyzeStreamRequest(frame=pb.Frame(image=picture.image, timestamp_ms=0))
+    config = pb.AnalyzeStreamRequest(config=pb.StreamConfig(send_state=True))
+    with grpc.insecure_channel(single) as channel:
+        stub = FaceAnalysisServiceStub(channel)
+        first, _ = stub.AnalyzeStream(iter([config, frame]), timeout=30)
+        resumed = pb.AnalyzeStreamRequest(config=pb.StreamConfig(state=first.state))
+        later = pb.AnalyzeStreamRequest(frame=pb.Frame(image=picture.image, timestamp_ms=40))
+        reply, _ = stub.AnalyzeStream(iter([resumed, later]), timeout=30)
+        assert [face.track_id for face in reply.faces] == [1]
+        bad = pb.AnalyzeStreamRequest(config=pb.StreamConfig(state=change(first.state)))
+        with pytest.raises(grpc.RpcError) as raised:
+            list(stub.AnalyzeStream(iter([bad]), timeout=30))
+    assert reason_of(raised.value) == (grpc.StatusCode.INVALID_ARGUMENT, "STREAM_STATE_INVALID")
+
+
+def test_live_frames_are_dropped_before_they_are_decoded_and_counted(single: str) -> None:
+    pictures = list(pan(2, width=1280, height=960)) * 40
+    with mien.Client(single) as client:
+        *results, _ = client.stream([encoded(picture) for picture in pictures], drop="latest")
+    assert len(results) < len(pictures)
+    assert len(results) + sum(result.dropped_frames for result in results) == len(pictures)
+    assert results[-1].frame_id == len(pictures) - 1

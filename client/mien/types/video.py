@@ -138,11 +138,13 @@ class FrameResult:
     """Whether the detector ran on the whole frame."""
     cut: bool
     """Whether the frame is the first one of another scene."""
+    restarted: bool
+    """Whether the server was lost with all tracks: their numbers begin anew."""
     message: face_service_pb2.AnalyzeStreamResponse = field(repr=False, compare=False)
     """The reply itself."""
 
     @classmethod
-    def from_message(cls, message: face_service_pb2.AnalyzeStreamResponse) -> Self:
+    def from_message(cls, message: face_service_pb2.AnalyzeStreamResponse, *, restarted: bool = False) -> Self:
         """Read a reply."""
         status = message.status
         return cls(
@@ -157,6 +159,7 @@ class FrameResult:
             timing=read_span(message.timing.total),
             detected=message.detected,
             cut=message.cut,
+            restarted=restarted,
             message=message,
         )
 

@@ -307,6 +307,8 @@ class StreamConfig(_message.Message):
     DETECTION_INTERVAL_FIELD_NUMBER: _builtins.int
     ATTRIBUTE_INTERVALS_MS_FIELD_NUMBER: _builtins.int
     DROP_POLICY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SEND_STATE_FIELD_NUMBER: _builtins.int
     max_faces: _builtins.int
     """Follow at most this many faces, the largest; 1 or more. Absent: the server's limit."""
     smoothing_half_life_ms: _builtins.float
@@ -317,6 +319,12 @@ class StreamConfig(_message.Message):
     """
     drop_policy: Global___DropPolicy.ValueType
     """What happens to frames that come faster than they are analyzed."""
+    state: _builtins.bytes
+    """State of a stream that broke off, from its last reply that has one: the tracks go on under the same numbers. The
+    times of the frames must go on too. Empty: a new stream.
+    """
+    send_state: _builtins.bool
+    """Whether replies carry the state: with every event, and twice per second of the frames' time."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks to run: "age", "gender", "emotion". Empty: all tasks of the server."""
@@ -337,10 +345,12 @@ class StreamConfig(_message.Message):
         detection_interval: _builtins.int | None = ...,
         attribute_intervals_ms: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         drop_policy: Global___DropPolicy.ValueType = ...,
+        state: _builtins.bytes = ...,
+        send_state: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval", "_max_faces", b"_max_faces", "_smoothing_half_life_ms", b"_smoothing_half_life_ms", "detection_interval", b"detection_interval", "max_faces", b"max_faces", "smoothing_half_life_ms", b"smoothing_half_life_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval", "_max_faces", b"_max_faces", "_smoothing_half_life_ms", b"_smoothing_half_life_ms", "attribute_intervals_ms", b"attribute_intervals_ms", "detection_interval", b"detection_interval", "drop_policy", b"drop_policy", "max_faces", b"max_faces", "smoothing_half_life_ms", b"smoothing_half_life_ms", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval", "_max_faces", b"_max_faces", "_smoothing_half_life_ms", b"_smoothing_half_life_ms", "attribute_intervals_ms", b"attribute_intervals_ms", "detection_interval", b"detection_interval", "drop_policy", b"drop_policy", "max_faces", b"max_faces", "send_state", b"send_state", "smoothing_half_life_ms", b"smoothing_half_life_ms", "state", b"state", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__detection_interval: _TypeAlias = _typing.Literal["detection_interval"]  # noqa: Y015
     _WhichOneofArgType__detection_interval: _TypeAlias = _typing.Literal["_detection_interval", b"_detection_interval"]  # noqa: Y015
@@ -445,6 +455,7 @@ class AnalyzeStreamResponse(_message.Message):
     TIMING_FIELD_NUMBER: _builtins.int
     DETECTED_FIELD_NUMBER: _builtins.int
     CUT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.int
     """The frame's number; absent in the last reply, which has only the events of the stream's end."""
     timestamp_ms: _builtins.float
@@ -457,6 +468,8 @@ class AnalyzeStreamResponse(_message.Message):
     """Whether the detector ran on the whole frame."""
     cut: _builtins.bool
     """Whether the frame is the first one of another scene."""
+    state: _builtins.bytes
+    """State of the stream after this frame, for `StreamConfig.state`; opaque, some 2 kB per face. Absent in most replies."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK, or why the frame could not be analyzed; the other frames are not touched by it."""
@@ -496,14 +509,20 @@ class AnalyzeStreamResponse(_message.Message):
         timing: _face_pb2.Timing | None = ...,
         detected: _builtins.bool = ...,
         cut: _builtins.bool = ...,
+        state: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id", "frame_id", b"frame_id", "image", b"image", "status", b"status", "timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id", "_state", b"_state", "frame_id", b"frame_id", "image", b"image", "state", b"state", "status", b"status", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id", "cut", b"cut", "detected", b"detected", "dropped_frames", b"dropped_frames", "events", b"events", "faces", b"faces", "faces_truncated", b"faces_truncated", "frame_id", b"frame_id", "image", b"image", "status", b"status", "tasks", b"tasks", "timestamp_ms", b"timestamp_ms", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id", "_state", b"_state", "cut", b"cut", "detected", b"detected", "dropped_frames", b"dropped_frames", "events", b"events", "faces", b"faces", "faces_truncated", b"faces_truncated", "frame_id", b"frame_id", "image", b"image", "state", b"state", "status", b"status", "tasks", b"tasks", "timestamp_ms", b"timestamp_ms", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frame_id: _TypeAlias = _typing.Literal["frame_id"]  # noqa: Y015
     _WhichOneofArgType__frame_id: _TypeAlias = _typing.Literal["_frame_id", b"_frame_id"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_id) -> _WhichOneofReturnType__frame_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
 
 Global___AnalyzeStreamResponse: _TypeAlias = AnalyzeStreamResponse  # noqa: Y015
 

@@ -273,6 +273,7 @@ class Server:
         ends = time.monotonic() + self._settings.server.drain_s
         self._draining = True
         await self._health.enter_graceful_shutdown()
+        await self._service.drain()
         await self._in_flight.wait_until_idle(_IDLE_SECONDS, ends)
         left = max(0.0, ends - time.monotonic())
         stopping = [self._server.stop(left), *([self._http.stop(left)] if self._http else [])]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +98,14 @@ class FaceStage:
             return self._run(source, image, specs, max_faces, context)
 
     @contextmanager
-    def opened(self, source: bytes | RawImage, context: RequestContext) -> Iterator[DecodedImage]:
-        """Decode an image, as large as detection needs it, and hold its memory during the block; see `run`."""
-        peak = self._peak_bytes(source)
+    def opened(
+        self, source: bytes | RawImage, context: RequestContext, *, max_pixels: int | None = None
+    ) -> Iterator[DecodedImage]:
+        """Decode an image, as large as detection needs it, and hold its memory during the block; see `run`.
+
+        `max_pixels` is a lower limit than that of the stage.
+        """
+        peak = self._peak_bytes(source, max_pixels)
         began_ms = context.spans.now_ms()
         with self._budget.reserve(peak, deadline=context.deadline, cancelled=context.cancelled.is_set) as waited:
             if waited is None:
@@ -148,10 +153,13 @@ class FaceStage:
             crops = {spec: cut(image.pixels, answerable, spec) for spec in specs}
         return PreparedFaces(image_info(image, faces.searched), faces, quality, len(found) > limit, crops)
 
-    def _peak_bytes(self, source: bytes | RawImage) -> int:
+    def _peak_bytes(self, source: bytes | RawImage, max_pixels: int | None) -> int:
+        limits = self._limits
+        if max_pixels is not None:
+            limits = replace(limits, max_pixels=min(max_pixels, limits.max_pixels))
         if isinstance(source, RawImage):
-            return raw.peak_bytes(source, self._limits)
-        return decode.peak_bytes(source, self._limits)
+            return raw.peak_bytes(source, limits)
+        return decode.peak_bytes(source, limits)
 
     def _decode(self, source: bytes | RawImage, enough: int | None) -> DecodedImage:
         if isinstance(source, RawImage):

@@ -91,6 +91,10 @@ class FaceAnalysis:
             )
         return await self._variants.get(models)
 
+    async def drain(self) -> None:
+        """End all streams, whose callers go on with another server; other calls go on until their end."""
+        await self._streams.drain()
+
     @property
     def open_streams(self) -> int:
         """Number of streams at this moment."""

@@ -189,6 +189,11 @@ class Tracker:
                 self._show(track)
         return Changes(ended=self._end_hidden())
 
+    def resume(self, next_id: int, now_ms: float, tracks: Sequence[Track]) -> None:
+        """Go on with the tracks of another tracker."""
+        self.next_id = max(next_id, 1 + max((track.id for track in tracks), default=0))
+        self.now_ms, self.tracks, self._fresh = now_ms, list(tracks), not tracks
+
     def cut(self) -> Changes:
         """End all tracks: the frame shows another scene."""
         ended = [track for track in self.tracks if track.id]

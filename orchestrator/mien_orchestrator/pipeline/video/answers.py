@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mien.v1 import face_pb2, track_pb2
-from mien_models.mood import Mood, mood
+from mien_models.mood import Mood, MoodLabel, mood
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.response import emotion_messages, mood_message
 
@@ -147,6 +147,11 @@ class TrackAnswers:
             self.emotion = best
         self.is_steady = max(probabilities, key=lambda label: probabilities[label]) == self.emotion
         self.mood = mood(self.emotions, emotion=self.emotion, former=self.mood.label if self.mood else None)
+
+    def restore_emotions(self, emotions: dict[str, float], emotion: str, former: MoodLabel | None) -> None:
+        """Go on with filtered emotions, a label, and the label of the mood."""
+        self.emotions, self.emotion = emotions, emotion
+        self.mood = mood(emotions, emotion=emotion, former=former)
 
     def note(self, now_ms: float) -> None:
         """Note that a frame shows the face."""

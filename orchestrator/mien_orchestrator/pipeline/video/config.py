@@ -34,6 +34,10 @@ class VideoConfig:
     intervals_ms: Mapping[Task, float]
     latest: bool
     """Whether frames that come too fast are dropped."""
+    state: bytes
+    """State of the stream that goes on; empty for a new one."""
+    send_state: bool
+    """Whether replies carry the state."""
 
     @classmethod
     def read(cls, message: pb.StreamConfig, tasks: Sequence[Task], max_faces: int) -> Self:
@@ -65,7 +69,16 @@ class VideoConfig:
             _within(f"attribute_intervals_ms of {name}", value, 0, _MAX_INTERVAL_MS)
             if task in intervals:
                 intervals[task] = value
-        return cls(tasks, max_faces, half_life, every, intervals, message.drop_policy == pb.DROP_POLICY_LATEST)
+        return cls(
+            tasks=tasks,
+            max_faces=max_faces,
+            half_life_ms=half_life,
+            detection_interval=every,
+            intervals_ms=intervals,
+            latest=message.drop_policy == pb.DROP_POLICY_LATEST,
+            state=message.state,
+            send_state=message.send_state,
+        )
 
 
 def _within(name: str, value: float, least: float, most: float) -> float:

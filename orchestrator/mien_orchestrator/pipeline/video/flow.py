@@ -25,18 +25,21 @@ class FrameQueue(Generic[T]):
     async def put(self, frame: T) -> None:
         """Add a frame; waits while the queue is full, or drops the frame that waits."""
         async with self._changed:
+            if self._ended:
+                return
             if self._latest:
                 self._dropped += len(self._frames)
                 self._frames.clear()
             else:
-                await self._changed.wait_for(lambda: len(self._frames) < WAITING)
+                await self._changed.wait_for(lambda: len(self._frames) < WAITING or self._ended)
             self._frames.append(frame)
             self._changed.notify_all()
 
     async def end(self, error: Exception | None = None) -> None:
         """Add nothing more; `get` raises the error after the frames that wait."""
         async with self._changed:
-            self._ended, self._error = True, error
+            if not self._ended:
+                self._ended, self._error = True, error
             self._changed.notify_all()
 
     async def get(self) -> tuple[T, int] | None:

@@ -60,9 +60,10 @@ class SeenFrame:
 class FrameStage:
     """Sees the frames of one stream, one after the other; each call may be on another thread."""
 
-    def __init__(self, stage: FaceStage, tracker: Tracker, detection_interval: int) -> None:
+    def __init__(self, stage: FaceStage, tracker: Tracker, detection_interval: int, max_pixels: int) -> None:
         """Create the stage of a stream; the detector runs on every `detection_interval`-th frame at least."""
         self._stage = stage
+        self._max_pixels = max_pixels
         self._tracker = tracker
         self._interval = detection_interval
         self._since = detection_interval
@@ -95,7 +96,7 @@ class FrameStage:
             DeadlineExceededError: The frame's time is over.
 
         """
-        with self._running, self._stage.opened(source, context) as image:
+        with self._running, self._stage.opened(source, context, max_pixels=self._max_pixels) as image:
             now = scene(image.pixels)
             is_cut = self._scene is not None and now.differs(self._scene)
             self._scene = now

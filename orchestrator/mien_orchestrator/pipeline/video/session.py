@@ -1,6 +1,7 @@
 """One stream: the tracks, their answers, and the reply for each frame."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from mien_orchestrator.pipeline.tracking import Track, Tracker, TrackerOptions
 from mien_orchestrator.pipeline.video.answers import TrackAnswers
 from mien_orchestrator.pipeline.video.config import VideoConfig
 from mien_orchestrator.pipeline.video.frame_stage import FrameStage, SeenFrame, strong_score
+from mien_orchestrator.pipeline.video.state import restore, save
 
 _GOOD_SHARPNESS = 0.25
 """Sharpness from which a picture counts fully."""
@@ -39,6 +41,9 @@ _INSIDE_POWER = 3
 """A face of which a fifth is outside of the picture counts half."""
 
 _LEAST_WEIGHT = 0.1
+
+_STATE_MS = 500.0
+"""Time between two replies with the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,23 @@ class _Call:
 class VideoSession:
     """Analyzes the frames of one stream, one after the other."""
 
-    def __init__(self, ensemble: Ensemble, config: VideoConfig) -> None:
-        """Create the session of a stream."""
+    def __init__(self, ensemble: Ensemble, config: VideoConfig, max_pixels: int) -> None:
+        """Create the session of a stream; raises `InvalidRequestError` if the state that it goes on with is not one."""
         self._ensemble = ensemble
         self._config = config
         strong = strong_score(ensemble.face_stage.detector)
         tracker = Tracker(TrackerOptions(max_faces=config.max_faces, strong_score=strong))
-        self._stage = FrameStage(ensemble.face_stage, tracker, config.detection_interval)
+        self._stage = FrameStage(ensemble.face_stage, tracker, config.detection_interval, max_pixels)
         self._answers: dict[int, TrackAnswers] = {}
+        self._sent_ms = -math.inf
+        """Time of the frame with the last state."""
+        if config.state:
+            restore(config.state, tracker, self._answers, TrackAnswers(config.intervals_ms, config.half_life_ms))
+
+    @property
+    def now_ms(self) -> float | None:
+        """Time of the last frame; None before the first one of a new stream."""
+        return self._stage.tracker.now_ms
 
     async def analyze(self, frame: pb.Frame, dropped: int, context: RequestContext) -> pb.AnalyzeStreamResponse:
         """Analyze the next frame; an error of the frame becomes the status of its reply.
@@ -79,6 +93,9 @@ class VideoSession:
         except MienError as error:
             reply = refusal(frame, error)
         reply.dropped_frames = dropped
+        if self._config.send_state and (reply.events or frame.timestamp_ms - self._sent_ms >= _STATE_MS):
+            self._sent_ms = frame.timestamp_ms
+            reply.state = save(self._stage.tracker, self._answers)
         steps = context.spans.steps
         total = face_pb2.Span(name="total", elapsed_ms=context.spans.now_ms(), children=steps)
         reply.timing.CopyFrom(face_pb2.Timing(total=total, critical_path=critical_path(steps)))

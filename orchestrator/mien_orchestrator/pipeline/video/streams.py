@@ -7,7 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError, MienError, OverloadedError
+from mien.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    MienError,
+    OverloadedError,
+    ServerUnavailableError,
+)
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.pipeline.admission import Admission
 from mien_orchestrator.pipeline.ensemble import Ensemble
@@ -46,6 +52,8 @@ class Streams:
         self._limits = limits
         self.open = 0
         """Streams at this moment."""
+        self._queues: set[FrameQueue[_Waiting]] = set()
+        self._stopping = False
 
     async def run(
         self, requests: AsyncIterator[pb.AnalyzeStreamRequest], context: RequestContext
@@ -68,15 +76,24 @@ class Streams:
         with self._admitted():
             config = await self._configured(requests)
             queue: FrameQueue[_Waiting] = FrameQueue(latest=config.latest)
-            session = VideoSession(self._ensemble, config)
-            reader = asyncio.create_task(self._read(requests, queue, context))
+            session = VideoSession(self._ensemble, config, self._limits.max_frame_pixels)
+            check = _FrameCheck(self._limits, session.now_ms)
+            reader = asyncio.create_task(self._read(requests, queue, check, context))
+            self._queues.add(queue)
             try:
                 while (item := await queue.get()) is not None:
                     yield await self._answer(session, *item)
                 yield session.finish()
             finally:
+                self._queues.discard(queue)
                 reader.cancel()
                 await asyncio.wait([reader])
+
+    async def drain(self) -> None:
+        """End all streams, and refuse further ones: the server stops, and callers go on with another."""
+        self._stopping = True
+        for queue in list(self._queues):
+            await queue.end(_stopping())
 
     async def _answer(self, session: VideoSession, waiting: _Waiting, dropped: int) -> pb.AnalyzeStreamResponse:
         frame, context = waiting.frame, waiting.context
@@ -94,6 +111,8 @@ class Streams:
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
+        if self._stopping:
+            raise _stopping()
         if self.open >= self._limits.max_streams:
             raise OverloadedError(
                 f"there are {self.open} streams already, the most that this server takes; try again later",
@@ -132,10 +151,13 @@ class Streams:
         return VideoConfig.read(message, self._ensemble.tasks(message.tasks), self._ensemble.face_stage.limit(wanted))
 
     async def _read(
-        self, requests: AsyncIterator[pb.AnalyzeStreamRequest], queue: FrameQueue[_Waiting], context: RequestContext
+        self,
+        requests: AsyncIterator[pb.AnalyzeStreamRequest],
+        queue: FrameQueue[_Waiting],
+        check: "_FrameCheck",
+        context: RequestContext,
     ) -> None:
         """Move the frames from the caller to the queue, as fast as the queue takes them."""
-        check = _FrameCheck(self._limits)
         error: Exception | None = None
         try:
             while (request := await self._next(requests)) is not None:
@@ -150,12 +172,17 @@ class Streams:
         await queue.end(error)
 
 
+def _stopping() -> MienError:
+    return ServerUnavailableError("the server is stopping; go on with another", reason="SERVER_STOPPING")
+
+
 class _FrameCheck:
     """Checks the frames of one stream in their order."""
 
-    def __init__(self, limits: StreamsSettings) -> None:
+    def __init__(self, limits: StreamsSettings, last_ms: float | None) -> None:
+        """Begin after the time of an earlier frame, if there is one."""
         self._limits = limits
-        self._last_ms: float | None = None
+        self._last_ms = last_ms
         self._second: deque[float] = deque()
         """Times of the frames of the last second."""
 
@@ -179,13 +206,4 @@ class _FrameCheck:
             )
         self._last_ms = now_ms
         self._second.append(now_ms)
-        return self._size_error(frame)
-
-    def _size_error(self, frame: pb.Frame) -> MienError | None:
-        if frame.WhichOneof("source") == "raw" and frame.raw.width * frame.raw.height > self._limits.max_frame_pixels:
-            return ImageError(
-                f"the frame has {frame.raw.width} x {frame.raw.height} pixels, more than the "
-                f"{self._limits.max_frame_pixels} allowed in a stream; send smaller ones",
-                reason="IMAGE_TOO_LARGE",
-            )
         return None
