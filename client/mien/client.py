@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 from mien.images import LARGE_BYTES, ImageSource, check_size, size_of
 from mien.pixels import Color
 from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, model_name, seconds
-from mien.stream import AsyncStream, Stream
 from mien.transport.base import AsyncEngine, Engine
 from mien.transport.connection import Connection
 from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
@@ -22,7 +21,8 @@ from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
 from mien.types.video import FrameResult
 from mien.v1 import face_service_pb2 as pb
-from mien.video import DEFAULT_FPS, DropPolicy, FrameSource, StreamOptions
+from mien.video.messages import DEFAULT_FPS, DropPolicy, FrameSource, StreamOptions
+from mien.video.stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
     from mien_orchestrator.settings import Settings

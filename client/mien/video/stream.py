@@ -18,7 +18,7 @@ from mien.transport.methods import ANALYZE_STREAM
 from mien.transport.retries import Retries
 from mien.types.video import FrameResult
 from mien.v1 import face_service_pb2 as pb
-from mien.video import FrameMessages, FrameSource, StreamOptions
+from mien.video.messages import FrameMessages, FrameSource, StreamOptions
 
 WINDOW = 16
 """Frames without a reply that are kept, to be sent again."""

@@ -1,0 +1,1 @@
+"""Streams of frames: their messages, and connections that go on after a lost server."""
