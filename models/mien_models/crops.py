@@ -24,28 +24,35 @@ _FINEST = 4
 def cut(image: NDArray[np.uint8], faces: Faces, spec: CropSpec) -> NDArray[np.uint8]:
     """Crop the faces of an image (H, W, 3) uint8 RGB; return (N, S, S, 3) uint8 RGB with S = `spec.size`.
 
-    Each crop is a square of `spec.scale` x the box's height, rotated so that the eyes are level (if the landmarks are
-    known and far enough apart), with the box's centre at x = 0.5 and y = `spec.center_y`. Image edges are repeated.
+    Each crop is a square of `spec.scale` x the box's height (its width, if the face lies on its side), rotated so that
+    the eyes are level (if the landmarks are known and far enough apart), with the box's centre at x = 0.5 and
+    y = `spec.center_y`. Image edges are repeated.
     """
     crops = np.empty((len(faces), spec.size, spec.size, 3), np.uint8)
     for index, box in enumerate(faces.boxes.tolist()):
-        angle = 0.0 if faces.points is None else _tilt(faces.points[index, :2].tolist(), box[3])
+        angle = 0.0 if faces.points is None else _tilt(faces.points[index, :2].tolist(), box)
         crops[index] = _cut_one(image, box, angle, spec)
     return crops
 
 
-def _tilt(eyes: list[list[float]], height: float) -> float:
+def _tilt(eyes: list[list[float]], box: list[float]) -> float:
     """Return the angle of the eye line, in radians, clockwise in the image; 0 if it is unreliable."""
     (right_x, right_y), (left_x, left_y) = eyes
     across, down = left_x - right_x, left_y - right_y
-    shortest, longest = EYE_DISTANCE
-    sane = shortest * height <= math.hypot(across, down) <= longest * height
-    return math.atan2(down, across) if sane else 0.0
+    angle = math.atan2(down, across)
+    shortest, longest = (share * _face_height(box, angle) for share in EYE_DISTANCE)
+    return angle if shortest <= math.hypot(across, down) <= longest else 0.0
+
+
+def _face_height(box: list[float], angle: float) -> float:
+    """Return the side of a face's box that is nearer to the direction from chin to forehead."""
+    lies = abs(math.sin(angle)) > abs(math.cos(angle))
+    return box[2] if lies else box[3]
 
 
 def _cut_one(image: NDArray[np.uint8], box: list[float], angle: float, spec: CropSpec) -> MatLike:
     x, y, width, height = box
-    side = spec.scale * height
+    side = spec.scale * _face_height(box, angle)
     region, left, top, shrunk = _region(image, (x + width / 2, y + height / 2), side, spec)
     side /= shrunk
     # Bilinear sampling covers 2 x 2 pixels: larger faces are oversampled and averaged to avoid aliasing.

@@ -69,6 +69,7 @@ def make_detector(settings: Settings) -> Detector:
         long_side=settings.detector.long_side_px,
         min_score=settings.detector.min_score,
         tiles=settings.detector.tiles,
+        four_directions=settings.detector.four_directions,
         device=settings.detector.device,
     )
 

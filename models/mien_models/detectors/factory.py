@@ -18,6 +18,7 @@ def create(
     long_side: int,
     min_score: float | None = None,
     tiles: bool = False,
+    four_directions: bool = False,
     device: str = "cpu",
 ) -> Detector:
     """Create the detector `name`, one of `DETECTORS`.
@@ -25,25 +26,29 @@ def create(
     `model_path` is YuNet's ONNX file, or the specification of a detector trained here (None: the shipped one). An image
     whose longer side exceeds `long_side` pixels is shrunk to it for the first pass, one beyond 3:2 to as many pixels as
     one of 3:2; it is never enlarged. Finer passes, at up to 4 times that resolution, follow where small faces or none
-    were found; with `tiles` they go on to the image's own resolution. `min_score`, in (0, 1), is None for the
+    were found; with `tiles` they go on to the image's own resolution. With `four_directions` an image without a
+    surely upright face is searched again, turned by 90, 180 and 270 degrees. `min_score`, in (0, 1), is None for the
     detector's own threshold. `device` is as in `mien_models.runtimes.Device`. Raises `DetectorError` for an unknown
     name, a missing or invalid file, an unsupported setting, and a device that is not available.
     """
     # Imported here so that a process loads only the runtime of its own detector.
     if name == "haar":
-        if min_score is not None or tiles:
+        if min_score is not None or tiles or four_directions:
             raise DetectorError(
-                "the detector 'haar' has no scores: leave detector.min_score and detector.tiles unset, or choose 'mien'"
+                "the detector 'haar' has no scores: leave detector.min_score, detector.tiles and "
+                "detector.four_directions unset, or choose 'mien'"
             )
         if device != "cpu":
             raise DetectorError(f"the detector 'haar' runs on the CPU, not on {device!r}: unset detector.device")
         from mien_models.detectors.haar import Haar
 
         return Haar(long_side=long_side)
+    from mien_models.detectors.directions import FourDirections
     from mien_models.detectors.pyramid import FINEST, Pyramid
 
     detector = _dense(name, model_path, long_side, min_score, _device(device))
-    return Pyramid(detector, long_side=long_side, finest=None if tiles else FINEST)
+    pyramid = Pyramid(detector, long_side=long_side, finest=None if tiles else FINEST)
+    return FourDirections(pyramid, detector.min_score) if four_directions else pyramid
 
 
 def _device(text: str) -> Device:

@@ -14,8 +14,8 @@ class ScalingSettings(Group):
     """Smallest number of replicas."""
     max_replicas: int = Field(default=1, ge=1)
     """Largest number of replicas."""
-    target_ongoing_requests: float = Field(default=4, gt=0)
-    """Calls in flight per replica above which a further replica is started."""
+    target_ongoing_requests: float = Field(default=1, gt=0)
+    """Mean calls in flight per replica at which it is used as it should be; about 1 per core (`docs/scale.md`)."""
     upscale_delay_s: float = Field(default=5, ge=0)
     """Time for which the load must be high before a replica is started."""
     downscale_delay_s: float = Field(default=60, ge=0)
