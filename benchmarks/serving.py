@@ -51,8 +51,8 @@ def main(
     if unknown := set(names) - {system.name for system in SYSTEMS}:
         raise typer.BadParameter(f"unknown system {', '.join(sorted(unknown))}; available: {_NAMES}")
     plan = QUICK if quick else FULL
-    environment = _environment(detector)
-    asked, groups = _apart(environment, _pictures, photographs, plan, quick)
+    variables = environment(detector)
+    asked, groups = _apart(variables, _pictures, photographs, plan, quick)
     results = Results(
         command=command(),
         quick=quick,
@@ -75,7 +75,7 @@ def main(
                 continue
             typer.echo(f"round {number + 1}: {system.title}", err=True)
             try:
-                session = _apart(environment, _session, system, asked, groups, plan, logs / f"{system.name}.log")
+                session = _apart(variables, _session, system, asked, groups, plan, logs / f"{system.name}.log")
             except StartError as error:
                 results.left_out[system.name] = str(error)
             except AnswerError as error:
@@ -88,11 +88,11 @@ def main(
         write_report(results, out or (HERE.parent / "out" / "bench" if quick else None))
 
 
-def _environment(detector: str) -> dict[str, str]:
+def environment(detector: str) -> dict[str, str]:
     """Return the environment of every system: Mien's settings are those below and the defaults."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MIEN_", "RAY_"))}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("MIEN_", "RAY_"))}
     paths = [str(HERE.parent / folder) for folder in ("client", "models", "orchestrator", "workers")]
-    environment |= {
+    variables |= {
         "MIEN_DETECTOR__NAME": detector,
         "MIEN_DETECTOR__LONG_SIDE_PX": str(_DEFAULTS.long_side_px),
         "MIEN_LIMITS__MIN_FACE_PX": "0",  # every face gets predictions, from every system
@@ -107,8 +107,8 @@ def _environment(detector: str) -> dict[str, str]:
         file = Settings.load({"detector.name": detector}).detector_file
         if file is None:
             raise typer.BadParameter("YuNet is not installed; run `mien models fetch yunet`")
-        environment["MIEN_DETECTOR__PATH"] = str(file.resolve())
-    return environment
+        variables["MIEN_DETECTOR__PATH"] = str(file.resolve())
+    return variables
 
 
 def _pictures(folder: Path | None, plan: Plan, quick: bool) -> tuple[list[Photograph], list[Photograph]]:
