@@ -1,4 +1,4 @@
-"""The SDK's two clients: the same methods, synchronous and for asyncio."""
+"""The clients of the SDK: `Client` is synchronous, `AsyncClient` has the same methods for asyncio."""
 
 import asyncio
 import time
@@ -40,7 +40,7 @@ class Client:
         with mien.Client("localhost:50051") as client:
             print(client.analyze("photo.jpg"))
 
-    Safe to use from several threads. Not across a fork: make a client in each process. Failed calls are sent again if
+    Thread-safe, but not fork-safe: create a client in each process. Failed calls are retried if
     that can help, for at most 10 seconds; see `docs/client.md`.
     """
 
@@ -54,7 +54,7 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
     ) -> None:
-        """Create a client. A connection is made by the first call.
+        """Create a client. The first call connects.
 
         Args:
             server: `host:port`, or several such addresses, over which calls are spread. None for the environment
@@ -80,7 +80,7 @@ class Client:
     def local(
         cls, settings: "Settings | Mapping[str, object] | None" = None, *, timeout: float = DEFAULT_TIMEOUT
     ) -> Self:
-        """Create a client that analyzes in this process (`pip install 'mien[local]'`), whatever `MIEN_SERVER` is.
+        """Create a client that analyzes in this process (`pip install 'mien[local]'`), even if `MIEN_SERVER` is set.
 
             with mien.Client.local({"detector.name": "haar"}) as client:
                 print(client.analyze("photo.jpg"))

@@ -1,4 +1,4 @@
-"""Draw an analysis onto its photograph."""
+"""Draw the results of an analysis on its image."""
 
 import io
 import math
@@ -18,7 +18,7 @@ from mien.types.face import Face
 try:
     import pillow_heif
 except ImportError:
-    pass  # HEIC is then refused with a message
+    pass  # HEIC files are then rejected with a message
 else:
     pillow_heif.register_heif_opener()
 
@@ -27,19 +27,19 @@ _UNKNOWN = (230, 230, 230)
 _INK = (20, 20, 20)
 
 LEGEND_FROM = 10
-"""From this many faces on, an annotated picture has numbers at the faces and a legend below."""
+"""Number of faces from which an annotated image has numbers at the faces and a legend below."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 480, 3000
-"""Pixels of the longer side of an annotated picture; smaller photographs are enlarged, larger ones reduced."""
+"""Bounds of the longer side of an annotated image, in pixels."""
 
 _START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 
 _MARKS_FROM = 24
-"""Width of a face, in drawn pixels, from which its five points are drawn."""
+"""Smallest width of a face whose landmarks are drawn, in drawn pixels."""
 
 
 def draw(image: ImageSource, analysis: Analysis, *, color: Color = "rgb") -> NDArray[np.uint8]:
-    """Draw the boxes, landmarks and estimates of an analysis over its image.
+    """Draw the boxes, landmarks and estimates of an analysis on its image.
 
     Args:
         image: The image that was analyzed, in any form that `Client.analyze` accepts.
@@ -61,7 +61,7 @@ def draw(image: ImageSource, analysis: Analysis, *, color: Color = "rgb") -> NDA
 
 
 def annotated_picture(image: ImageSource, analysis: Analysis) -> Image.Image:
-    """Draw as `draw` does, in a size to look at: small photographs enlarged, large ones reduced, crowds with a legend.
+    """Draw as `draw` does, on an image that is scaled for viewing; crowds have a legend.
 
     Returns:
         An RGB picture; the longer side of the photograph in it is `SMALLEST_SIDE` to `LARGEST_SIDE` pixels.

@@ -1,4 +1,4 @@
-"""Errors on both sides of the wire: each class has a `google.rpc.Code`, and each code has a class.
+"""The exceptions of client and server: each class has a `google.rpc.Code`, and each code has a class.
 
 MienError
 ├── InvalidRequestError        INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION, ALREADY_EXISTS: an invalid option
@@ -53,40 +53,40 @@ __all__ = [
 
 
 class ImageError(InvalidRequestError):
-    """An image that cannot be read: empty, not an image, damaged or too large."""
+    """The image cannot be read: it is empty, not an image, damaged or too large."""
 
 
 class NotFoundError(InvalidRequestError):
-    """The request names something that does not exist; the message lists what does."""
+    """The requested item does not exist; the message lists the items that do."""
 
     code = code_pb2.NOT_FOUND
 
 
 class AuthenticationError(MienError):
-    """Missing or unknown credentials."""
+    """The credentials are missing or unknown."""
 
     code = code_pb2.UNAUTHENTICATED
 
 
 class PermissionDeniedError(MienError):
-    """Known credentials without the right to do this."""
+    """The credentials do not permit this call."""
 
     code = code_pb2.PERMISSION_DENIED
 
 
 class OverloadedError(MienError):
-    """The server has too many requests, or the message is over its limit."""
+    """The server is overloaded, or the message exceeds its size limit."""
 
     code = code_pb2.RESOURCE_EXHAUSTED
 
     def __init__(self, message: str, *, reason: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, reason=reason)
         self.retry_after = retry_after
-        """Seconds to wait before another attempt; None if the server did not state it."""
+        """Seconds to wait before the next attempt, from the server's `RetryInfo`; None without one."""
 
 
 class DeadlineExceededError(MienError):
-    """No reply within the timeout."""
+    """There was no reply within the timeout."""
 
     code = code_pb2.DEADLINE_EXCEEDED
 
@@ -98,25 +98,25 @@ class CallCancelledError(MienError):
 
 
 class ServerUnavailableError(MienError):
-    """No server at the address, or none that is ready."""
+    """No server is reachable at the address, or none is ready."""
 
     code = code_pb2.UNAVAILABLE
 
 
 class UnsupportedError(MienError):
-    """The server does not have this method; it may be older than this package."""
+    """The server does not implement this method; it may be older than this package."""
 
     code = code_pb2.UNIMPLEMENTED
 
 
 class EmbeddedUnavailableError(MienError, ImportError):
-    """The packages that analyze in this process are not installed."""
+    """The packages of local mode are not installed."""
 
     code = code_pb2.FAILED_PRECONDITION
 
 
 class FileError(MienError):
-    """A file that this machine cannot read or write for a reason of its own, such as a full disk."""
+    """A file cannot be read or written because of this machine's state, such as a full disk."""
 
     code = code_pb2.INTERNAL
 
@@ -124,17 +124,17 @@ class FileError(MienError):
 MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 )
-"""Numbers of an `OSError` that are a `FileError`; with another, the path is wrong."""
+"""`errno` values of an `OSError` that are reported as `FileError`; others are errors of the path."""
 
 
 class SettingsError(MienError):
-    """An invalid settings file or value; the message names it."""
+    """The settings file or a value in it is invalid."""
 
     code = code_pb2.FAILED_PRECONDITION
 
 
 class ServerError(MienError):
-    """The server failed; changing the request does not help."""
+    """The server failed for a reason that the request does not influence."""
 
     code = code_pb2.INTERNAL
 
@@ -160,7 +160,7 @@ _BY_CODE: dict[int, type[MienError]] = {
 
 
 def from_status(code: int, message: str, reason: str = "") -> MienError:
-    """Return the error of a status: a `google.rpc.Code` number, which the error keeps, a message and a reason."""
+    """Return the error for a status with a `google.rpc.Code`, a message and a reason; its `code` is that code."""
     kind = _BY_CODE.get(code, ServerError)
     if kind is InvalidRequestError and reason.startswith("IMAGE_"):
         kind = ImageError
@@ -170,10 +170,12 @@ def from_status(code: int, message: str, reason: str = "") -> MienError:
 
 
 def closed() -> MienError:
-    """Return the error of a call on a closed client."""
-    return MienError("this client is closed; make a new one", reason="CLIENT_CLOSED")
+    """Return the error for a call on a closed client."""
+    return MienError("this client is closed; create a new one", reason="CLIENT_CLOSED")
 
 
 def forked() -> MienError:
-    """Return the error of a call on a client that was made before the process forked."""
-    return MienError("this client was made before the fork; make a new one in this process", reason="FORKED")
+    """Return the error for a call in a forked child on a client of its parent."""
+    return MienError(
+        "this client was created before the process forked; create a new one in this process", reason="FORKED"
+    )

@@ -1,4 +1,4 @@
-"""From what a caller has (a path, bytes, a file, pixels) to an image file's bytes, within a bounded size."""
+"""Convert the image sources of the SDK (paths, bytes, files, PIL images, arrays) to bytes of bounded size."""
 
 import errno
 import io
@@ -22,28 +22,28 @@ ImageSource: TypeAlias = (
 of `mien.pixels.Color`."""
 
 RAW_BYTES = 16 * 2**20
-"""Largest array that is sent as it is, in bytes; a larger one is encoded as PNG, since servers limit a message."""
+"""Largest array that is sent as raw pixels, in bytes; larger ones are encoded as PNG, since servers limit messages."""
 
 MAX_BYTES = 256 * 2**20
 """Largest image that is read or encoded, in bytes. The server's own limit (`ServerInfo.max_image_bytes`, 20 MiB by
 default) is mostly lower, and its error states it."""
 
 LARGE_BYTES = 16 * 2**20
-"""Size in bytes above which a client asks the server for its limit before it reads and sends an image."""
+"""Size in bytes above which a client requests the server's limit before it reads and sends an image."""
 
 _ACCEPTED = "a path, bytes, a binary file, a PIL image or a uint8 array, such as (H, W, 3) RGB"
 
 _LONGEST_SHOWN = 120
-"""Characters of a path or text that messages show."""
+"""Maximum length of a path in messages, in characters."""
 
 _URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{100,}={0,2}\s*")
 
 
 def raw_image(image: ImageSource, color: Color = "rgb") -> pb.RawImage | None:
-    """Return an array or a PIL image as a message of raw pixels, which saves encoding and decoding it.
+    """Convert an array or a PIL image to a message of raw pixels, which saves encoding and decoding it.
 
-    None for another source, for more than `RAW_BYTES`, and for a PIL image of more than pixels: with transparency, an
+    Returns None for other sources, for more than `RAW_BYTES`, and for a PIL image with transparency, an EXIF
     orientation or a colour profile.
 
     Args:
@@ -51,7 +51,7 @@ def raw_image(image: ImageSource, color: Color = "rgb") -> pb.RawImage | None:
         color: Layout of an array.
 
     Raises:
-        ImageError: the array has not the shape and type of its layout, or the PIL image cannot be read.
+        ImageError: the shape or type of the array is not that of its layout, or the PIL image cannot be read.
         InvalidRequestError: the layout is unknown, or is given for an image that is not an array.
 
     """
@@ -110,7 +110,7 @@ def check_size(image: ImageSource, limit: int) -> None:
 
 
 def shown(text: str) -> str:
-    """Return a path as messages show it: the end of one that is long."""
+    """Shorten a long path to its end, for messages."""
     return text if len(text) <= _LONGEST_SHOWN else f"…{text[-_LONGEST_SHOWN:]}"
 
 
@@ -158,7 +158,7 @@ def _read_file(file: BinaryIO) -> bytes:
 
 
 def _read_bounded(file: BinaryIO, name: str) -> bytes:
-    """Read to the end, but no more than the limit: pipes and devices do not state their size."""
+    """Read to the end, up to the limit: the size of pipes and devices is unknown."""
     data = file.read(MAX_BYTES + 1)
     if not isinstance(data, bytes):
         raise ImageError(f"{name} is not open for reading bytes; open it with mode 'rb'", reason="IMAGE_UNREADABLE")
@@ -180,7 +180,7 @@ def _pixels(array: NDArray[np.uint8], color: Color) -> NDArray[np.uint8]:
 
 
 def _plain_pixels(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Return the pixels of a PIL image if they are all that there is to send, and not too many."""
+    """Return the pixels of a PIL image if it has no other information and is not too large, otherwise None."""
     if image.mode not in ("RGB", "L") or image.info.get("icc_profile") or "transparency" in image.info:
         return None
     if image.width * image.height * len(image.getbands()) > RAW_BYTES:
@@ -193,9 +193,11 @@ def _plain_pixels(image: Image.Image) -> NDArray[np.uint8] | None:
 
 
 def _picture(image: Image.Image) -> Image.Image:
-    """Return a PIL image in a mode that PNG can hold, its transparency and 16 bits kept."""
+    """Convert a PIL image to a mode that PNG supports; transparency and 16 bits are kept."""
     if 0 in image.size or image.mode == "F":
-        raise ImageError(f"a PIL image has pixels, and no mode F, not {image!r}", reason="IMAGE_UNREADABLE")
+        raise ImageError(
+            f"a PIL image must have pixels and a mode other than F, not {image!r}", reason="IMAGE_UNREADABLE"
+        )
     _within(image.width * image.height * len(image.getbands()), "the PIL image")
     if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
         return image
@@ -203,7 +205,7 @@ def _picture(image: Image.Image) -> Image.Image:
 
 
 def _encode(image: Image.Image) -> bytes:
-    """Encode as PNG, with the orientation (EXIF) and the colour profile of the image."""
+    """Encode an image as PNG, with its EXIF orientation and colour profile."""
     buffer = io.BytesIO()
     try:
         exif = image.getexif()

@@ -1,4 +1,4 @@
-"""Place labels in an image so that they cover neither faces nor each other, if there is room."""
+"""Place labels in an image without overlap with faces and other labels, as far as there is room."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ def place_labels(
 
 
 def covered(places: Rectangles, others: Rectangles) -> NDArray[np.float64]:
-    """Return the share of each place's area that the others cover, summed over them: (N,)."""
+    """Return the overlap of each of (N, 4) places with others, as a share of the place's area, summed: (N,)."""
     if not len(others):
         return np.zeros(len(places))
     low = np.maximum(places[:, None, :2], others[None, :, :2])

@@ -29,7 +29,7 @@ _STRIP = 256
 
 
 def check_color(color: Color, *, is_array: bool) -> None:
-    """Check the layout of an image's pixels.
+    """Validate the layout of an image's pixels.
 
     Raises:
         InvalidRequestError: the layout is unknown, or is given for an image that is not an array.
@@ -37,7 +37,8 @@ def check_color(color: Color, *, is_array: bool) -> None:
     """
     if color not in get_args(Color):
         raise InvalidRequestError(
-            f"color is {', '.join(map(repr, get_args(Color)))}, not {color!r:.80}", reason="OPTION_OUT_OF_RANGE"
+            f"color must be one of {', '.join(map(repr, get_args(Color)))}, not {color!r:.80}",
+            reason="OPTION_OUT_OF_RANGE",
         )
     if color != "rgb" and not is_array:
         raise InvalidRequestError(
@@ -47,7 +48,7 @@ def check_color(color: Color, *, is_array: bool) -> None:
 
 
 def check_array(array: NDArray[np.uint8], color: Color = "rgb") -> NDArray[np.uint8]:
-    """Return an array in C order.
+    """Validate an array and return it in C order.
 
     Raises:
         ImageError: its shape or type is not that of the layout.
@@ -60,7 +61,7 @@ def check_array(array: NDArray[np.uint8], color: Color = "rgb") -> NDArray[np.ui
         right = array.ndim >= 2 and shape[2:] in ((), (3,))
     if array.dtype != np.uint8 or array.size == 0 or not right:
         raise ImageError(
-            f"an image array is {_SHAPES[color]}, not {shape} {array.dtype}{_advice(array, color)}",
+            f"an image array must be {_SHAPES[color]}, not {shape} {array.dtype}{_advice(array, color)}",
             reason="IMAGE_UNREADABLE",
         )
     return np.ascontiguousarray(array)

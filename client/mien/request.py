@@ -1,4 +1,4 @@
-"""The arguments of a call: checked, and made into the request message and its metadata."""
+"""Validate the arguments of a call and build its request message and metadata."""
 
 import re
 import uuid
@@ -15,7 +15,7 @@ TaskName: TypeAlias = Literal["age", "gender", "emotion"]
 """Name of a task."""
 
 LONGEST_TIMEOUT = 86_400
-"""Seconds; a day."""
+"""Longest timeout, in seconds: one day."""
 
 _ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 _KEY = re.compile(r"[a-z0-9_.-]+")
@@ -38,7 +38,7 @@ def analyze_request(
     """
     if max_faces is not None and (not isinstance(max_faces, int) or not 1 <= max_faces < 2**32):
         raise InvalidRequestError(
-            f"max_faces is a whole number from 1, or None for the server's limit, not {max_faces!r}",
+            f"max_faces must be an integer of at least 1, or None for the server's limit, not {max_faces!r}",
             reason="OPTION_OUT_OF_RANGE",
         )
     policy = (
@@ -54,43 +54,45 @@ def analyze_request(
 
 
 def seconds(timeout: float | None, default: float) -> float:
-    """Return the time that a call may take, in seconds; raises `InvalidRequestError` for an invalid one."""
+    """Return a timeout in seconds, or the default for None; raises `InvalidRequestError` if it is invalid."""
     if timeout is None:
         return default
     if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
         raise InvalidRequestError(
-            f"a timeout is a number of seconds, more than 0 and at most {LONGEST_TIMEOUT}, not {timeout!r}",
+            f"timeout must be more than 0 and at most {LONGEST_TIMEOUT} seconds, not {timeout!r}",
             reason="OPTION_OUT_OF_RANGE",
         )
     return timeout
 
 
 def model_name(name: str) -> str:
-    """Return a model's name; raises `InvalidRequestError` if it is not text that a message can carry."""
+    """Validate a model's name; raises `InvalidRequestError` unless it is printable text."""
     if not isinstance(name, str) or not name.isprintable():
-        raise InvalidRequestError(f"a model's name is text, such as 'mien-emotion', not {name!r}")
+        raise InvalidRequestError(f"a model's name must be text, such as 'mien-emotion', not {name!r}")
     return name
 
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    """Return metadata with keys in lower case.
+    """Validate metadata and return it with lower-case keys.
 
     Raises:
-        InvalidRequestError: a key or a value is not what gRPC can send as text, or is reserved.
+        InvalidRequestError: gRPC cannot send a key or a value as text, or a key is reserved.
 
     """
     checked: dict[str, str] = {}
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise InvalidRequestError(f"metadata has text alone, not {key!r}: {value!r:.80}", reason="METADATA")
+            raise InvalidRequestError(
+                f"keys and values of metadata must be text, not {key!r}: {value!r:.80}", reason="METADATA"
+            )
         lower = key.lower()
         if not _KEY.fullmatch(lower) or lower.startswith("grpc-") or lower.endswith("-bin"):
             raise InvalidRequestError(
-                f"metadata key {key[:80]!r}: letters, digits and -_. only, not beginning with grpc- or ending in -bin",
+                f"metadata key {key[:80]!r} must be letters, digits and -_. without prefix grpc- or suffix -bin",
                 reason="METADATA",
             )
         if not all(" " <= letter <= "~" for letter in value):
-            raise InvalidRequestError(f"metadata {lower}: the value is not printable ASCII", reason="METADATA")
+            raise InvalidRequestError(f"metadata {lower}: the value must be printable ASCII", reason="METADATA")
         checked[lower] = value
     return checked
 
@@ -98,7 +100,7 @@ def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
 def call_metadata(
     defaults: Mapping[str, str], metadata: Mapping[str, str] | None = None, request_id: str | None = None
 ) -> Metadata:
-    """Return the metadata of one call: the client's, the call's over it, and a request id, a new one if None is given.
+    """Merge the metadata of client and call, and add the request id, a random one by default.
 
     Raises:
         InvalidRequestError: the metadata or the request id is invalid.
@@ -108,7 +110,7 @@ def call_metadata(
     given = request_id if request_id is not None else merged.get(REQUEST_ID)
     if given is not None and not (isinstance(given, str) and _ID.fullmatch(given)):
         raise InvalidRequestError(
-            "a request id has 1 to 128 letters, digits and .:/+=@_- only", reason="REQUEST_ID_INVALID"
+            "a request id must be 1 to 128 letters, digits and .:/+=@_-", reason="REQUEST_ID_INVALID"
         )
     return merged | {REQUEST_ID: given or uuid.uuid4().hex}
 
@@ -118,7 +120,7 @@ def task_names(tasks: Sequence[TaskName] | None) -> Sequence[str]:
     if tasks is None:
         return ()
     if isinstance(tasks, str):
-        raise InvalidRequestError(f"tasks is a list of names; write [{tasks!r}]", reason="TASK_UNKNOWN")
+        raise InvalidRequestError(f"tasks must be a list; pass [{tasks!r}]", reason="TASK_UNKNOWN")
     if not isinstance(tasks, Sequence) or not all(isinstance(task, str) and task.isprintable() for task in tasks):
-        raise InvalidRequestError("tasks is a list of names, such as ['age', 'gender']", reason="TASK_UNKNOWN")
+        raise InvalidRequestError("tasks must be a list of names, such as ['age', 'gender']", reason="TASK_UNKNOWN")
     return tasks

@@ -1,4 +1,4 @@
-"""Return model cards: the released card, or basic facts for weights that are not of a release."""
+"""Return model cards: the released card, or basic facts for other weights."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ class Published:
 def find(name: str) -> Published:
     """Return the published file with a name; raises `ModelError`."""
     if name not in PUBLISHED:
-        raise ModelError(f"no published weights are called {name!r}; available: {', '.join(PUBLISHED)}")
+        raise ModelError(f"unknown published weights {name!r}; available: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 

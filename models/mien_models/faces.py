@@ -49,7 +49,7 @@ class Faces:
         return Faces(self.boxes + shift, points, self.scores, self.searched)
 
     def searched_from(self, height: float) -> "Faces":
-        """Return the faces, as searched for from a height in pixels on."""
+        """Return the faces with the smallest height, in pixels, that was searched for."""
         return dataclasses.replace(self, searched=height)
 
     def scaled(self, factor: float | NDArray[np.float32]) -> "Faces":

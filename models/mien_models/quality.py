@@ -41,7 +41,7 @@ class QualityLimits:
     min_face_px: float
     """Height of the face's box, in pixels of the original image."""
     min_sharpness: float
-    """See this module; 0 to 1, and 0 accepts every face."""
+    """Sharpness as defined in this module, 0 to 1; 0 accepts every face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

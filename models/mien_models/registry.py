@@ -1,4 +1,4 @@
-"""The models that this installation has: from a name or a task to a specification and its weights file."""
+"""The registry of installed models: find the specification and weights of a model by name or task."""
 
 import hashlib
 import logging
@@ -12,24 +12,24 @@ from mien_models.errors import ModelError
 from mien_models.spec import ModelSpec, Task, Weights
 
 TASKS: tuple[Task, ...] = ("age", "gender", "emotion")
-"""The tasks in the order in which replies list them."""
+"""All tasks, in the order of replies."""
 
 ANSWERS: dict[Task, tuple[str, ...]] = {
     "age": ("years", "low", "high"),
     "gender": ("p_male",),
     "emotion": ("probabilities",),
 }
-"""The arrays that a model answers a task with."""
+"""The names of a model's output arrays for each task."""
 
 DEFAULTS: dict[Task, str] = {"age": "mien-age-gender", "gender": "mien-age-gender", "emotion": "mien-emotion"}
-"""The model that serves a task unless another is named."""
+"""The default model of each task."""
 
 _log = logging.getLogger(__name__)
 
 _OWN = Path(__file__).parent / "weights"
 
 _INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
-"""Linux's names of instructions that multiply 8-bit integers and add them up."""
+"""Linux's names of the instruction sets with 8-bit integer dot products."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -43,12 +43,12 @@ class Entry:
 
     @property
     def weights(self) -> Weights | None:
-        """The file that ONNX Runtime uses on this processor: INT8 if there is one and the processor is fast at it."""
+        """The file that ONNX Runtime uses on this processor: INT8 if it exists and the processor is fast at it."""
         return self.spec.int8 if self.spec.int8 and fast_int8() else self.spec.weights
 
     @property
     def whole(self) -> "Entry":
-        """The same model with its float32 file alone, as PyTorch uses it."""
+        """The model with only its float32 file, as PyTorch uses it."""
         return replace(self, spec=self.spec.model_copy(update={"int8": None}))
 
     @property
@@ -117,7 +117,7 @@ class Registry:
         if name not in self._entries:
             raise ModelError(
                 f"unknown model {name!r}; available: {', '.join(sorted(self._entries))}; "
-                "`mien models list` names those that can be fetched or trained"
+                "`mien models list` lists those that can be fetched or trained"
             )
         return self._entries[name]
 
@@ -156,13 +156,13 @@ def read_entry(path: Path) -> Entry:
 
 @cache
 def _warn(message: str) -> None:
-    """Log a warning once per process, although several registries are made."""
+    """Log a warning once per process, even if several registries are created."""
     _log.warning("%s", message)
 
 
 @cache
 def fast_int8() -> bool:
-    """Return whether 8-bit integers are multiplied faster than 32-bit floats; False if that cannot be told."""
+    """Return whether the processor multiplies 8-bit integers faster than 32-bit floats; False if unknown."""
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"
     try:

@@ -1,4 +1,4 @@
-"""What a model is, as data: its network, the crop it wants, how its scores become answers, where its weights lie.
+"""The specification of a model: network, crop, preprocessing, heads and weights file.
 
 One JSON file beside each ONNX file holds a `ModelSpec`; training writes it, serving reads it.
 """
@@ -20,7 +20,7 @@ Task = Literal["age", "gender", "emotion"]
 
 
 _MOST_PROBLEMS = 3
-"""Problems listed in one message."""
+"""Maximum number of problems in one message."""
 
 
 def problems(error: ValidationError) -> str:
@@ -39,18 +39,18 @@ class _Frozen(BaseModel):
 
 
 class CropSpec(_Frozen):
-    """How a face is cut: a square of `scale` x the box's height, levelled by the eyes, resized to `size` pixels."""
+    """The crop of a face: a square of `scale` x the box's height, rotated so that the eyes are level, then resized."""
 
     size: int = Field(ge=16, le=512)
     """Side of the crop, in pixels."""
     scale: float = Field(default=1.05, gt=0)
     """Side of the square as a multiple of the face box's height."""
     center_y: float = 0.475
-    """Where the box's centre comes to lie, as a fraction of the crop's height from its top."""
+    """Vertical position of the box's centre in the crop, as a fraction of the crop's height from its top."""
 
 
 class InputSpec(_Frozen):
-    """How a crop's bytes become the network's numbers: colour order, then (x - shift) / scale."""
+    """The preprocessing of a crop: colour order, then (x - shift) / scale."""
 
     colour: Literal["grey", "rgb", "bgr"] = "rgb"
     shift: float | tuple[float, float, float] = 0
@@ -68,9 +68,9 @@ LabelStyle = Literal["fer2013", "ferplus"]
 
 class _Columns(_Frozen):
     first: int = Field(default=0, ge=0)
-    """First of the network's output columns that belong to this head."""
+    """First output column of the head."""
     count: int = Field(ge=1)
-    """How many there are."""
+    """Number of output columns."""
 
 
 class EmotionHead(_Columns):
@@ -80,7 +80,7 @@ class EmotionHead(_Columns):
     count: int = len(EMOTIONS)
     labels: tuple[str, ...] = EMOTIONS
     style: LabelStyle = "fer2013"
-    """Whose answers it gives: those of FER2013's labels, or of the majority of FER+'s ten annotators."""
+    """Labels on which the head is trained: FER2013's, or the majority of FER+'s ten annotators."""
     temperature: float = 1.0
 
     @model_validator(mode="after")
@@ -99,7 +99,7 @@ class GenderHead(_Columns):
     """The gender that a high logit or value, or the later class, stands for."""
     temperature: float = 1.0
     uncertain_below: float | None = Field(default=None, ge=0.5, lt=1)
-    """Probability of the more probable gender below which the value is `uncertain`; None if it never is."""
+    """Probability of the more probable gender below which the value is `uncertain`; None for no threshold."""
 
 
 class AgeDistributionHead(_Columns):
@@ -128,7 +128,7 @@ class Weights(_Frozen):
     """The file that holds a model's weights, beside its specification."""
 
     file: str
-    """Its name, without a folder."""
+    """Name of the file, without a folder."""
     sha256: str
     bytes: int
 
@@ -141,13 +141,13 @@ class Weights(_Frozen):
 
 
 class ModelSpec(_Frozen):
-    """All that serving needs to know of a model. Its ONNX graph takes (N, S, S, 3) uint8 RGB crops."""
+    """The specification of a model whose ONNX graph takes (N, S, S, 3) uint8 RGB crops."""
 
     name: str = Field(pattern=r"^\w[\w.+-]*$")
     """Name in the registry: letters, digits and any of `_.+-`."""
     version: str
     summary: str
-    """One sentence for people: what it is and what it was trained on."""
+    """One sentence: what the model is and what it was trained on."""
     architecture: str | None = None
     """The network in `mien_models.networks`, for the PyTorch runtime; None for a model that is only an ONNX file."""
     options: dict[str, int | float | tuple[int, ...]] = {}
@@ -166,11 +166,11 @@ class ModelSpec(_Frozen):
     """The graph's outputs, by the answer that each gives, where they have other names than the answers: several models
     may share one file."""
     best_batch: int = Field(default=16, ge=1)
-    """Crops that one call best carries: with more of them a crop costs hardly less (`benchmarks/batches.py`)."""
+    """Batch size above which the time per crop hardly decreases (`benchmarks/batches.py`)."""
     weights: Weights | None = None
-    """The file in float32. None only while the model is being trained."""
+    """The float32 file. None only while the model is being trained."""
     int8: Weights | None = None
-    """The same model in 8-bit integers: ONNX Runtime takes it on processors that multiply them quickly."""
+    """The INT8 file, which ONNX Runtime uses on processors with fast 8-bit instructions."""
 
     @classmethod
     def read(cls, path: Path) -> "ModelSpec":

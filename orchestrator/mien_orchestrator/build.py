@@ -1,4 +1,4 @@
-"""Put the parts together: from settings to a service, with its models in this process or behind another backend."""
+"""Build the service from the settings, with its models in this process or behind another backend."""
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Local mode: the service inside a caller's process, for `mien.transport.local`."""
+"""The service in a caller's process, for the local engine of `mien.transport.local`."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import cast
@@ -12,13 +12,13 @@ from mien_orchestrator.settings import Settings
 
 
 class EmbeddedService:
-    """The service with all models, and its thread pools."""
+    """The service with all models and its thread pools."""
 
     def __init__(self, settings: Settings | Mapping[str, object] | None) -> None:
         """Load the models.
 
         Args:
-            settings: Settings; a mapping or None goes over the environment, the settings file and the defaults.
+            settings: Settings. A mapping overrides the environment, the settings file and the defaults.
 
         Raises:
             InvalidRequestError: a setting or a model is invalid (reason `SETTINGS_WRONG`).
@@ -50,6 +50,6 @@ class EmbeddedService:
         return cast(AsyncGenerator[Response], replies)
 
     def close(self) -> None:
-        """End the threads, after the work that they have begun."""
+        """Stop the threads when they have finished their current work."""
         for executor in self._executors:
             executor.shutdown()

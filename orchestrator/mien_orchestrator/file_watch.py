@@ -25,6 +25,6 @@ class WatchedFiles:
 def _state(path: Path) -> _State | None:
     try:
         found = path.stat()
-    except OSError:  # between two files, or removed: a state like any other
+    except OSError:  # being replaced, or removed
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

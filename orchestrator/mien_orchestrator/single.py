@@ -35,7 +35,7 @@ _HTTP_PORT = 8080
 """Port of HTTP on a loopback address, unless the settings have another or switch it off."""
 
 _FIXED_LIMITS = ("limits.cpu_threads", "limits.max_image_bytes", "limits.max_concurrent_bytes")
-"""Settings that a reload does not change; the files of `tls` are reloaded by themselves."""
+"""Settings that a reload does not change; the files of `tls` are reloaded when they change."""
 
 
 async def serve(
@@ -114,6 +114,6 @@ async def _reload(
         names = differences(settings, changed)
         fixed = [name for name in names if name.startswith(_FIXED) or name in _FIXED_LIMITS]
         if fixed:
-            _log.warning("%s: changed only by a restart", ", ".join(fixed))
+            _log.warning("%s: requires a restart", ", ".join(fixed))
         _log.info("reloaded: %s", ", ".join(names) or "the same settings, with the models and tokens as they are now")
         settings = changed

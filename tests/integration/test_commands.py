@@ -104,7 +104,7 @@ def test_annotated_pictures_are_written_to_a_file_or_a_folder(single: str, tmp_p
     ("words", "code", "message"),
     [
         (["analyze", "--tasks", "nose", str(EXAMPLE)], 2, "unknown task 'nose'; available: age, gender, emotion"),
-        (["analyze", "--tasks", "", str(EXAMPLE)], 2, "no task named"),
+        (["analyze", "--tasks", "", str(EXAMPLE)], 2, "the list of tasks is empty"),
         (["analyze", "{empty}"], 2, "holds no images"),
         (["analyze", "{empty}/*.jpg"], 2, "no image matches"),
         (["analyze", str(EXAMPLE), str(EXAMPLE.parent), "--annotate", "{empty}/x.jpg"], 0, ""),
@@ -133,7 +133,7 @@ def test_several_images_cannot_be_annotated_into_one_file(single: str, tmp_path:
     copy.write_bytes(EXAMPLE.read_bytes())
     result = client("analyze", EXAMPLE, copy, "--annotate", tmp_path / "one.jpg", "--server", single)
     assert result.returncode == 2
-    assert b"name a folder" in result.stderr
+    assert b"pass a folder" in result.stderr
 
 
 def test_models_and_info_as_table_and_json(single: str) -> None:

@@ -48,7 +48,7 @@ def test_an_unknown_model_is_rejected_with_the_known_ones(single: str, name: str
 
 @pytest.mark.parametrize("name", [None, b"mien-emotion", "two\nlines", "\ud800"])
 def test_an_invalid_name_is_refused_before_it_is_sent(single: str, name: str) -> None:
-    with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="a model's name is text"):
+    with mien.Client(single) as client, pytest.raises(mien.InvalidRequestError, match="a model's name must be text"):
         client.model_card(name)
 
 

@@ -155,7 +155,7 @@ def test_wrong_tls_files_are_errors_before_any_call(authority: Authority, tmp_pa
     for tls, expected in (
         (mien.Tls(ca=tmp_path / "none.pem"), "No such file"),
         (mien.Tls(ca=own[1]), "PEM"),
-        (mien.Tls(certificate=own[0]), "belong together"),
+        (mien.Tls(certificate=own[0]), "require each other"),
         (mien.Tls(certificate=own[0], key=other[1]), "mismatch"),
     ):
         error = refusal("127.0.0.1:1", tls=tls)
@@ -166,8 +166,8 @@ def test_wrong_tls_files_are_errors_before_any_call(authority: Authority, tmp_pa
 @pytest.mark.parametrize(
     ("server", "expected"),
     [
-        (["a:1", "b:2"], "IP addresses of one version"),
-        (["127.0.0.1:1", "[::1]:1"], "IP addresses of one version"),
+        (["a:1", "b:2"], "IP addresses of the same version"),
+        (["127.0.0.1:1", "[::1]:1"], "IP addresses of the same version"),
         ("127.0.0.1:1,nonsense", "host:port"),
         ([], "empty"),
     ],

@@ -26,19 +26,19 @@ def test_addresses_become_targets(server: str | list[str], expected: str) -> Non
 @pytest.mark.parametrize(
     ("server", "output"),
     [
-        ("127.0.0.1:99999", "a port is a number from 1 to 65535, not 99999"),
+        ("127.0.0.1:99999", "a port must be from 1 to 65535, not 99999"),
         ("localhost:0", "from 1 to 65535"),
         ("localhost:" + "9" * 5000, "from 1 to 65535"),
         ("ipv4:127.0.0.1:99999", "from 1 to 65535"),
         ("dns:///localhost:65536", "from 1 to 65535"),
-        ("::1", r"in brackets, such as \[::1\]:50051"),
-        ("::1:50051", "in brackets"),
-        ("fe80::1:50051", "in brackets"),
+        ("::1", r"needs brackets, such as \[::1\]:50051"),
+        ("::1:50051", "needs brackets"),
+        ("fe80::1:50051", "needs brackets"),
         ("localhost", "host:port"),
         ("http://localhost:50051", "host:port"),
         ("x" * 5000, "host:port"),
-        (["a:1", "b:2"], "one version"),
-        (["127.0.0.1:1", "[::1]:1"], "one version"),
+        (["a:1", "b:2"], "the same version"),
+        (["127.0.0.1:1", "[::1]:1"], "the same version"),
     ],
 )
 def test_wrong_addresses_get_a_short_clear_error(server: str | list[str], output: str) -> None:

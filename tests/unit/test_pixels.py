@@ -98,7 +98,7 @@ def test_an_array_of_another_layout_is_refused(shape: tuple[int, ...], color: st
 
 def test_a_layout_is_known_and_given_for_an_array_alone() -> None:
     for color in ("BGR", "yuv", None):
-        with pytest.raises(mien.InvalidRequestError, match="color is 'rgb', 'bgr', 'nv12'"):
+        with pytest.raises(mien.InvalidRequestError, match="color must be one of 'rgb', 'bgr', 'nv12'"):
             raw_image(example(), color)  # type: ignore[arg-type]
     for image in (EXAMPLE, EXAMPLE.read_bytes(), Image.new("RGB", (4, 4))):
         with pytest.raises(mien.InvalidRequestError, match="color='bgr' is for NumPy arrays"):

@@ -140,7 +140,7 @@ def test_settings_are_restored_in_a_replica(file: Path) -> None:
         ),
         ("tls: {certificate: server.pem}", "tls.certificate and tls.key belong together"),
         ("tls: {client_ca: ca.pem}", "tls.client_ca needs tls.certificate and tls.key"),
-        ("- 1", "holds no settings"),
+        ("- 1", "does not contain settings"),
         ("port: [", "is not YAML"),
     ],
 )

@@ -29,7 +29,7 @@ class ModelChoice(BaseModel):
     """Name in the registry; None selects the task's default."""
     runtime: RuntimeName = "onnx"
     device: str = "cpu"
-    """As `device` in the settings of a task."""
+    """Device, as in the settings of a task."""
     threads: int = Field(default=1, ge=1)
     """CPU threads per model call."""
 

@@ -14,11 +14,11 @@ from mien_workers.model_info import model_info
 from mien_workers.tensors import from_message, to_message
 
 _MAX_NAMES = 80
-"""Characters of unknown task names that the error repeats."""
+"""Maximum length of unknown task names in the error, in characters."""
 
 
 class TaskWorker:
-    """Runs one model for one task; safe to call from several threads."""
+    """Runs one model for one task. Thread-safe."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

@@ -15,7 +15,7 @@ from mien.errors import FileError, MienError
 from mien.types.analysis import Analysis
 
 Outcome: TypeAlias = tuple[Analysis | MienError, MienError | None]
-"""The analysis or why there is none, and why there is no annotated picture."""
+"""The analysis or its error, and the error of the annotated image."""
 
 
 class _Rate(ProgressColumn):
@@ -33,9 +33,9 @@ def analyze_all(
     annotator: Annotator | None,
     jobs: int,
 ) -> Iterator[tuple[Source, Analysis | MienError, MienError | None]]:
-    """Analyze `jobs` images at the same time, and yield the outcomes in the order of the images.
+    """Analyze `jobs` images concurrently, and yield the outcomes in the order of the images.
 
-    Images that have not been started are dropped when the caller stops iterating.
+    Closing the generator cancels the images that have not been started.
     """
 
     def one(source: Source) -> Outcome:

@@ -1,4 +1,4 @@
-"""Write annotated pictures: one file, or a folder of them, never half a file."""
+"""Write annotated images atomically, to one file or to a folder."""
 
 import os
 from collections.abc import Sequence
@@ -23,32 +23,32 @@ _WRITTEN = {
 
 
 _LONGEST_STEM = 220
-"""Bytes of a photograph's name that go into the picture's name: file systems allow 255, endings included."""
+"""Maximum length of a file name without its suffix, in bytes: file systems allow 255 with it."""
 
 
 class Annotator:
-    """Writes the pictures of one run; `target` is a file for a single image, else a folder."""
+    """Writes the annotated images of one run. `target` is a file for a single image, otherwise a folder."""
 
     def __init__(self, target: Path, sources: Sequence[Source]) -> None:
-        """Raises `InvalidRequestError` if a picture would overwrite a photograph, or several go into one file."""
-        self._lock = Lock()  # one picture at a time: a photograph of 33 megapixels takes 100 MB per copy
+        """Raises `InvalidRequestError` if an annotated image would overwrite its source, or several share one file."""
+        self._lock = Lock()  # one image at a time: an image of 33 megapixels takes 100 MB per copy
         if target.suffix and not target.is_dir():
             self._places = self._file(target, sources)
         else:
             self._places = dict(zip(sources, (target / name for name in _names(sources)), strict=True))
         for source, place in self._places.items():
             if source.path and os.path.exists(source.path) and place.exists() and place.samefile(source.path):
-                raise InvalidRequestError(f"{place} is the photograph itself; name another file after --annotate")
+                raise InvalidRequestError(f"{place} is the photograph itself; pass another file to --annotate")
 
     def _file(self, target: Path, sources: Sequence[Source]) -> dict[Source, Path]:
         if target.suffix.lower() not in _WRITTEN:
-            raise InvalidRequestError(f"{target}: pictures are written as {', '.join(_WRITTEN)}, or into a folder")
+            raise InvalidRequestError(f"{target}: unsupported file type; use {', '.join(_WRITTEN)}, or a folder")
         if len(sources) > 1:
-            raise InvalidRequestError(f"{len(sources)} pictures do not go into one file; name a folder")
+            raise InvalidRequestError(f"cannot write {len(sources)} images to one file; pass a folder")
         return {sources[0]: target}
 
     def write(self, source: Source, image: ImageSource, analysis: Analysis) -> Path:
-        """Write one annotated picture and return its path; raises `MienError` if it cannot be drawn or written."""
+        """Write one annotated image and return its path; raises `MienError` if it cannot be drawn or written."""
         path = self._places[source]
         partial = path.with_name(f".{path.name}.partial")
         try:
@@ -73,7 +73,7 @@ def _remove(partial: Path) -> None:
 
 
 def _names(sources: Sequence[Source]) -> list[str]:
-    """Return a file name for each source, in their order, no two alike."""
+    """Return a unique file name for each source, in the order of the sources."""
     names: dict[str, None] = {}
     for source in sources:
         stem = source.path.stem if source.path else "stdin"

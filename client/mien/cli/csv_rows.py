@@ -1,4 +1,4 @@
-"""CSV: one row per face. The column names are part of the command's interface."""
+"""CSV output with one row per face. The column names are part of the command's interface."""
 
 import csv
 import sys
@@ -17,13 +17,13 @@ COLUMNS = (
 
 
 def rows_of(name: str, analysis: Analysis) -> Iterator[tuple[object, ...]]:
-    """Yield one row per face, with a value per column."""
+    """Yield one row per face, with one value per column."""
     for index, face in enumerate(analysis.faces):
         yield (name, index + 1, *_values(face))
 
 
 def print_row(row: Sequence[object]) -> None:
-    """Print a row to standard output at once."""
+    """Print a row to standard output and flush it."""
     csv.writer(sys.stdout, lineterminator="\n").writerow(row)
     sys.stdout.flush()
 

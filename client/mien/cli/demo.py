@@ -1,4 +1,4 @@
-"""The command `client demo`: a server in this process with the page, opened in the browser."""
+"""The command `client demo`: serve the demo page from this process and open it in a browser."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 for a free one.")] = 0,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
-    """Serve a page on this machine that analyzes photographs, until Ctrl-C."""
+    """Serve a page that analyzes photographs, on this machine, until Ctrl-C."""
     try:
         asyncio.run(_serve(port, open_browser))
     except MienError as error:

@@ -26,12 +26,14 @@ def leave(error: MienError) -> typer.Exit:
 
 
 class CommandGroup(TyperGroup):
-    """Commands that end with one line and an exit code when standard output fails or memory is exhausted."""
+    """A command group that reports failures of standard output and of memory in one line, with an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command, then flush standard output while its errors can still be reported."""
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damaged files; the command reports them itself
-        for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are not UTF-8
+        warnings.filterwarnings(
+            "ignore", module=r"PIL\."
+        )  # warnings about damaged files; the command reports these itself
+        for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not UTF-8
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
@@ -39,7 +41,7 @@ class CommandGroup(TyperGroup):
                 return super().main(*args, **kwargs)
             finally:
                 sys.stdout.flush()
-        except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             _discard_output()
             sys.exit(FAILED)
         except OSError as error:

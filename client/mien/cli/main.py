@@ -1,6 +1,6 @@
-"""The command `client`: photographs in; a table, JSON, CSV or annotated pictures out.
+"""The command `client`: analyze photographs and print a table, JSON or CSV, or write annotated images.
 
-Results go to standard output, everything else to standard error. Exit codes: see `mien.cli.exit_codes`.
+Results go to standard output, all other messages to standard error. See `mien.cli.exit_codes` for the exit codes.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard
 
 EXIT_CODES = (
-    "Exit codes: 0 all images were analyzed; 1 an image, task, picture or output failed; 2 wrong usage; "
-    "3 no server answers; 130 interrupted."
+    "Exit codes: 0 success; 1 an image, a task, an annotated image or the output failed; 2 invalid usage; "
+    "3 no server is reachable; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -58,20 +58,23 @@ def _main(
 @with_connection
 def analyze(
     paths: Annotated[
-        list[str], typer.Argument(help="Files, folders (recursively, without hidden files), patterns, or - for stdin.")
+        list[str],
+        typer.Argument(help="Files, folders (recursive, without hidden files), glob patterns, or - for stdin."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image, one per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one row per face.")] = False,
-    annotate: Annotated[Path | None, typer.Option(help="Write annotated pictures to this file or folder.")] = None,
+    annotate: Annotated[Path | None, typer.Option(help="Write annotated images to this file or folder.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks to run, separated by commas: age,gender,emotion.")] = None,
-    max_faces: Annotated[int, typer.Option(min=0, help="Report only this many largest faces; 0 for all.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of images to analyze at the same time.")] = 4,
+    max_faces: Annotated[
+        int, typer.Option(min=0, help="Maximum number of faces, largest first; 0 for no maximum.")
+    ] = 0,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of images to analyze concurrently.")] = 4,
     *,
     connection: ConnectionOptions,
 ) -> None:
     """Analyze photographs."""
     if as_json and as_csv:
-        typer.echo("client: use --json or --csv, not both", err=True)
+        typer.echo("client: --json and --csv cannot be combined", err=True)
         raise typer.Exit(USAGE)
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else None
     failed, done = False, 0
@@ -118,7 +121,7 @@ def models(
     *,
     connection: ConnectionOptions,
 ) -> None:
-    """List the models, those in use first, or show the card of one."""
+    """List the models, those in use first, or show one model's card."""
     name = _model_of(words or [])
     try:
         with connection.client() as client:
@@ -135,7 +138,7 @@ def models(
 
 
 def _model_of(words: list[str]) -> str | None:
-    """Return the model whose card is wanted, or None for the list; `client models NAME` is short for `show NAME`."""
+    """Return the name of the model to show, or None to list all; `client models NAME` is short for `show NAME`."""
     match words:
         case [] | ["list"]:
             return None
@@ -143,7 +146,7 @@ def _model_of(words: list[str]) -> str | None:
             return name
         case [name] if name != "show":
             return name
-    typer.echo("client: write `client models`, `client models list` or `client models show NAME`", err=True)
+    typer.echo("client: usage: client models [list | show NAME]", err=True)
     raise typer.Exit(USAGE)
 
 
@@ -172,16 +175,16 @@ def info(as_json: AsJson = False, *, connection: ConnectionOptions) -> None:
 
 
 def _check_tasks(client: Client, names: list[str] | None) -> None:
-    """Fail before the first image if the server cannot be reached or does not have a task."""
+    """Check that the server is reachable and has the tasks, before the first image is read."""
     served = client.server_info().tasks
     unknown = [name for name in names or () if name not in served]
     if unknown or names == []:
-        wrong = f"unknown task {unknown[0]!r}" if unknown else "no task named"
+        wrong = f"unknown task {unknown[0]!r}" if unknown else "the list of tasks is empty"
         raise InvalidRequestError(f"{wrong}; available: {', '.join(served)}", reason="TASK_UNKNOWN")
 
 
 def _report(source: Source, outcome: Analysis | MienError, drawing: MienError | None) -> bool:
-    """Print failures to standard error, one line each; return whether there were any."""
+    """Print each failure to standard error in one line; return True if there were any."""
     name = shown(source.name)
     if isinstance(outcome, MienError):
         message = outcome.message if name in outcome.message else f"{name}: {outcome.message}"

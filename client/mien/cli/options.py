@@ -1,4 +1,4 @@
-"""The connection options, defined once for every command that calls a server."""
+"""The connection options that all commands share."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from mien.transport.tls import Tls
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions:
-    """Where and how to connect."""
+    """Address, timeouts and credentials of a connection."""
 
     server: Annotated[
         str | None,
@@ -27,7 +27,7 @@ class ConnectionOptions:
     timeout: Annotated[float, typer.Option(min=0.001, help="Timeout of a call, in seconds.")] = DEFAULT_TIMEOUT
     connect_timeout: Annotated[
         float,
-        typer.Option(min=0, help="Keep trying to connect for so many seconds, such as to a server that is starting."),
+        typer.Option(min=0, help="Retry the first connection for this many seconds, such as while the server starts."),
     ] = 0.0
     tls: Annotated[bool, typer.Option("--tls", help="Use TLS; implied by --ca, --cert and --key.")] = False
     ca: Annotated[Path | None, typer.Option(help="PEM file of the certificate authority of the server.")] = None
@@ -48,10 +48,10 @@ class ConnectionOptions:
         try:
             token = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", "") or "not a text"
+            reason = getattr(error, "strerror", "") or "it is not UTF-8 text"
             raise InvalidRequestError(f"token file {file}: {reason}") from error
         if not token:
-            raise InvalidRequestError(f"token file {file} is empty; put the token into it")
+            raise InvalidRequestError(f"token file {file} is empty; write the token into it")
         return token
 
     def client(self) -> Client:
@@ -66,7 +66,7 @@ class ConnectionOptions:
 
 
 def with_connection(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the connection options; it receives them as its keyword argument `connection`."""
+    """Add the connection options to a command, which receives them as the keyword argument `connection`."""
     options = inspect.signature(ConnectionOptions, eval_str=True).parameters
     own = inspect.signature(command, eval_str=True).parameters
 

@@ -1,4 +1,4 @@
-"""From the arguments of a command line to the images to analyze."""
+"""Find the images that the arguments of a command line refer to."""
 
 import glob
 import os
@@ -14,29 +14,29 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"),
     *(".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"),
 )
-"""File names that count as images inside a folder; a file that is named itself is always read."""
+"""Suffixes of image files in a folder; a file passed by name is always read."""
 
 STDIN = "-"
 
 ANNOTATED = ".annotated.jpg"
-"""Ending of the names of annotated pictures; inside a folder they are not analyzed."""
+"""Suffix of annotated images, which are skipped in folders."""
 
 _URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One image to analyze, or a path that cannot be listed."""
+    """An image to analyze, or a path that cannot be listed."""
 
     name: str
-    """As shown to the user, and as `source` in JSON."""
+    """Name in messages, and `source` in JSON."""
     path: Path | None
     """None for standard input."""
     error: MienError | None = field(default=None, compare=False)
-    """Why there is nothing to read."""
+    """Error of a path that cannot be read; None if it can."""
 
     def read(self) -> str | bytes:
-        """Return what the SDK takes: the path, or the bytes of standard input; raises `error`."""
+        """Return the path, or the bytes of standard input; raises `error`."""
         if self.error:
             raise self.error
         return self.name if self.path else sys.stdin.buffer.read()
@@ -61,11 +61,11 @@ def find(names: Sequence[str]) -> list[Source]:
 
 def _sources(name: str) -> Iterator[Source]:
     if not name:
-        raise InvalidRequestError("the name of an image is empty; is a variable unset?")
+        raise InvalidRequestError("an image's path is empty; is a shell variable unset?")
     if name == STDIN:
         yield Source(STDIN, None)
     elif _URL.match(name):
-        yield Source(name, Path(name))  # the SDK refuses it and states what it takes
+        yield Source(name, Path(name))  # the SDK rejects it with an explanation
     elif os.path.isdir(name):
         yield from _or_empty(_folder(name), name, f"folder {name} holds no images ({', '.join(SUFFIXES)})")
     elif not os.path.lexists(name) and glob.has_magic(name):

@@ -1,4 +1,4 @@
-"""Results as tables for people."""
+"""Format results as tables."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ _PIPE_WIDTH = 160
 
 
 def console() -> Console:
-    """Return the console of standard output: as wide as the terminal, or 160 columns for a pipe."""
+    """Return a console for standard output, as wide as the terminal, or 160 columns for a pipe."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
 def analyses(results: Sequence[tuple[str, Analysis]]) -> Table:
-    """Return one row per face; long file names are shortened in the middle."""
+    """Return a table with one row per face; long file names are shortened in the middle."""
     names = shortened([name for name, _ in results])
     table = Table()
     for heading in ("image", "face", "age", "gender", "emotion", "mood"):
@@ -46,7 +46,7 @@ def _cells(face: Face) -> tuple[str, str, str, str]:
 
 
 def shortened(names: Sequence[str], width: int = 36) -> list[str]:
-    """Return names of at most `width` characters, by an ellipsis in the middle; names that differ stay different."""
+    """Shorten names to `width` characters with an ellipsis in the middle; different names stay different."""
     wanted = len(set(names))
     while True:
         short = [_middle(name, width) for name in names]
@@ -61,7 +61,7 @@ def _middle(name: str, width: int) -> str:
 
 
 def models(items: Sequence[ModelInfo], in_use: Mapping[str, ModelInfo], detector: ModelInfo) -> Table:
-    """Return one row per model, with the tasks that it is in use for."""
+    """Return a table with one row per model, and the tasks for which it is in use."""
     table = Table()
     for heading in ("model", "version", "in use", "tasks", "parameters", "summary"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "parameters" else "left")
@@ -84,7 +84,7 @@ def _model_on_device(model: ModelInfo) -> str:
 
 
 def server_info(info: ServerInfo) -> Table:
-    """Return one row per property."""
+    """Return a table with one row per property."""
     table = Table(show_header=False)
     table.add_row("version", info.version)
     table.add_row("deployment mode", info.deployment_mode or "unknown")

@@ -1,1 +1,1 @@
-"""What the SDK talks to: a server over gRPC, or the engine of this process."""
+"""Transports: a gRPC connection to servers, and the local engine in this process."""

@@ -1,4 +1,4 @@
-"""Server addresses: from `host:port` to a gRPC target."""
+"""Parse server addresses and convert them to gRPC targets."""
 
 import ipaddress
 import re
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mien.errors import InvalidRequestError
 
 _SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:///")
-"""How full gRPC targets begin, which are taken as they are."""
+"""Schemes of gRPC targets, which are used unchanged."""
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d+)")
 _PORTS = re.compile(r":(\d+)(?:,|$)")
@@ -15,10 +15,10 @@ _IPV4 = re.compile(r"(\d{1,3}\.){3}\d{1,3}")
 
 
 def split(server: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the addresses of an argument: one, several with commas, or a list.
+    """Split an argument into addresses: one address, several separated by commas, or a list.
 
     Raises:
-        InvalidRequestError: there is none, or it is not text.
+        InvalidRequestError: the argument is empty or not text.
 
     """
     if isinstance(server, str):
@@ -26,7 +26,7 @@ def split(server: str | Sequence[str]) -> tuple[str, ...]:
     elif isinstance(server, Sequence) and all(isinstance(part, str) for part in server):
         parts = [part.strip() for part in server]
     else:
-        raise InvalidRequestError(f"a server is 'host:port', or a list of such addresses, not {server!r}")
+        raise InvalidRequestError(f"server must be 'host:port' or a list of such addresses, not {server!r}")
     parts = [part for part in parts if part]
     if not parts:
         raise InvalidRequestError(
@@ -37,10 +37,10 @@ def split(server: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def target(servers: Sequence[str]) -> str:
-    """Return the gRPC target over which calls are spread: all addresses of a name, or those given.
+    """Return the gRPC target for one address, or for several IP addresses.
 
     Raises:
-        InvalidRequestError: an address is invalid, or several are not IP addresses of one version.
+        InvalidRequestError: an address is invalid, or several addresses are not IP addresses of the same version.
 
     """
     if len(servers) == 1:
@@ -56,8 +56,8 @@ def target(servers: Sequence[str]) -> str:
     if all(pair.startswith("[") for pair in pairs):
         return "ipv6:" + ",".join(pairs)
     raise InvalidRequestError(
-        f"several servers are given by IP addresses of one version, not {', '.join(servers)}; "
-        "or give one DNS name that has all their addresses"
+        f"several servers must be IP addresses of the same version, not {', '.join(servers)}; "
+        "or pass one DNS name that resolves to all of them"
     )
 
 
@@ -69,7 +69,7 @@ def host(server: str) -> str:
 
 
 def is_loopback(server: str) -> bool:
-    """Whether an address is of this machine alone: localhost, 127.0.0.0/8, ::1 or a Unix socket."""
+    """Return whether an address is a loopback address or a Unix socket."""
     name = host(server).lower()
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -81,12 +81,12 @@ def _checked(server: str) -> str:
     found = _HOST_AND_PORT.fullmatch(server)
     if not found:
         if server.count(":") > 1 and re.fullmatch(r"[0-9a-fA-F:.]+", server):
-            raise InvalidRequestError(f"an IPv6 address is written in brackets, such as [::1]:50051, not {server!r}")
-        raise InvalidRequestError(f"a server is given as host:port, such as localhost:50051, not {server[:200]!r}")
+            raise InvalidRequestError(f"an IPv6 address needs brackets, such as [::1]:50051, not {server!r}")
+        raise InvalidRequestError(f"a server must be host:port, such as localhost:50051, not {server[:200]!r}")
     _check_port(found[2], server)
     return server
 
 
 def _check_port(digits: str, server: str) -> None:
     if len(digits) > 5 or not 1 <= int(digits) <= 65535:
-        raise InvalidRequestError(f"a port is a number from 1 to 65535, not {digits[:20]} (host:port, {server[:99]!r})")
+        raise InvalidRequestError(f"a port must be from 1 to 65535, not {digits[:20]} (in {server[:99]!r})")

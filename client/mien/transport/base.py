@@ -1,4 +1,4 @@
-"""The seam between the SDK and what answers it: a remote server or this process."""
+"""The transport interface: `Engine` sends a request to a server or to the local service and returns the reply."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ Metadata = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[Response]):
-    """A response and what came beside it."""
+    """A response message with its request id."""
 
     message: Response
     request_id: str
-    """As the server logs it: the one that was sent, unless a proxy or the server replaced it."""
+    """The id in the server's log: the one that was sent, unless a proxy or the server replaced it."""
 
 
 class Engine(Protocol):
-    """Answers requests. Safe to use from several threads."""
+    """Sends requests and returns replies. Thread-safe."""
 
     def call(
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
@@ -58,11 +58,11 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """Refuse further calls and free what the engine holds. May be called again, and in a forked child."""
+        """Reject further calls and release all resources. May be called again, and in a forked child."""
 
 
 class AsyncEngine(Protocol):
-    """As `Engine`, for asyncio."""
+    """The asyncio version of `Engine`."""
 
     async def call(
         self, method: Method[Request, Response], request: Request, timeout: float, metadata: Metadata
@@ -75,4 +75,4 @@ class AsyncEngine(Protocol):
         """Send the requests of a streaming RPC, and yield the replies; see `Engine.stream`."""
 
     async def close(self) -> None:
-        """Refuse further calls and free what the engine holds; see `Engine.close`."""
+        """Reject further calls and release all resources; see `Engine.close`."""

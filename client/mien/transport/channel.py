@@ -1,4 +1,4 @@
-"""The gRPC channel to a server: round robin over its addresses, keepalive, reconnects, TLS, proxy."""
+"""Open gRPC channels: load balancing, keepalive, reconnection, TLS and proxy."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ OPTIONS: Options = (
 
 
 def open_channel(connection: Connection) -> grpc.Channel:
-    """Return a channel that connects when it is first used; raises `InvalidRequestError`."""
+    """Return a channel that connects on first use; raises `InvalidRequestError`."""
     credentials, options = _credentials(connection), _options(connection)
     if credentials:
         return grpc.secure_channel(connection.target, credentials, options)
@@ -35,7 +35,7 @@ def open_channel(connection: Connection) -> grpc.Channel:
 
 
 def open_async_channel(connection: Connection) -> grpc.aio.Channel:
-    """As `open_channel`, on the running event loop."""
+    """The asyncio version of `open_channel`, for the running event loop."""
     credentials, options = _credentials(connection), _options(connection)
     if credentials:
         return grpc.aio.secure_channel(connection.target, credentials, options)

@@ -1,4 +1,4 @@
-"""Which server a client calls, and how: addresses, TLS, token."""
+"""The connection parameters of a client: addresses, TLS, token, connect timeout."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from mien.transport.tls import Tls
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One server, or several with the same models."""
+    """Connection parameters for one server, or for several with the same models."""
 
     servers: tuple[str, ...]
     tls: Tls | None = None
@@ -31,7 +31,7 @@ class Connection:
         token: str | None,
         connect_timeout: float = WINDOW,
     ) -> Self | None:
-        """Return the connection of the arguments and the environment, or None for local mode.
+        """Build a connection from arguments and environment variables; None selects local mode.
 
         Args:
             server: One address or several; None for `MIEN_SERVER`.
@@ -47,16 +47,18 @@ class Connection:
             server = os.environ.get("MIEN_SERVER") or None
         if server is None:
             if tls or token:
-                raise InvalidRequestError("tls and token are for a server; pass its address, or set MIEN_SERVER")
+                raise InvalidRequestError("tls and token require a server; pass its address, or set MIEN_SERVER")
             return None
         if tls is not None and not isinstance(tls, Tls):
-            raise InvalidRequestError(f"tls is a mien.Tls, not {tls!r}")
+            raise InvalidRequestError(f"tls must be a mien.Tls, not {tls!r}")
         token = (token if token is not None else os.environ.get("MIEN_TOKEN", "")).strip()
         if not all("!" <= letter <= "~" for letter in token):
-            raise InvalidRequestError("a token is printable ASCII without spaces; check that it was copied completely")
+            raise InvalidRequestError(
+                "a token must be printable ASCII without spaces; check that it was copied completely"
+            )
         if not isinstance(connect_timeout, int | float) or not 0 <= connect_timeout < math.inf:
             raise InvalidRequestError(
-                f"connect_timeout is a number of seconds, 0 or more, not {connect_timeout!r}",
+                f"connect_timeout must be 0 or more seconds, not {connect_timeout!r}",
                 reason="OPTION_OUT_OF_RANGE",
             )
         return cls(split(server), tls, token or None, connect_timeout)
@@ -69,24 +71,24 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """The addresses, for messages."""
+        """All addresses, separated by commas, for messages."""
         return ", ".join(self.servers)
 
     @property
     def server_name(self) -> str:
-        """The name that certificates must have, if it is not that of the address; else empty."""
+        """Expected name in the server's certificate if it differs from the address; otherwise empty."""
         if self.tls and (self.tls.server_name or len(self.servers) > 1):
             return self.tls.server_name or host(self.servers[0])
         return ""
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The metadata that authenticates a call."""
+        """Metadata that authenticates a call."""
         return {"authorization": f"Bearer {self.token}"} if self.token else {}
 
     @property
     def proxy(self) -> Proxy | None:
-        """The proxy of the environment that calls go through, None if they are direct."""
+        """Proxy from the environment, or None for direct connections."""
         return proxy_for(self.servers)
 
     @property

@@ -1,4 +1,4 @@
-"""An engine behind a gRPC channel."""
+"""Engines that call a server over a gRPC channel."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from mien.transport.sources import AsyncSource, Source
 
 
 class _Remote:
-    """What both engines share: the connection, the state of the client, and what to do after a failure."""
+    """The common part of both engines: connection, state, and handling of failures."""
 
     def __init__(self, connection: Connection) -> None:
         connection.check()
@@ -43,7 +43,7 @@ class _Remote:
         return tuple((self._connection.credentials | dict(metadata)).items())
 
     def _wait(self, error: grpc.RpcError, retries: Retries, metadata: Metadata) -> float:
-        """Return the seconds until the next attempt; raises the `MienError` of an error that is final."""
+        """Return the seconds until the next attempt; raises the `MienError` of an error that is not retried."""
         if self._closed:
             raise closed() from error
         advised = advised_wait(error)
@@ -58,7 +58,7 @@ class _Remote:
 
 
 class RemoteEngine(_Remote):
-    """Calls a server. Safe to use from several threads."""
+    """Calls a server. Thread-safe."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -125,7 +125,7 @@ class RemoteEngine(_Remote):
 
 
 class AsyncRemoteEngine(_Remote):
-    """As `RemoteEngine`, for asyncio; the first call opens the channel, which belongs to that call's event loop."""
+    """The asyncio version of `RemoteEngine`; the first call opens the channel on its event loop."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -209,13 +209,13 @@ class AsyncRemoteEngine(_Remote):
 
 def _other_loop() -> MienError:
     return MienError(
-        "this client belongs to the event loop of its first call; make an AsyncClient for each event loop",
+        "this client is bound to the event loop of its first call; create an AsyncClient for each event loop",
         reason="OTHER_EVENT_LOOP",
     )
 
 
 def _request_id(metadata: object) -> str:
-    """Return the request id of a reply's trailing metadata, empty if there is none."""
+    """Return the request id from trailing metadata, or an empty string."""
     for key, value in metadata or ():  # type: ignore[attr-defined]
         if key == REQUEST_ID and isinstance(value, str):
             return value

@@ -1,4 +1,4 @@
-"""What a failed call means: its `MienError`, what the caller can do about it, and whether to send it again."""
+"""Convert gRPC errors to `MienError`s with advice, and decide which calls are retried."""
 
 from typing import TypeVar
 
@@ -27,25 +27,25 @@ _HINTS = (
 )
 
 _ENDED = ("Socket closed", "Connection reset", "Broken pipe")
-"""gRPC's texts if the other side ended the connection, as it does if one side uses TLS and the other does not."""
+"""gRPC's messages for a connection closed by the peer, such as if only one side uses TLS."""
 
 _SILENT = "before receiving SETTINGS frame"
-"""Part of gRPC's text if the other side accepted a connection, and then did not begin HTTP/2."""
+"""Part of gRPC's message if the peer accepted the connection but did not start HTTP/2."""
 
 _NOT_RESOLVED = ("DNS resolution failed", "errors resolving")
-"""How gRPC's texts begin if a name was not resolved; releases of grpcio differ."""
+"""Prefixes of gRPC's messages for a name that cannot be resolved, in different versions of grpcio."""
 
 _NOT_CONNECTED = ("connections to all backends failing", "failed to connect to all addresses", *_NOT_RESOLVED)
-"""How gRPC's texts begin if no connection could be made."""
+"""Prefixes of gRPC's messages for failed connections."""
 
 
 def read_error(error: grpc.RpcError, connection: Connection, request_id: str) -> MienError:
-    """Return the error that a gRPC error stands for.
+    """Convert a gRPC error to a `MienError`.
 
     Args:
-        error: What the call raised.
+        error: The error of the call.
         connection: The connection of the call.
-        request_id: The id that was sent; one that the server states instead counts more.
+        request_id: The id that was sent; the server's `RequestInfo` takes precedence.
 
     """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
@@ -60,7 +60,7 @@ def _mapped(
     error: grpc.Call | grpc.aio.AioRpcError, status: status_pb2.Status | None, connection: Connection, request_id: str
 ) -> MienError:
     code, text, server = error.code(), error.details() or "", connection.name
-    if status and status.details:  # Mien itself states what happened and what to do
+    if status and status.details:  # from a Mien server, with its own message
         reason = _detail(status, error_details_pb2.ErrorInfo()).reason
         if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
             text += f" (request {request_id})"
@@ -75,26 +75,27 @@ def _mapped(
             text = f"{server} did not answer in time; raise the timeout, or check whether the server is overloaded"
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in text:
             return ImageError(
-                f"the image is larger than {server} takes ({text}); send a smaller one", reason="IMAGE_TOO_LARGE"
+                f"the image exceeds the message limit of {server} ({text}); send a smaller one",
+                reason="IMAGE_TOO_LARGE",
             )
         case grpc.StatusCode.UNIMPLEMENTED:
-            text = f"{server} does not have this method ({text}); is it a Mien server, and not older than this package?"
+            text = f"{server} does not implement this method ({text}); is it a Mien server of this version or later?"
         case grpc.StatusCode.CANCELLED:
-            text = f"{server}, or a proxy before it, cancelled the call ({text}); call again"
+            text = f"{server}, or a proxy in front of it, cancelled the call ({text}); retry"
         case _:
-            text = f"{server} failed: {text or code.name}; see its log, or that of a proxy before it"
+            text = f"{server} failed: {text or code.name}; see its log, or that of a proxy in front of it"
     return from_status(code.value[0], text)
 
 
 def is_retryable(error: grpc.RpcError) -> bool:
-    """Whether sending the call again can help: see `mien.transport.retries`.
+    """Return whether a call is retried after an error; see `mien.transport.retries`.
 
-    A caller that cancels its own call gets `asyncio.CancelledError`: CANCELLED comes from the other side.
+    If the caller cancels, it gets `asyncio.CancelledError`; status CANCELLED is from the server or a proxy.
     """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     match error.code():
         case grpc.StatusCode.UNAVAILABLE:
-            return not any(sign in (error.details() or "") for sign, _ in _HINTS)  # TLS files do not change by waiting
+            return not any(sign in (error.details() or "") for sign, _ in _HINTS)  # TLS errors are permanent
         case grpc.StatusCode.CANCELLED:
             return True
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -103,18 +104,18 @@ def is_retryable(error: grpc.RpcError) -> bool:
 
 
 def advised_wait(error: grpc.RpcError) -> float | None:
-    """Return the seconds to wait that the server's `RetryInfo` states, None without one."""
+    """Return the retry delay of the server's `RetryInfo` in seconds, or None without one."""
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     status = _status(error)
     return _retry_after(status) if status else None
 
 
 _REFUSED = "RST_STREAM with error code 7"
-"""REFUSED_STREAM: the server has as many calls of this connection as it takes, and has not begun this one."""
+"""REFUSED_STREAM: the connection has its maximum of concurrent calls, and the server did not start this one."""
 
 
 def reached_server(error: grpc.RpcError) -> bool:
-    """Whether the call reached a server, as opposed to a connection that could not be made or a refused stream."""
+    """Return whether a call reached a server: False for a failed connection or a refused stream."""
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     details = error.details() or ""
     return not details.startswith(_NOT_CONNECTED) and _REFUSED not in details
@@ -135,7 +136,7 @@ def _status(error: grpc.Call | grpc.aio.AioRpcError) -> status_pb2.Status | None
 
 
 def _detail(status: status_pb2.Status, kind: Detail) -> Detail:
-    """Return the detail of one kind, an empty one if there is none."""
+    """Unpack the detail of the given type into `kind` and return it; unchanged if the status has none."""
     for detail in status.details:
         if detail.Unpack(kind):
             break

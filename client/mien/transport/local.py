@@ -1,4 +1,4 @@
-"""Local mode: the service of this process, on an event loop in a thread of its own.
+"""The engine of local mode: the service in this process, on an event loop in a separate thread.
 
 The only module of the SDK that imports the service, in `_start`, which that thread runs: neither the import nor the
 loading of models blocks a caller's event loop.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mien_orchestrator.settings import Settings
 
 LocalSettings: TypeAlias = "Settings | Mapping[str, object] | None"
-"""Settings of local mode: a `mien_orchestrator.settings.Settings`, or a mapping as in the settings file, or neither."""
+"""Settings of local mode: a `mien_orchestrator.settings.Settings`, a mapping as in the settings file, or None."""
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class _Worker:
                 self._loop.call_soon_threadsafe(self._stopped.set)
 
     def close(self) -> None:
-        """As `stop`, and wait for the thread's end."""
+        """Stop, and wait for the thread to end."""
         self.stop()
         if os.getpid() == self._process:
             self._thread.join()
@@ -159,7 +159,7 @@ def _unexpected(error: Exception) -> MienError:
 
 
 class LocalEngine:
-    """Answers in this process; the constructor loads the models. Safe to use from several threads."""
+    """Runs the service in this process; the constructor loads the models. Thread-safe."""
 
     def __init__(self, settings: LocalSettings = None) -> None:
         """Load the models.
@@ -213,7 +213,7 @@ class LocalEngine:
 
 
 class AsyncLocalEngine:
-    """As `LocalEngine`, for asyncio, from any event loop; the first call loads the models."""
+    """The asyncio version of `LocalEngine`, for any event loop; the first call loads the models."""
 
     def __init__(self, settings: LocalSettings = None) -> None:
         self._worker = _Worker(settings)

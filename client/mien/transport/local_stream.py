@@ -1,4 +1,4 @@
-"""A stream of local mode: requests come from the caller's thread or event loop, the service runs on the worker's."""
+"""Streams of local mode: pass requests from the caller's thread or event loop to the service's, and replies back."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -22,7 +22,7 @@ class LocalStream(Generic[Request, Response]):
         self._ended = asyncio.Event()
 
     async def feed(self, request: Request | None) -> bool:
-        """Pass a request on once there is room, None after the last one; return whether the stream still runs."""
+        """Queue a request when there is room, None after the last one; return whether the stream is still running."""
         put = asyncio.ensure_future(self._waiting.put(request))
         ended = asyncio.ensure_future(self._ended.wait())
         await asyncio.wait([put, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -31,7 +31,7 @@ class LocalStream(Generic[Request, Response]):
         return not self._ended.is_set()
 
     async def next(self) -> Response | None:
-        """Return the next reply, None after the last one."""
+        """Return the next reply, or None after the last one."""
         if self._ended.is_set():
             raise closed()
         try:
@@ -46,7 +46,7 @@ class LocalStream(Generic[Request, Response]):
         return reply
 
     async def close(self) -> None:
-        """End the stream; what it holds is freed."""
+        """End the stream and release its resources."""
         self._ended.set()
         with suppress(RuntimeError):  # a reply is being made: its task is cancelled beside this call
             await self._replies.aclose()

@@ -1,4 +1,4 @@
-"""The RPCs of `FaceAnalysisService`: one line each, from which both engines take names and message types."""
+"""The RPCs of `FaceAnalysisService`, with their names and message types, for all engines."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -51,7 +51,7 @@ class StreamMethod(Generic[Request, Response]):
 ANALYZE_STREAM = StreamMethod("AnalyzeStream", pb.AnalyzeStreamRequest, pb.AnalyzeStreamResponse)
 
 STREAMS: tuple[StreamMethod[Any, Any], ...] = (ANALYZE_STREAM,)
-"""Every streaming RPC."""
+"""All streaming RPCs."""
 
 METHODS: tuple[Method[Any, Any], ...] = (ANALYZE, LIST_MODELS, GET_MODEL_CARD, GET_SERVER_INFO)
-"""Every unary RPC. All are idempotent: they may be sent again after a failure."""
+"""All unary RPCs. They are idempotent and may be retried."""

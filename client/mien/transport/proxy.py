@@ -1,4 +1,4 @@
-"""The HTTP proxy that gRPC takes from the environment.
+"""Find the HTTP proxy that gRPC uses according to the environment.
 
 gRPC sends calls through `grpc_proxy`, `https_proxy` or `http_proxy`, to loopback addresses too, and reads `no_proxy` in
 lower case only (grpc/grpc#29718, grpc/grpc#15942). Here loopback addresses and the hosts of `NO_PROXY` are called
@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from mien.transport.addresses import host, is_loopback
 
 _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
-"""In the order in which gRPC reads them."""
+"""In gRPC's order of precedence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy of the environment."""
+    """A proxy from the environment."""
 
     variable: str
     """Name of the environment variable."""
@@ -28,7 +28,7 @@ class Proxy:
 
 
 def proxy_for(servers: Sequence[str]) -> Proxy | None:
-    """Return the proxy that calls to the servers go through, None if they are called directly."""
+    """Return the proxy for calls to the servers, or None for direct connections."""
     variable = next((name for name in _VARIABLES if os.environ.get(name)), None)
     if variable is None or all(is_loopback(server) or _excluded(host(server)) for server in servers):
         return None
@@ -37,7 +37,7 @@ def proxy_for(servers: Sequence[str]) -> Proxy | None:
 
 
 def _excluded(name: str) -> bool:
-    """Whether `no_proxy`, in either case, has a host, one of its parent domains, a network of its address, or `*`."""
+    """Return whether `no_proxy` or `NO_PROXY` contains a host, a parent domain, a network of its address, or `*`."""
     listed = ",".join(filter(None, map(os.environ.get, ("no_grpc_proxy", "no_proxy", "NO_PROXY"))))
     entries = [entry.strip().lower() for entry in listed.split(",") if entry.strip()]
     return any(

@@ -1,10 +1,10 @@
-"""When a failed call is sent again. The SDK's only retry layer: gRPC's own retries are switched off in the channel.
+"""The retry policy. It is the SDK's only one: gRPC's own retries are disabled in the channel.
 
-Every RPC of `mien.transport.methods` is idempotent. A call is sent again after
+Every RPC of `mien.transport.methods` is idempotent. A call is retried after
 
 - UNAVAILABLE: no connection, or a server that is not ready;
-- CANCELLED that the caller did not ask for: a server or proxy that ended while it handled the call;
-- RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`: an overloaded server, after the time that it states.
+- CANCELLED by the server or a proxy, such as one that ended while it handled the call;
+- RESOURCE_EXHAUSTED with `google.rpc.RetryInfo`: an overloaded server, after the delay in it.
 
 The n-th wait is 0.1 s x 2^(n-1), at most 1 s, or the server's `RetryInfo` if that is longer; up to a fifth of it is
 added at random, so that callers that failed together do not return together. No attempt begins later than `WINDOW`
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 
 WINDOW = 10.0
-"""Seconds after the first failure in which a call is sent again."""
+"""Seconds after the first failure within which a call is retried."""
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 2.0
 """Back-off in seconds: first wait, longest wait, and the factor between two waits."""
@@ -28,7 +28,7 @@ _JITTER = 0.2
 
 
 class RetryBudget:
-    """Bounds what a client adds to the load of a server that fails, as gRPC's retry throttling does (gRFC A6).
+    """Bounds the load of retries on a failing server, as gRPC's retry throttling does (gRFC A6).
 
     A failed attempt that reached a server costs a token, a success earns a tenth; below half of the tokens, calls are
     not sent again. Attempts without a connection cost nothing, since no server has the load, nor do those that a server
@@ -70,11 +70,11 @@ class Retries:
         return self.began + self.timeout - time.monotonic()
 
     def next_wait(self, advised: float | None = None, window: float = WINDOW) -> float | None:
-        """Return the seconds to wait before the next attempt, or None if the error is final.
+        """Return the seconds to wait before the next attempt, or None to give up.
 
         Args:
             advised: Seconds to wait from the server's `RetryInfo`; None without one.
-            window: Seconds after the first failure in which the call is sent again.
+            window: Seconds after the first failure within which the call is retried.
 
         """
         now = time.monotonic()

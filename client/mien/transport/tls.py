@@ -1,4 +1,4 @@
-"""TLS to a server: trusted authorities and the client certificate."""
+"""TLS options of a client: trusted authorities and the client certificate."""
 
 import ssl
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mien.errors import InvalidRequestError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """TLS options. `Tls()` trusts the authorities that gRPC ships.
+    """TLS options. `Tls()` trusts the root certificates that gRPC ships.
 
     mien.Client("host:50051", tls=mien.Tls(ca="ca.pem"))
     """
@@ -24,14 +24,14 @@ class Tls:
     """Name that the server's certificate must have; empty for the host of the (first) address."""
 
     def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """Return the contents of the authorities', key and certificate files.
+        """Read the files of the authorities, the key and the certificate.
 
         Raises:
-            InvalidRequestError: a file is missing or is not what it should be (reason `TLS_FILES`).
+            InvalidRequestError: a file is missing or invalid (reason `TLS_FILES`).
 
         """
         if (self.certificate is None) != (self.key is None):
-            raise InvalidRequestError("a certificate and its key belong together; pass both files", reason="TLS_FILES")
+            raise InvalidRequestError("certificate and key require each other; pass both files", reason="TLS_FILES")
         ca, key, certificate = (_content(path) for path in (self.ca, self.key, self.certificate))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:

@@ -1,1 +1,1 @@
-"""The values that a reply holds."""
+"""The values of replies."""

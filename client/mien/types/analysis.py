@@ -13,7 +13,7 @@ from mien.v1 import face_pb2, face_service_pb2
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """How one task went."""
+    """The outcome of a task."""
 
     task: str
     code: str
@@ -24,13 +24,13 @@ class TaskResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the task was answered."""
+        """Whether the task succeeded."""
         return self.code == "OK"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One step of the request's way, in milliseconds from the request's arrival."""
+    """A timed step of a request. Times are in milliseconds from the request's arrival."""
 
     name: str
     start_ms: float
@@ -40,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """The image as it was read; width and height are the upright image's, in pixels."""
+    """Properties of the decoded image; width and height are those of the upright image, in pixels."""
 
     width: int
     height: int
@@ -48,9 +48,9 @@ class ImageInfo:
     exif_orientation: int
     orientation_applied: bool
     data_missing: bool
-    """Whether the file ends too early; what is missing is grey."""
+    """Whether the file is truncated; missing pixels are grey."""
     smallest_face_px: float | None
-    """Height from which faces were searched for, in pixels; smaller ones may be missed. None if unknown."""
+    """Smallest height of faces that the detector searched for, in pixels; smaller ones may be missed. None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,15 @@ class Analysis:
     detector: ModelInfo
     timing: Span
     critical_path: tuple[str, ...]
-    """Names of the steps that the reply had to wait for."""
+    """Names of the steps that determined the latency, in order."""
     request_id: str = field(compare=False)
     """Id of the request, as in the server's log."""
     message: face_service_pb2.AnalyzeResponse = field(repr=False, compare=False)
-    """The reply itself."""
+    """The protobuf message."""
 
     @classmethod
     def from_message(cls, message: face_service_pb2.AnalyzeResponse, request_id: str = "") -> Self:
-        """Read a reply."""
+        """Convert a protobuf response."""
         image = message.image
         return cls(
             faces=tuple(read_face(face) for face in message.faces),
@@ -110,7 +110,7 @@ class Analysis:
 
 
 def read_task_result(message: face_pb2.TaskResult) -> TaskResult:
-    """Read how a task went."""
+    """Convert the outcome of a task."""
     return TaskResult(
         task=message.task,
         code=code_pb2.Code.Name(message.status.code),
@@ -120,6 +120,6 @@ def read_task_result(message: face_pb2.TaskResult) -> TaskResult:
 
 
 def read_span(message: face_pb2.Span) -> Span:
-    """Read a step of the timing tree."""
+    """Convert a step of the timing tree."""
     children = tuple(read_span(child) for child in message.children)
     return Span(message.name, message.start_ms, message.elapsed_ms, children)

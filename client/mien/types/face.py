@@ -1,4 +1,4 @@
-"""One face and its estimated attributes, as plain frozen values."""
+"""A face and its estimated attributes as frozen values, converted from the protobuf messages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How old a face looks, in years, with a range that holds the truth at the rate that the model's card states."""
+    """Apparent age in years. The range contains the true age at the rate in the model's card."""
 
     years: float
     low: float
@@ -73,7 +73,7 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Gender:
-    """How a face looks in the picture, not the person's identity."""
+    """Apparent gender in the image, not the person's identity."""
 
     value: GenderValue
     """The more probable gender; `uncertain` if its probability is below the model's `gender_uncertain_below`."""
@@ -105,7 +105,7 @@ class Mood:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How much the picture of a face shows."""
+    """Size and sharpness of a face."""
 
     size_px: float
     """Height of the face's box, in pixels of the upright image."""
@@ -115,12 +115,12 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face; what was not asked for, failed or abstained is None (or empty)."""
+    """A face. Attributes are None (or empty) if their task was not requested, failed or abstained."""
 
     box: Box
     """In pixels."""
     ratio_box: Box
-    """The same as fractions of the image."""
+    """The box as fractions of the image."""
     landmarks: Landmarks | None
     detection_score: float | None
     age: Age | None
@@ -130,9 +130,9 @@ class Face:
     mood: Mood | None
     quality: Quality
     abstained: bool
-    """Whether the picture of the face is too poor for an answer of any task."""
+    """Whether the face is below a quality limit, so that all tasks abstained."""
     abstained_reasons: tuple[AbstainedReason, ...]
-    """Why; empty if the tasks did not abstain, or for a reason that this version does not know."""
+    """The quality limits that it is below; empty for limits that this version does not know."""
 
     @property
     def abstention(self) -> str:
@@ -163,7 +163,7 @@ class Face:
 
 
 def read_face(face: face_pb2.Face) -> Face:
-    """Read a face of a reply; a value that this version does not know is left out."""
+    """Convert a face; values that this version does not know are omitted."""
     reasons = face.quality.abstained_reasons
     return Face(
         box=_box(face.box),
@@ -181,25 +181,25 @@ def read_face(face: face_pb2.Face) -> Face:
 
 
 def read_age(message: face_pb2.Age) -> Age:
-    """Read an age."""
+    """Convert an age."""
     return Age(message.years, message.low, message.high)
 
 
 def read_gender(message: face_pb2.Gender) -> Gender | None:
-    """Read a gender; None if there is none, or one that this version does not know."""
+    """Convert a gender; None if it is absent or unknown to this version."""
     value = _GENDERS.get(message.value)
     return Gender(value, message.probability, message.male_probability) if value else None
 
 
 def read_emotions(messages: Iterable[face_pb2.Emotion]) -> tuple[Emotion, ...]:
-    """Read emotions in their order; those that this version does not know are left out."""
+    """Convert emotions in their order; those unknown to this version are omitted."""
     return tuple(
         Emotion(EMOTIONS[message.label], message.probability) for message in messages if message.label in EMOTIONS
     )
 
 
 def read_mood(message: face_pb2.Mood) -> Mood | None:
-    """Read a mood; None if there is none, or one that this version does not know."""
+    """Convert a mood; None if it is absent or unknown to this version."""
     label = _MOODS.get(message.label)
     return Mood(message.valence, message.arousal, label) if label else None
 

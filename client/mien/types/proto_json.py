@@ -1,4 +1,4 @@
-"""Replies as proto3 JSON: the same from the command `client` and from the server over HTTP."""
+"""Convert replies to proto3 JSON, for the command `client` and for HTTP."""
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message

@@ -21,7 +21,7 @@ class ServerInfo:
 
     version: str
     deployment_mode: DeploymentMode | None
-    """How the models are run; None for a mode that this version does not know."""
+    """How the server runs its models; None for a mode unknown to this version."""
     tasks: tuple[str, ...]
     formats: tuple[str, ...]
     detector: "ModelInfo"
@@ -37,7 +37,7 @@ class ServerInfo:
 
     @classmethod
     def from_message(cls, message: face_service_pb2.GetServerInfoResponse) -> Self:
-        """Read a reply."""
+        """Convert a protobuf response."""
         return cls(
             version=message.version,
             deployment_mode=_MODES.get(message.deployment_mode),
@@ -55,7 +55,7 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model of the server."""
+    """A model or a detector."""
 
     name: str
     version: str
@@ -67,22 +67,22 @@ class ModelInfo:
     is_default: bool
     parameters: int
     device: str = ""
-    """Where it runs, such as `cuda:0 (CUDAExecutionProvider)`; empty for a model that is not in use."""
+    """The device, such as `cuda:0 (CUDAExecutionProvider)`; empty for a model that is not in use."""
     gender_uncertain_below: float | None = None
     """Probability below which a gender is `uncertain`, 0.5 to 1; None if the model always returns the more probable."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What there is to know of a model before relying on it; as text, its Markdown."""
+    """A model card; `str()` returns its Markdown."""
 
     model: ModelInfo
     markdown: str
-    """Figures by group, calibration, cost, data and terms, intended and forbidden uses."""
+    """Metrics by group, calibration, cost, data and terms, intended and excluded uses."""
 
     @classmethod
     def from_message(cls, message: face_service_pb2.GetModelCardResponse) -> Self:
-        """Read a reply."""
+        """Convert a protobuf response."""
         return cls(model_info(message.model), message.markdown)
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class ModelCard:
 
 
 def model_info(message: face_pb2.ModelInfo) -> ModelInfo:
-    """Read a model's description."""
+    """Convert a model's description."""
     return ModelInfo(
         name=message.name,
         version=message.version,

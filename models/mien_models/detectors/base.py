@@ -1,4 +1,4 @@
-"""The interface of all detectors: an upright image in, its faces out."""
+"""The interface of all detectors."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,18 +15,18 @@ DETECTORS = ("mien", "yunet", "haar")
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """Which detector it is."""
+    """Name, version, digest and device of a detector."""
 
     name: str
     version: str
     digest: str
     """`sha256:` and the SHA-256 of its file."""
     device: str = "cpu"
-    """Where it runs, for people: `cuda:0 (CUDAExecutionProvider)`."""
+    """Device and execution provider, such as `cuda:0 (CUDAExecutionProvider)`."""
 
 
 class Detector(Protocol):
-    """Detects the faces of an image; safe to call from several threads at once."""
+    """Detects the faces of an image. Thread-safe."""
 
     info: DetectorInfo
 

@@ -22,7 +22,7 @@ STRIDES = (8, 16, 32)
 
 
 class DenseDetector(ABC):
-    """A detector that runs at the image's own size, or at `long_side` pixels if that is smaller."""
+    """A detector that runs at the image's size, or at `long_side` pixels if the image is larger."""
 
     info: DetectorInfo
 

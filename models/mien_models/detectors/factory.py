@@ -61,7 +61,7 @@ def _device(text: str) -> Device:
 def _dense(
     name: str, model_path: Path | None, long_side: int, min_score: float | None, device: Device
 ) -> "DenseDetector":
-    """Create a detector that is a network."""
+    """Create a detector that is a neural network."""
     if name == "yunet":
         from mien_models.detectors.yunet import MIN_SCORE, YuNet
 

@@ -14,7 +14,7 @@ _CPU = Device("cpu")
 
 
 class MienDetector(DenseDetector):
-    """The detector that a specification describes."""
+    """A detector with a specification and an ONNX file."""
 
     def __init__(
         self, path: Path = SHIPPED, *, long_side: int, min_score: float | None = None, device: Device = _CPU

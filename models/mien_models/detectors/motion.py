@@ -10,7 +10,7 @@ _HEIGHT = 24
 """Height of a template, in pixels: enough for a fraction of a percent, and a tenth of a millisecond."""
 
 _REACH = 0.5
-"""How far around the predicted box a face is searched for, as a fraction of its height."""
+"""Search range around the predicted box, as a fraction of its height."""
 
 _OVERSAMPLED = 2
 """Faces are first subsampled by whole pixels to at most this many times the template's height."""

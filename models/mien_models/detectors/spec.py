@@ -1,4 +1,4 @@
-"""The specification of a detector of ours, stored as JSON beside its ONNX file."""
+"""The specification of Mien's detector networks, stored as JSON beside the ONNX file."""
 
 import hashlib
 from pathlib import Path

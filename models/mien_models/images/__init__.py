@@ -1,1 +1,1 @@
-"""Encoded or raw images to upright RGB pictures."""
+"""Decode image files and convert raw pixels to upright RGB images."""

@@ -13,13 +13,13 @@ from mien_models.images.strips import strips
 _LOG = logging.getLogger(__name__)
 
 _MAX_PROFILE = 2**20
-"""Bytes of a profile; a larger one is ignored. Profiles have some kilobytes, of printers some hundreds."""
+"""Maximum size of a profile in bytes; larger ones are ignored. Printer profiles have some hundred kilobytes."""
 
 
 def convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> None:
     """Convert (H, W, 3) uint8 RGB pixels in place, from the colour space of an ICC profile to sRGB.
 
-    They stay as they are if there is no profile, or one that is sRGB, not RGB, or damaged.
+    They are unchanged if the profile is absent, or one that is sRGB, not RGB, or damaged.
     """
     transform = _transform(profile) if profile and len(profile) <= _MAX_PROFILE else None
     if transform is None:
@@ -31,7 +31,7 @@ def convert_to_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> None:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes) -> ImageCms.ImageCmsTransform | None:
-    """Return LittleCMS's transform to sRGB, safe to use from several threads; None if there is nothing to convert."""
+    """Return LittleCMS's thread-safe transform to sRGB, or None if no conversion is needed."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != "RGB" or "srgb" in ImageCms.getProfileDescription(source).lower():

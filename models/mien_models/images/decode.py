@@ -1,6 +1,6 @@
-"""Bytes of an image file in, an upright RGB picture out.
+"""Decode image files to upright RGB images.
 
-The header is read first, so that a file is refused for its size before a pixel of it is decoded.
+The header is read first, so that files that are too large are rejected before any pixel is decoded.
 """
 
 import io
@@ -34,13 +34,13 @@ else:
 silence_decoders()
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *_HEIF)
-"""The formats that are read, by Pillow's names; HEIF (HEIC) only where `pillow-heif` is installed."""
+"""Supported formats, by Pillow's names; HEIF (HEIC) only if `pillow-heif` is installed."""
 
 T = TypeVar("T")
 
 Reason = Literal["IMAGE_EMPTY", "IMAGE_UNDECODABLE", "IMAGE_TOO_LARGE", "IMAGE_TOO_COMPLEX", "IMAGE_FORMAT_UNSUPPORTED"]
 
-# (offset, bytes, name) of well-known files that are not read, so that the refusal can name them.
+# (offset, bytes, name) of common formats that are not supported, for the error message.
 _UNREAD = (
     (0, b"%PDF", "PDF"),
     (0, b"8BPS", "PSD"),
@@ -64,9 +64,9 @@ _JPEG_BYTES, _OTHER_BYTES = 7, 9
 its last scan, needs one more for each channel."""
 
 _FILE_COPIES = 2
-"""Copies of the file's bytes that a decoder may keep."""
+"""Number of copies of the file's bytes that a decoder may keep."""
 
-# EXIF orientation -> (transpose?, then cv2.flip code), which brings the stored picture upright (Exif 2.32, tag 274).
+# EXIF orientation -> (transpose?, then cv2.flip code), which turns the stored image upright (Exif 2.32, tag 274).
 _UPRIGHT: dict[int, tuple[bool, int | None]] = {
     2: (False, 1),
     3: (False, -1),
@@ -80,37 +80,37 @@ _UPRIGHT: dict[int, tuple[bool, int | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is refused as too large."""
+    """Limits above which an image is rejected."""
 
     max_bytes: int = 20 * 1024 * 1024
-    """Most bytes of a file."""
+    """Maximum size of a file, in bytes."""
     max_pixels: int = 50_000_000
-    """Most pixels, width x height. Pillow itself refuses more than 178 million, whatever is set here."""
+    """Maximum number of pixels. Pillow's own limit of 178 million applies in any case."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
-    """An upright picture and what its file said."""
+    """An upright image, with properties of its file."""
 
     pixels: NDArray[np.uint8]
-    """(H, W, 3) RGB, upright, contiguous; of a shrunk picture, H and W are rounded up."""
+    """(H, W, 3) RGB, upright, contiguous; H and W of a shrunk image are rounded up."""
     width: int
-    """Of the whole upright photograph, in pixels."""
+    """Width of the full upright image, in pixels."""
     height: int
     format: str
     """One of `FORMATS`."""
     exif_orientation: int
-    """1 to 8, as the file says; 1 where it says nothing or nonsense."""
+    """EXIF orientation, 1 to 8; 1 if it is missing or invalid."""
     orientation_applied: bool
-    """Whether the stored picture was turned or mirrored to be upright."""
+    """Whether the stored image was rotated or mirrored to be upright."""
     shrunk: int = 1
-    """Pixels of the photograph for one of `pixels`, in each direction: 1, 2, 4 or 8."""
+    """Factor by which `pixels` is smaller than the full image, in each direction: 1, 2, 4 or 8."""
     data_missing: bool = False
-    """Whether the file ends too early: the rest of the picture is grey."""
+    """Whether the file is truncated: missing pixels are grey."""
 
 
 class ImageError(ValueError):
-    """A file that cannot be used as an image; the message says what happened and what to do."""
+    """The image cannot be used. The message states the problem and the remedy."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -139,7 +139,7 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, enough: int | None
 
 @contextmanager
 def _image_errors(limits: ImageLimits) -> Iterator[None]:
-    """Turn every exception into an `ImageError`.
+    """Convert all exceptions to `ImageError`.
 
     The parsers are third-party code and their input is untrusted. OSError, ValueError and SyntaxError came out of a few
     thousand mutated files; the next release's may be others.
@@ -155,7 +155,7 @@ def _image_errors(limits: ImageLimits) -> Iterator[None]:
 
 
 def _fineness(width: int, height: int) -> float:
-    """Return the longer side, or, beyond 3:2, that of a picture of 3:2 with as many pixels."""
+    """Return the longer side; for aspect ratios above 3:2, that of an image of 3:2 with as many pixels."""
     return min(max(width, height), math.sqrt(1.5 * width * height))
 
 
@@ -165,7 +165,7 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
     with _open(data, limits) as picture:
         width, height = picture.size
         _check_size(width, height, limits)
-        # MPO is a JPEG with further pictures behind it, as some telephones write; the first one is read.
+        # MPO is a JPEG followed by further images, as some telephones write; the first one is decoded.
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
         profile = picture.info.get("icc_profile")
         if kind == "JPEG":
@@ -181,14 +181,14 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
             pixels = _decoded(decode_webp(data, width, height))
         elif kind == "TIFF":
             _check_tiles(picture)
-            # Pillow turns a TIFF upright while it loads it, and then forgets the tag.
+            # Pillow applies the orientation of a TIFF while it loads it, and then removes the tag.
             orientation, pixels = _orientation(picture), _rgb(picture)
             convert_to_srgb(pixels, profile)
             height, width = pixels.shape[:2]
             return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
         else:
             pixels, orientation = _rgb(picture), _orientation(picture)
-        picture.close()  # the end of the block would keep its pixels
+        picture.close()  # frees its pixels before the end of the block
     if _UPRIGHT.get(orientation, (False, None))[0]:
         width, height = height, width
     convert_to_srgb(pixels, profile)
@@ -206,13 +206,13 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
 
 
 def peak_bytes(data: bytes, limits: ImageLimits) -> int:
-    """Return about how many bytes decoding the file at full size takes at its peak, from its header alone.
+    """Estimate the peak memory of decoding the file at full size in bytes, from its header.
 
     Decoders with an alpha channel or 32-bit rows hold 4 bytes per pixel beside the 3 of the result; after them, turning
     a picture takes twice 3.
 
     Raises:
-        ImageError: The header is not one, or the image is too large.
+        ImageError: The header is invalid, or the image is too large.
 
     """
     _check_file(data, limits)
@@ -240,7 +240,7 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
 
 
 def _check_scans(data: bytes, pixels: int, limits: ImageLimits) -> None:
-    """Refuse a JPEG whose scans would take far longer to decode than a photograph."""
+    """Reject a JPEG whose scans would take much longer to decode than those of a photograph."""
     scans = count_scans(data)
     if scans > MAX_SCANS or (scans > 1 and scans * pixels > MAX_FULL_SCANS * limits.max_pixels):
         raise ImageError(
@@ -260,7 +260,7 @@ def _check_tiles(picture: Image.Image) -> None:
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:
-    """Read the header alone; decoding waits for the pixels to be asked for."""
+    """Read the header only; pixels are decoded later."""
     size = header.webp_size(data)
     if size:
         _check_size(*size, limits)
@@ -280,7 +280,7 @@ def _decoded(result: T | None) -> T:
 
 
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    """Decode any mode of Pillow's to (H, W, 3)."""
+    """Decode an image of any mode of Pillow to (H, W, 3) RGB."""
     if picture.mode in ("I", "F", "LAB"):
         raise _unsupported(f"Pixels of the kind {picture.mode!r} are")
     picture.load()
@@ -288,7 +288,7 @@ def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """Return the EXIF orientation, 1 where there is none that can be read: a broken tag does not spoil a picture."""
+    """Return the EXIF orientation; 1 if it is missing or invalid, since the pixels are usable."""
     try:
         value = picture.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
@@ -297,7 +297,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn a stored picture upright. OpenCV copies faster than NumPy and without the interpreter's lock."""
+    """Turn a stored image upright. OpenCV copies faster than NumPy, and without the GIL."""
     transpose, flip = _UPRIGHT.get(orientation, (False, None))
     turned = cv2.transpose(pixels) if transpose else pixels
     return turned if flip is None else cv2.flip(turned, flip, dst=turned)
@@ -306,7 +306,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 def _too_many_pixels(limits: ImageLimits, width: int | None = None, height: int | None = None) -> ImageError:
     size = "The image has" if width is None else f"The image is {width} x {height},"
     return ImageError(
-        "IMAGE_TOO_LARGE", f"{size} more than the {limits.max_pixels} pixels allowed. Send a smaller picture."
+        "IMAGE_TOO_LARGE", f"{size} more than the {limits.max_pixels} pixels allowed. Send a smaller image."
     )
 
 

@@ -1,4 +1,4 @@
-"""Pixels that are not encoded, such as a frame of a video, to an upright RGB picture."""
+"""Convert raw pixels, such as a video frame, to RGB."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +33,7 @@ class RawImage:
 
 
 def peak_bytes(raw: RawImage, limits: ImageLimits) -> int:
-    """Return how many bytes converting the pixels takes at most, beside those of `raw.data`.
+    """Return the maximum memory of the conversion in bytes, without `raw.data`.
 
     Raises:
         ImageError: The image is larger than the limits, or its size, stride and number of bytes do not agree.

@@ -12,12 +12,12 @@ from mien_models.spec import ModelSpec, Task
 
 
 class Model(Protocol):
-    """A loaded model for one task. Safe to call from several threads."""
+    """A loaded model for one task. Thread-safe."""
 
     entry: Entry
     task: Task
     device: str
-    """Where it runs, for people: `cpu (CPUExecutionProvider)`, `cuda:0 (PyTorch)`."""
+    """Device and runtime: `cpu (CPUExecutionProvider)`, `cuda:0 (PyTorch)`."""
 
     def predict(self, crops: NDArray[np.uint8], tasks: Sequence[Task] = ()) -> dict[str, NDArray[np.float32]]:
         """Run (N, S, S, 3) uint8 RGB crops; return the `ANSWERS` of its task, first axis N. Raises `CropError`.

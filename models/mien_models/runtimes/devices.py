@@ -1,4 +1,4 @@
-"""Devices of ONNX Runtime: from a setting such as `cuda:1` to an execution provider that is really used."""
+"""Devices of ONNX Runtime: parse a setting such as `cuda:1`, and check that its execution provider is used."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class _Kind:
 
     provider: str
     install: str
-    """What makes the provider available."""
+    """Advice for installing the provider."""
     option: str = ""
     """Option of the provider that selects one of several devices."""
     fallbacks: tuple[str, ...] = ()
@@ -59,13 +59,13 @@ class Device:
 
     @classmethod
     def parse(cls, text: str) -> "Device":
-        """Return the device of a setting.
+        """Parse the device of a setting.
 
         Args:
             text: A kind, and for those with several devices a colon and the number or name of one.
 
         Raises:
-            ModelError: There is no such device.
+            ModelError: The device is unknown.
 
         """
         found = _DEVICE.fullmatch(text)
@@ -83,14 +83,14 @@ class Device:
 
     @property
     def name(self) -> str:
-        """The device and its provider, for people: `cuda:0 (CUDAExecutionProvider)`."""
+        """The device and its provider, such as `cuda:0 (CUDAExecutionProvider)`."""
         return f"{self.kind}{':' if self.selected else ''}{self.selected} ({self.provider})"
 
     def require(self, title: str) -> list[str]:
         """Check that the execution provider is installed.
 
         Args:
-            title: Name of what runs on the device, for messages: `model mien-emotion`.
+            title: The model or detector, for messages: `model mien-emotion`.
 
         Returns:
             The installed providers.

@@ -1,4 +1,4 @@
-"""The user's model store: published weights that were fetched or imported, and models trained here."""
+"""The user's model store: fetched, imported, added and trained models."""
 
 from mien_models.store.model_store import TRAINED_DETECTORS, ModelStore, default_folder
 

@@ -1,4 +1,4 @@
-"""Download published files, verified and complete."""
+"""Download and verify published files."""
 
 import hashlib
 import urllib.request
@@ -12,7 +12,7 @@ from mien_models.errors import ModelError
 _TIMEOUT = 30.0
 """Timeout of the connection and of each read, in seconds."""
 _LARGEST = 16 * 2**20
-"""Larger than any published file; more bytes are not read."""
+"""Maximum number of bytes that are read; larger than any published file."""
 
 
 def download(published: Published, path: Path, *, url: str | None = None) -> None:

@@ -19,7 +19,7 @@ TRAINED_DETECTORS = "detectors"
 
 
 def default_folder() -> Path:
-    """Return the user's cache folder for models, as the XDG base directory specification places it."""
+    """Return the user's cache folder for models, by the XDG base directory specification."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (cache if cache.is_absolute() else Path(os.path.expanduser("~"), ".cache")) / "mien" / "models"
 
@@ -44,7 +44,7 @@ class ModelStore:
         return Registry([*([self.folder] if self.exists() else []), *folders])
 
     def detector_file(self, name: str) -> Path | None:
-        """Return the file in the store that the detector `name` loads, or None if there is none."""
+        """Return the file in the store that the detector `name` loads, or None."""
         path = {"mien": self.folder / TRAINED_DETECTORS / "mien.json", "yunet": self.folder / YUNET.file}.get(name)
         return path if path and os.path.isfile(path) else None
 

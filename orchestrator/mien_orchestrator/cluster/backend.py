@@ -25,7 +25,7 @@ _PAUSE_SECONDS = 0.05
 """Delay before overloaded workers are called again, in seconds."""
 
 _AVOIDED_SECONDS = 2.0
-"""Time for which a worker that was late or down is called only if there is no other, in seconds."""
+"""Seconds for which other workers are preferred to one that was late or down."""
 
 
 class ServeWorkers:
@@ -50,7 +50,7 @@ class ServeWorkers:
         """Tasks whose worker was late or failed, each with the point in time until which others are preferred."""
         self._hedges: dict[tuple[Task, ...], Hedge] = defaultdict(Hedge)
         self._apart: set[Task] = set()
-        """Tasks whose workers have loaded a different model, and answer only for themselves."""
+        """Tasks whose workers run different models, and so cannot answer for each other."""
 
     async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         """Call the model of the tasks; see `ModelCall`."""
@@ -71,7 +71,7 @@ class ServeWorkers:
         return Prediction(answers, slowest.compute_ms, slowest.queue_ms, slowest.transport_ms, models)
 
     async def _hedged(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
-        """Call the best worker, and if it is late or fails, one other."""
+        """Call the best worker, and another one if it is late or fails."""
         array = to_message(crops)
         siblings = [task for task in self._siblings(tasks[0]) if task not in tasks]
         first, *others = sorted([*tasks, *siblings], key=lambda task: self._rank(task, tasks))
@@ -102,14 +102,14 @@ class ServeWorkers:
     def _begin(
         self, asked: Task, tasks: Sequence[Task], crops: pb.Array, deadline: float
     ) -> "asyncio.Future[Prediction]":
-        """Begin a call of one task's worker; it counts at once, for calls that begin in the same step of the loop."""
+        """Start a call of one task's worker, and count it at once, for calls in the same event-loop iteration."""
         self._in_flight[asked] += 1
         call = asyncio.ensure_future(self._ask(asked, tasks, crops, deadline))
         call.add_done_callback(lambda _: self._in_flight.subtract([asked]))
         return call
 
     async def _ask(self, asked: Task, tasks: Sequence[Task], crops: pb.Array, deadline: float) -> Prediction:
-        """Call one task's worker; once more after a pause if it is overloaded."""
+        """Call one task's worker; retry once after a pause if it is overloaded."""
         for last in (False, True):
             started = time.perf_counter()
             left = deadline - time.monotonic()

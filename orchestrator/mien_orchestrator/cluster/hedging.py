@@ -1,4 +1,4 @@
-"""Hedged calls: a second worker is called when the first is late or fails.
+"""Hedge calls: call a second worker if the first is late or fails.
 
 Source: Dean and Barroso, "The Tail at Scale", Communications of the ACM 56 (2013).
 """
@@ -18,7 +18,7 @@ _SHARE = 0.1
 """Extra calls, as a share of all calls."""
 
 _BURST = 5.0
-"""Extra calls that may be made in a row."""
+"""Maximum burst of extra calls."""
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def _is_down(call: "asyncio.Future[T]") -> bool:
 
 
 async def _first_answer(calls: "Sequence[asyncio.Future[T]]") -> "asyncio.Future[T]":
-    """Return the first call that was answered; if all failed, the last."""
+    """Return the first call that succeeded, or the last one if all failed."""
     pending = set(calls)
     while True:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Cluster mode on one machine: start Ray, deploy the application, wait until it is ready, shut everything down."""
+"""Cluster mode on one machine: start Ray, deploy the application, wait until it is ready, and shut down."""
 
 import logging
 import os
@@ -32,14 +32,14 @@ SWITCHES = {
 _HEALTH_SECONDS = 10.0
 
 _WATCH_SECONDS = 1.0
-"""Time between two checks that Ray's own processes run."""
+"""Seconds between two checks of Ray's processes."""
 
 _SIGNAL_SECONDS = 0.005
-"""Time after which our signal handlers replace those that Ray may have set."""
+"""Seconds after which our signal handlers are set again, since Ray may replace them."""
 
 _RAY_PROCESSES = ("gcs_server", "raylet")
 
-_LOGS = "(/tmp/ray/session_latest/logs/serve says why)"
+_LOGS = "(see /tmp/ray/session_latest/logs/serve)"
 
 
 def serve(settings: Settings, ready: Callable[[str, str], None]) -> None:
@@ -92,7 +92,7 @@ class Cluster:
         self._settings = settings
         self._started = False
         self._lost = False
-        """Whether Ray cannot be asked to stop any more."""
+        """Whether Ray has failed and cannot be stopped in order."""
         self._logs: LogReceiver | None = None
         self.address = settings.server.address()
         http_port = settings.http_port()
@@ -198,7 +198,7 @@ class Cluster:
 
 
 def _ray_node() -> Any:
-    """Return Ray's own object of this node's processes; there is no public one."""
+    """Return Ray's internal object of this node's processes; it has no public interface."""
     from ray._private import worker
 
     return worker._global_node

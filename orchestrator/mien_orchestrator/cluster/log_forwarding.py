@@ -1,4 +1,4 @@
-"""Log lines of the orchestrators on this machine to the standard error of `mien serve`.
+"""Forward log lines of the orchestrators on this machine to the standard error of `mien serve`.
 
 Ray writes what its processes print to files of their own. The lines travel over a datagram socket in a private folder;
 on another machine, and once the command has ended, they go to the process's own standard error.
@@ -12,14 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 _PATIENCE_SECONDS = 0.05
-"""Time that a line may wait for the receiver: the kernel queues some ten."""
+"""Seconds that a line may wait for the receiver; the kernel queues some ten lines."""
 
 _LARGEST = 2**16
-"""Bytes of a line; the rest of a longer one is cut off."""
+"""Maximum length of a line, in bytes; longer lines are truncated."""
 
 
 class LogReceiver:
-    """Writes the lines that arrive to standard error, on a thread of its own."""
+    """Writes received lines to standard error, in a thread."""
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory(prefix="mien-logs-")
@@ -36,7 +36,7 @@ class LogReceiver:
             sys.stderr.flush()
 
     def close(self) -> None:
-        """Write the lines that have arrived, and stop."""
+        """Write the lines received so far, and stop."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
             last.sendto(b"", self.path)
         self._thread.join()
@@ -45,7 +45,7 @@ class LogReceiver:
 
 
 class LogSender(logging.Handler):
-    """Sends formatted records to a `LogReceiver`; to this process's standard error if there is none."""
+    """Sends formatted records to a `LogReceiver`, or to standard error if it does not respond."""
 
     def __init__(self, path: str) -> None:
         """Send to the socket at `path`."""
@@ -73,5 +73,5 @@ class LogSender(logging.Handler):
 
 
 def sender(path: str | None) -> LogSender | None:
-    """Return a sender to the receiver at `path`; None if it is not on this machine."""
+    """Return a sender for the receiver at `path`, or None if it is not on this machine."""
     return LogSender(path) if path and Path(path).exists() else None

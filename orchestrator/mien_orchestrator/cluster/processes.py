@@ -1,4 +1,4 @@
-"""The processes below this one, for when Ray cannot end them any more."""
+"""Find and kill child processes, for the case that Ray can no longer stop them."""
 
 import os
 import signal
@@ -9,20 +9,20 @@ _PROC = Path("/proc")
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes below a process; none where there is no /proc, as on macOS."""
+    """Return all descendants of a process; empty without /proc, as on macOS."""
     below: dict[int, list[int]] = {}
     for entry in _PROC.glob("[0-9]*/stat"):
-        with suppress(OSError):  # a process that has just ended
+        with suppress(OSError):  # the process has ended
             fields = entry.read_text(errors="replace").rpartition(")")[2].split()
             below.setdefault(int(fields[1]), []).append(int(entry.parent.name))
     found = list(below.get(pid, []))
-    for child in found:  # which grows meanwhile
+    for child in found:  # the list grows meanwhile
         found += below.get(child, [])
     return found
 
 
 def kill(pids: list[int]) -> None:
-    """End processes at once; those that have ended already are left out."""
+    """Kill processes; those that have ended are ignored."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

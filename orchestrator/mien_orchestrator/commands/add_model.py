@@ -1,4 +1,4 @@
-"""The command `mien models add`: take an ONNX file of one's own into the model store."""
+"""The command `mien models add`: add an ONNX file to the model store."""
 
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -17,11 +17,11 @@ from mien_orchestrator.settings import Settings
 
 
 def add(
-    file: Annotated[Path, typer.Argument(help="An ONNX file whose input is images of faces.", metavar="FILE")],
-    task: Annotated[list[str], typer.Option(help=f"Task that it answers, one of {', '.join(TASKS)}; repeatable.")],
+    file: Annotated[Path, typer.Argument(help="ONNX file of a network that takes images of faces.", metavar="FILE")],
+    task: Annotated[list[str], typer.Option(help=f"Task of the model, one of {', '.join(TASKS)}; may be repeated.")],
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="that of the file")] = None,
     output: Annotated[
-        list[str] | None, typer.Option(help="Output of a task, as TASK=NAME, if several outputs could be.")
+        list[str] | None, typer.Option(help="Output of a task, as TASK=NAME, if several outputs fit.")
     ] = None,
     colour: Annotated[
         str | None, typer.Option("--colour", "--color", help="Channels: rgb, bgr or grey.", show_default="rgb or grey")

@@ -1,4 +1,4 @@
-"""Exit codes of `mien`, and how errors become messages."""
+"""Exit codes and error messages of `mien`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

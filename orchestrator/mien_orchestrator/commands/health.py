@@ -1,4 +1,4 @@
-"""The command `mien health`: check that a server serves."""
+"""The command `mien health`: query a server's health."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The command `mien`: the server's side."""
+"""The command `mien`: run and administer servers."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `mien models`: which models there are, and others fetched, imported or trained into the model store."""
+"""The command `mien models`: list models, and fetch, import or train models into the model store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ def list_models() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Show all that is known of a model."""
+    """Show the details of a model."""
     with _plain_errors():
         settings = Settings.load()
         entries = {entry.spec.name: entry for entry in make_registry(settings).entries()}
@@ -64,22 +64,22 @@ def show(name: Name) -> None:
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="The published file, such as a Keras HDF5 file.", metavar="FILE")],
-    name: Annotated[str, typer.Option("--as", help="What the file is: a name of `mien models list`.")],
+    name: Annotated[str, typer.Option("--as", help="Name of the published model, as in `mien models list`.")],
     any_file: Annotated[
-        bool, typer.Option("--any-file", help="Also a Keras file of that network that is not the published one.")
+        bool, typer.Option("--any-file", help="Accept another Keras file of the same network.")
     ] = False,
 ) -> None:
-    """Bring a published file that lies on this machine into the model store."""
+    """Import a published file from this machine into the model store."""
     with _plain_errors():
         _say_where(ModelStore(Settings.load().models.store).import_file(file, name, any_file=any_file), name)
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name of `mien models list`.", metavar="NAME")],
-    url: Annotated[str | None, typer.Option(help="Another place that has the very same file.")] = None,
+    name: Annotated[str, typer.Argument(help="Name in `mien models list`.", metavar="NAME")],
+    url: Annotated[str | None, typer.Option(help="URL of a mirror with the same file.")] = None,
 ) -> None:
-    """Download a published file, verify it and bring it into the model store."""
+    """Download a published file, verify it and add it to the model store."""
     with _plain_errors():
         _say_where(ModelStore(Settings.load().models.store).fetch(name, url=url), name)
 
@@ -88,13 +88,17 @@ def fetch(
 def train(
     name: Annotated[str, typer.Argument(help="A model of this project.", metavar="NAME")],
     data: Annotated[Path, typer.Option(help="Folder with the labelled zips; see models/training/README.md.")],
-    folder: Annotated[Path | None, typer.Option(help="Where the model goes, instead of the model store.")] = None,
-    runs: Annotated[Path | None, typer.Option(help="Folder for checkpoint and log; else `runs` in the store.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Output folder instead of the model store.")] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoint and log; default: `runs` in the model store.")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=0, help="Length of the run; 0: the recipe's.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the first weights, the order and the changes of the faces.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the initial weights, the order of the faces and the augmentation.")
+    ] = 0,
 ) -> None:
-    """Train a model on your own copy of its data and put it into the model store; goes on where it was stopped."""
+    """Train a model on your copy of its data and add it to the model store; resumes a stopped run."""
     with _plain_errors():
         from mien_training.faces.dataset import DatasetError
 
@@ -115,7 +119,7 @@ def train(
         except DatasetError as error:
             raise ModelError(str(error)) from error
         except KeyboardInterrupt as error:
-            typer.echo(f"mien: stopped; the same command goes on from the last epoch in {checkpoints}", err=True)
+            typer.echo(f"mien: stopped; run the same command to resume from the last epoch in {checkpoints}", err=True)
             raise typer.Exit(INTERRUPTED) from error
         _say_where(store.folder / f"{name}.onnx", name)
 
@@ -190,7 +194,7 @@ def _detector(settings: Settings) -> str:
 
 
 def _in_use(settings: Settings, name: str) -> str:
-    """Return what the settings select a model or detector for."""
+    """Return the tasks for which the settings select a model or detector."""
     used = [task for task, choice in settings.served.items() if name == (choice.model or DEFAULTS[task])]
     return ", ".join([*used, *(["face detection"] if name == settings.detector.name else [])])
 
@@ -218,7 +222,7 @@ def _summary(published: Published) -> str:
 
 
 def _facts(entry: Entry | None, published: Published | None, store: ModelStore) -> Iterator[tuple[str, str]]:
-    """Yield what is known of a model that is installed, published or both."""
+    """Yield the details of a model that is installed, published or both."""
     if entry:
         yield from _installed_facts(entry)
     if published:

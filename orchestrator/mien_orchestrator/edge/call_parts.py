@@ -1,4 +1,4 @@
-"""What answering a call needs, whatever its protocol."""
+"""The parts of a server that gRPC and HTTP share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

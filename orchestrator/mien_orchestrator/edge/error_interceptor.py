@@ -43,7 +43,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the handler of a unary call."""
         handler = await continuation(details)
         if handler is None:
-            return refuse(UnsupportedError("the server does not have this method; is it older than the client?"))
+            return refuse(UnsupportedError("the server does not implement this method; is it older than the client?"))
         if handler.stream_stream and not inspect.isasyncgenfunction(handler.stream_stream):
             return _guard_stream(handler, details.method)
         if handler.unary_unary is None or handler.request_deserializer is None:

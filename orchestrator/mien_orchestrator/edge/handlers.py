@@ -21,7 +21,7 @@ Stream: TypeAlias = Callable[[AsyncIterator[Any], RequestContext], AsyncGenerato
 """Answers the requests of a bidirectional stream."""
 
 _STALLED_SECONDS = 60.0
-"""Time for which a caller may leave a reply of its stream unread."""
+"""Time within which a caller must read a reply of its stream, in seconds."""
 
 
 def add_handlers(call: Call, stream: Stream, server: grpc.aio.Server) -> None:

@@ -1,4 +1,4 @@
-"""Check a server's health over gRPC."""
+"""Query a server's health over gRPC."""
 
 import socket
 import ssl
@@ -17,10 +17,10 @@ from mien_orchestrator.settings import Settings
 
 SERVING = "SERVING"
 LISTENING = "LISTENING"
-"""Status of a server that only accepts clients with a certificate, if there is none to connect with."""
+"""Status of a server that requires a client certificate, if the probe has none."""
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Addresses to listen on, each with the one that reaches such a server."""
+"""Wildcard addresses, with the loopback address that reaches a server listening on them."""
 
 
 def check(address: str, *, service: str = "", timeout: float, tls: Tls | None = None) -> str:
@@ -86,7 +86,7 @@ def check_own(settings: Settings, *, service: str = "", timeout: float, client: 
 
 
 def _certificate_name(host: str, port: int, certificate: Path, timeout: float) -> str:
-    """Return a name of the certificate that a server presents, which must be the one of the file."""
+    """Check that a server presents the certificate of a file, and return a name in it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the server's own certificate is trusted, not its authority

@@ -1,4 +1,4 @@
-"""Report the start and end of a call to the observers: log, metrics, traces. The same for every protocol."""
+"""Report the start and end of a call to the observers (log, metrics, traces), for all protocols."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import End, Observer
 
 _AT_DEADLINE = 0.05
-"""A call that ends without a reply and with less time left than this, in seconds, is late rather than cancelled."""
+"""Remaining time in seconds below which a call without a reply counts as late rather than cancelled."""
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def observed(
 
     Args:
         context: The call's context.
-        observers: Who is told of its start and end.
+        observers: Observers of its start and end.
         remaining: Returns the seconds until the caller's own deadline; None without one.
         code_of: Returns the status of a call that ended with an exception; None if it is unknown.
 

@@ -187,7 +187,7 @@ class Server:
                 port = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
             raise ServerUnavailableError(
-                f"cannot listen on {wanted}: the port may be taken, or the address not be this machine's"
+                f"cannot listen on {wanted}: the port may be in use, or the address not of this machine"
             ) from error
         self.address = self._settings.server.address(port)
         if self._http_port is not None:
@@ -225,7 +225,7 @@ class Server:
         await self._http.start()
 
     def _serves(self, name: str) -> bool | None:
-        """Return whether the server (empty name) or a task can be called now; None for an unknown task."""
+        """Return whether the server (empty name) or a task is ready; None for an unknown task."""
         if name in self._service.tasks:
             return not self._draining and self._service.health.serves(name)
         return None if name else not self._draining
@@ -241,7 +241,7 @@ class Server:
         return self._service.stream(requests, context)
 
     def replace(self, service: FaceAnalysis, settings: Settings) -> None:
-        """Use another service, tokens and drain time for the calls from now on; those in flight keep the former ones.
+        """Replace the service, tokens and drain time for new calls; calls in flight keep the previous ones.
 
         Args:
             service: The service, with its models loaded.

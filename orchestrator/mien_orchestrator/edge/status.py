@@ -59,13 +59,13 @@ def rich_status(error: MienError) -> status_pb2.Status:
 
 
 def unexpected(method: str) -> ServerError:
-    """Log the exception that is being handled, and return the error that its caller gets, without details."""
+    """Log the current exception, and return an error without details for the caller."""
     _LOG.exception("%s failed", method)
     return ServerError("the server failed; its log has the details")
 
 
 def note_reason(error: MienError) -> None:
-    """Note in the context of the current request why it failed."""
+    """Record the reason of a failed request in its context."""
     current = request_context.current()
     if current:
         current.reason = error.reason or code_pb2.Code.Name(error.code)

@@ -33,7 +33,7 @@ class TlsFiles:
         )
 
     def context(self) -> ssl.SSLContext:
-        """Return the same for Python's own TLS (HTTP), which checks the files before each handshake too."""
+        """Return the context of Python's TLS (HTTP), which also checks the files before each handshake."""
         first = current = self._context()
 
         def renew(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, used: ssl.SSLContext) -> None:
@@ -79,7 +79,7 @@ class TlsFiles:
         return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca)
 
     def _context(self) -> ssl.SSLContext:
-        """Validate with OpenSSL what gRPC would otherwise reject in every handshake."""
+        """Validate the files with OpenSSL, since gRPC would only fail each handshake."""
         for path in (self._certificate, self._key):
             path.open("rb").close()  # OpenSSL does not report which file is missing
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -14,7 +14,7 @@ _OPEN = (
     "/inference.GRPCInferenceService/ServerLive",
     "/inference.GRPCInferenceService/ServerReady",
 )
-"""Methods that need no token: probes have none, and learn only whether the server is ready."""
+"""Methods that need no token, for probes, which have none."""
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):

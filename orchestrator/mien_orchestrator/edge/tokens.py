@@ -44,7 +44,7 @@ class TokenFile:
         self._entries = self._read()
 
     def check(self, authorization: str | None) -> str:
-        """Return the name that belongs to an `authorization` header; raises `AuthenticationError`."""
+        """Return the caller's name for an `authorization` header; raises `AuthenticationError`."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise AuthenticationError(
@@ -73,7 +73,9 @@ class TokenFile:
         except OSError as error:
             raise SettingsError(f"token file {self._path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise SettingsError(f"token file {self._path} is not text; create its lines with `mien token`") from error
+            raise SettingsError(
+                f"token file {self._path} is not UTF-8 text; create its lines with `mien token`"
+            ) from error
         entries = []
         for number, line in enumerate(lines, 1):
             if not line.strip() or line.startswith("#"):
@@ -92,10 +94,10 @@ class Authentication:
 
     def __init__(self) -> None:
         self.tokens: TokenFile | None = None
-        """The known tokens; None if calls need none."""
+        """The known tokens; None if calls are not authenticated."""
 
     def check(self, context: RequestContext) -> None:
-        """Note the caller's name in the context; raises `AuthenticationError`."""
+        """Authenticate a call and record the caller's name in its context; raises `AuthenticationError`."""
         if self.tokens:
             context.caller = self.tokens.check(context.metadata.get("authorization"))
 

@@ -1,4 +1,4 @@
-"""Admission of uploads: a bounded number of request messages is read at the same time, and slow ones give way.
+"""Admission of uploads: limit the request messages that are read concurrently, and cancel slow ones.
 
 gRPC would otherwise buffer the messages of all connections, before the first of them is complete and admitted. A
 message may be sent as slowly as its deadline allows while there is room. When all slots are taken and others wait, the
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from mien.errors import OverloadedError
 
 GUARANTEED_SECONDS = 0.5
-"""Time that every upload has, however many others wait."""
+"""Guaranteed time of an upload, in seconds, even if others wait."""
 
 _RETRY_SECONDS = 1.0
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 class UploadGate:
-    """Limits the messages that are read at the same time. Used on one event loop."""
+    """Limits the messages that are read concurrently. Not thread-safe: for one event loop."""
 
     def __init__(self, slots: int) -> None:
         """Allow `slots` messages at the same time; their number times the message limit bounds the memory."""
         self._free = slots
         self._waiting: list[asyncio.Future[None]] = []
         self._running: OrderedDict[asyncio.Future[Any], float] = OrderedDict()
-        """The messages being read, in the order in which they began, each with that point in time."""
+        """The messages being read, in the order of their start, each with its start time."""
         self._eviction: asyncio.Task[None] | None = None
 
     async def read(self, receive: Callable[[], Awaitable[T]]) -> T:

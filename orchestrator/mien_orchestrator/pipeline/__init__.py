@@ -1,1 +1,1 @@
-"""The path of one request, without a transport."""
+"""The pipeline of a request, independent of the transport."""

@@ -1,4 +1,4 @@
-"""Admission control: accept as many images as fit in memory and can be answered in time, reject others at once.
+"""Admission control: accept images that fit in memory and can be answered in time, and reject others at once.
 
 An overloaded server without admission control finishes requests only after their deadlines. With it, throughput stays
 at its maximum under any load.
@@ -24,7 +24,7 @@ _SHORTEST, _LONGEST = 0.1, 5.0
 
 
 class Admission:
-    """Limits the images being analyzed, in one process."""
+    """Limits the images that one process analyzes concurrently."""
 
     def __init__(self, *, max_requests: int, max_bytes: int) -> None:
         self._max_requests = max_requests
@@ -85,7 +85,7 @@ class Admission:
         """
         expected = self._each * (self.in_flight + 1)
         if self.in_flight >= self._max_requests:
-            raise self._busy("too many images are being analyzed at once")
+            raise self._busy("too many images are being analyzed")
         if self.in_flight >= _ALWAYS and expected > _SHARE * budget:
             raise self._busy(f"an answer would take about {expected:.1f} s, longer than this call's deadline allows")
 

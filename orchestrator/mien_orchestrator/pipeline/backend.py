@@ -1,4 +1,4 @@
-"""The seam between the pipeline and the models: the crops of one request in, one outcome per task out."""
+"""The interface between the pipeline and the models: takes the crops of a request, returns an outcome per task."""
 
 import asyncio
 import time
@@ -28,17 +28,17 @@ class Prediction:
     queue_ms: float
     """Time waiting for the model: for its batch, for a thread, in a worker's queue."""
     transport_ms: float
-    """Time on the wire, both ways."""
+    """Time in transit, in both directions."""
     models: Mapping[Task, ModelInfo] = field(default_factory=dict)
-    """The model that answered each task, if it may differ from the settings': a worker can reload while it serves."""
+    """The model that answered each task, if it can differ from the configured one: workers reload while they serve."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one task of a request ended: with a prediction, or with an error."""
+    """The result of one task of a request: a prediction or an error."""
 
     start_ms: float
-    """When the task began, in milliseconds from the request's arrival."""
+    """Start of the task, in milliseconds from the request's arrival."""
     elapsed_ms: float
     prediction: Prediction | None = None
     """One answer per crop, in the order of the crops; None if the task failed."""
@@ -50,7 +50,7 @@ Crops: TypeAlias = Mapping[Task, NDArray[np.uint8]]
 
 
 class Backend(Protocol):
-    """Where the models run."""
+    """Runs the models."""
 
     async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
         """Answer all tasks of one request before its deadline.
@@ -84,7 +84,9 @@ class InlineModels:
 
         def compute() -> Prediction:
             if time.monotonic() > deadline:
-                raise DeadlineExceededError("no thread was free in time; raise the timeout or send fewer at once")
+                raise DeadlineExceededError(
+                    "no thread was free in time; raise the timeout or send fewer requests concurrently"
+                )
             started = time.perf_counter()
             answers = self._models[tasks[0]].predict(crops, tasks)
             ended = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Batching across requests: while a model is busy, crops queue; the next call carries them all.
+"""Batch crops across requests: while a model is busy, crops are queued; its next call takes them all.
 
 A call has a fixed cost, and a crop in a batch costs less than one alone. Nothing waits for a batch to fill: crops that
 meet a free model leave at once.
@@ -30,10 +30,10 @@ from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 _LOG = logging.getLogger(__name__)
 
 _NOT_THE_CROPS = (OverloadedError, ServerUnavailableError, DeadlineExceededError)
-"""Errors of the model's host, not of its input: a smaller batch would meet them again."""
+"""Errors of the model's host rather than of its input, which a smaller batch would not avoid."""
 
 WORKER_DOWN = "WORKER_DOWN"
-"""Reason of an error that says that no worker of the model is running."""
+"""Reason of an error if no worker of the model is running."""
 
 _ROUNDING = 0.01
 """Seconds by which a caller's clock may run ahead of its deadline."""
@@ -41,7 +41,7 @@ _ROUNDING = 0.01
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """The crops of one request, the tasks that it wants, and the future that gets their prediction."""
+    """The crops and tasks of one request, and the future of their prediction."""
 
     tasks: Sequence[Task]
     crops: NDArray[np.uint8]
@@ -57,7 +57,7 @@ class _Item:
 
 
 class Batcher:
-    """Joins requests for one model into batches. Used on one event loop."""
+    """Joins requests for one model into batches. Not thread-safe: for one event loop."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Batcher:
         self._call = call
         self._limit = limit
         self._answered = 0.0
-        """When the model last answered, in event-loop time."""
+        """Time of the model's last answer, in event-loop time."""
         self._best_batch = best_batch
         self._slots = slots
         self._breaker = breaker
@@ -158,13 +158,13 @@ class Batcher:
         except TimeoutError:
             self._hung(items, started, f"no answer for {' and '.join(tasks)} within {seconds:.1f} s")
         except asyncio.CancelledError:
-            if loop.time() > deadline - _ROUNDING:  # everybody left because the call was late
+            if loop.time() > deadline - _ROUNDING:  # all requests reached their deadlines
                 self._breaker.abandoned(loop.time() - started)
             raise
         except Exception as error:
             if len(items) == 1 or isinstance(error, _NOT_THE_CROPS):
                 if isinstance(error, MienError) and error.reason == WORKER_DOWN:
-                    self._breaker.trip()  # others would only wait for the next worker to start
+                    self._breaker.trip()  # no worker is running
                 else:
                     self._breaker.failed(error)
                 for item in items:
@@ -194,7 +194,7 @@ class Batcher:
 
 
 def _check(prediction: Prediction, tasks: Sequence[Task], count: int) -> None:
-    """Refuse answers that are not one row per crop: they would be given to the wrong request."""
+    """Raise an error unless the answers have one row per crop; others would reach the wrong request."""
     for name in (name for task in tasks for name in ANSWERS[task]):
         if name not in prediction.answers or len(prediction.answers[name]) != count:
             raise ServerError(

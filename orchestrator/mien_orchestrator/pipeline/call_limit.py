@@ -1,4 +1,4 @@
-"""Time limit of a model call: a worker that has not answered by then counts as hung."""
+"""Time limit of model calls, after which a worker counts as hung."""
 
 from collections import deque
 
@@ -6,11 +6,11 @@ import numpy as np
 
 _LEAST_SECONDS = 1.0
 _CROP_SECONDS = 0.02
-"""Added for each crop: a crop takes some 5 ms on one core."""
+"""Seconds added per crop: one takes some 5 ms on one core."""
 
 _TIMES_P99 = 10
 _CALLS = 200
-"""Recent calls whose duration counts."""
+"""Number of recent calls whose durations are used."""
 
 
 class CallLimit:

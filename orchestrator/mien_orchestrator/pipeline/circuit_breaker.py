@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mien.errors import InvalidRequestError, OverloadedError, ServerUnavailableError
 
 _FAIR_SECONDS = 1.0
-"""A call that was abandoned earlier than this says more about its caller's deadline than about the model."""
+"""Seconds before which an abandoned call is due to its caller's deadline, not to the model."""
 
 
 class CircuitBreaker:
@@ -44,7 +44,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are refused."""
+        """Whether requests are rejected."""
         return self._failures >= self._limit
 
     def admit(self) -> None:
@@ -66,7 +66,7 @@ class CircuitBreaker:
             self._on_change(False)
 
     def failed(self, error: Exception) -> None:
-        """Record a failure of the model; an invalid or refused request is not one."""
+        """Record a failure of the model; invalid and rejected requests do not count."""
         if isinstance(error, OverloadedError | InvalidRequestError):
             return
         was_open, self._failures = self.is_open, self._failures + 1
@@ -75,13 +75,13 @@ class CircuitBreaker:
             self._on_change(True)
 
     def trip(self) -> None:
-        """Open at once: the model is known to be hung or gone."""
+        """Open at once, since the model is known to be hung or down."""
         was_open, self._failures = self.is_open, max(self._failures, self._limit)
         self._probe_at = self._clock() + self._cooldown_s
         if not was_open:
             self._on_change(True)
 
     def abandoned(self, seconds: float) -> None:
-        """Record a call that was given up without an answer after `seconds`."""
+        """Record a call that was abandoned after `seconds` without an answer."""
         if seconds >= _FAIR_SECONDS:
             self.failed(TimeoutError())

@@ -1,4 +1,4 @@
-"""The path of one request: bytes, decoded image, faces, crops, one call per model, one merged reply.
+"""Process one request: decode the image, detect and crop faces, call each model once, merge the reply.
 
 Pure asyncio, without gRPC or Ray. Heavy work leaves the event loop; OpenCV and ONNX Runtime release the GIL.
 """
@@ -24,10 +24,10 @@ from mien_orchestrator.pipeline.response import merge, task_span
 from mien_workers.model_info import detector_info, model_info
 
 _MAX_NAME = 80
-"""Characters of an unknown task's name that the error repeats."""
+"""Maximum length of an unknown task's name in the error, in characters."""
 
 _MAX_TASKS = 16
-"""Task names that a request may have."""
+"""Maximum number of task names in a request."""
 
 _PIXEL_FORMATS: dict[int, PixelFormat] = {
     pb.PIXEL_FORMAT_RGB: "RGB",
@@ -128,7 +128,8 @@ class Ensemble:
         """Return the requested tasks, each once, in the requested order."""
         if len(names) > _MAX_TASKS:
             raise InvalidRequestError(
-                f"the request names {len(names)} tasks; name each at most once, or none for all", reason="TASK_UNKNOWN"
+                f"the request has {len(names)} task names; list each task at most once, or none for all",
+                reason="TASK_UNKNOWN",
             )
         unknown = [name for name in names if name not in self.models]
         if unknown:

@@ -1,4 +1,4 @@
-"""The steps before the models: image bytes in; faces, their quality and their crops out."""
+"""The steps before the models: decode an image, detect faces, measure their quality, and crop them."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -174,13 +174,13 @@ class FaceStage:
 
 
 def check_cancelled(context: RequestContext) -> None:
-    """Raise `DeadlineExceededError` if the caller no longer waits."""
+    """Raise `DeadlineExceededError` if the request was cancelled."""
     if context.cancelled.is_set():
-        raise DeadlineExceededError("the caller no longer waits for this image")
+        raise DeadlineExceededError("the caller cancelled this request")
 
 
 def image_info(image: DecodedImage, searched: float | None) -> face_pb2.ImageInfo:
-    """Return an image as the reply describes it; `searched` is the height from which faces were searched for."""
+    """Describe an image for the reply; `searched` is the smallest height of faces that the detector searched for."""
     return face_pb2.ImageInfo(
         width=image.width,
         height=image.height,

@@ -1,4 +1,4 @@
-"""The fan-out: the tasks of a request go to their models at the same time; the pipeline's `Backend`."""
+"""The fan-out: run all tasks of a request in parallel. This is the pipeline's `Backend`."""
 
 import asyncio
 import logging

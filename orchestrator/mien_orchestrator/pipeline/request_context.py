@@ -1,4 +1,4 @@
-"""One request on its way from the edge to the backend: its id, caller, deadline, recorded spans and cancellation."""
+"""The context of a request, from the edge to the backend: id, caller, deadline, spans and cancellation."""
 
 import re
 import threading
@@ -22,26 +22,26 @@ _ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 @dataclass(slots=True, eq=False)
 class RequestContext:
-    """What every step of a request may need to know about it. One object, from the edge to the backend."""
+    """The context of a request, passed from the edge to the backend."""
 
     method: str
     """Full gRPC method name, such as /mien.v1.FaceAnalysisService/Analyze."""
     request_id: str
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Text metadata of the call; the last value of a repeated key."""
+    """Text metadata of the call; of a repeated key, the last value."""
     protocol: Literal["grpc", "http"] = "grpc"
-    """How the request came."""
+    """Protocol of the request."""
     models: Mapping[str, str] = field(default_factory=dict)
-    """Models that the caller wants instead of those of the settings, by task."""
+    """Models requested instead of the configured ones, by task."""
     caller: str = ""
     """Name of the caller's token; empty if the server accepts unauthenticated calls."""
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
-    """Point in time, on the clock of `time.monotonic` and of the event loop, after which no reply is of use."""
+    """Deadline, on the clock of `time.monotonic` and of the event loop."""
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set once the caller no longer waits; work for the request stops before its next step."""
+    """Set if the request is cancelled; work for it stops before its next step."""
     reason: str = ""
-    """Why the request failed, such as IMAGE_UNDECODABLE; empty while it has not."""
+    """Reason of a failed request, such as IMAGE_UNDECODABLE; otherwise empty."""
     began_ns: int = field(default_factory=time.time_ns)
     """Time of arrival, in nanoseconds since 1970."""
 

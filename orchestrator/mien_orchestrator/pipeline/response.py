@@ -1,4 +1,4 @@
-"""Merge faces and task outcomes into the reply."""
+"""Build the reply from faces and task outcomes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -130,7 +130,7 @@ def _fill_emotion(face: face_pb2.Face, answers: Answers, index: int, model: face
 
 
 def gender_message(p_male: float, model: face_pb2.ModelInfo) -> face_pb2.Gender:
-    """Return the more probable gender, or that the model cannot tell."""
+    """Return the more probable gender, or `uncertain` below the model's threshold."""
     probability = max(p_male, 1 - p_male)
     value = face_pb2.GENDER_VALUE_MALE if p_male >= 0.5 else face_pb2.GENDER_VALUE_FEMALE
     if model.HasField("gender_uncertain_below") and probability < model.gender_uncertain_below:
@@ -157,7 +157,7 @@ _FILL: dict[Task, Callable[[face_pb2.Face, Answers, int, face_pb2.ModelInfo], No
 
 
 def task_result(task: Task, outcome: Outcome | None, model: face_pb2.ModelInfo) -> face_pb2.TaskResult:
-    """Return how a task went; `model` is that of the settings."""
+    """Return the result of a task; `model` is the configured one."""
     if outcome and outcome.error:
         status = status_pb2.Status(code=outcome.error.code, message=outcome.error.message)
         return face_pb2.TaskResult(task=task, status=status)
@@ -165,6 +165,6 @@ def task_result(task: Task, outcome: Outcome | None, model: face_pb2.ModelInfo) 
 
 
 def _model(task: Task, outcome: Outcome | None, configured: face_pb2.ModelInfo) -> face_pb2.ModelInfo:
-    """Return the model that answered; if none was called, the one of the settings."""
+    """Return the model that answered, or the configured one if none was called."""
     answered = outcome.prediction.models.get(task) if outcome and outcome.prediction else None
     return answered or configured

@@ -54,7 +54,7 @@ class FaceAnalysis:
         return self._admission.in_flight
 
     async def call(self, request: Message, context: RequestContext) -> Message:
-        """Answer a request of any RPC, recognized by its type; raises `MienError`."""
+        """Dispatch a request by its type; raises `MienError`."""
         match request:
             case pb.AnalyzeRequest():
                 return await self.analyze(request, context)

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from mien_models.spec import Task
 
 Cause: TypeAlias = Literal["starting", "failing"]
-"""Why a task is unavailable: it has no running worker, or its circuit breaker is open."""
+"""Cause of an unavailable task: no running worker, or an open circuit breaker."""
 
 
 class TaskHealth:

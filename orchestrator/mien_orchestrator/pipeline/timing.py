@@ -1,4 +1,4 @@
-"""Where a request's time goes: steps measured from its arrival, as a tree of spans."""
+"""Record the timed steps of a request as a tree of spans."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ class SpanRecorder:
 
 
 def consecutive(start_ms: float, parts: Iterable[tuple[str, float]]) -> list[face_pb2.Span]:
-    """Return spans that follow each other from `start_ms`, given names and lengths in ms; empty parts are left out."""
+    """Return consecutive spans from `start_ms` on, from names and durations in ms; empty ones are omitted."""
     spans = []
     for name, elapsed in parts:
         if elapsed > 0:
@@ -45,7 +45,7 @@ def consecutive(start_ms: float, parts: Iterable[tuple[str, float]]) -> list[fac
 
 
 def critical_path(steps: Sequence[face_pb2.Span]) -> list[str]:
-    """Return the names of the steps that the reply waited for: of parallel tasks, the one that ended last."""
+    """Return the names of the steps that determined the latency: of parallel tasks, the one that ended last."""
     names = []
     for step in steps:
         if step.name == "tasks" and step.children:

@@ -13,7 +13,7 @@ class Group(BaseModel):
 
 
 def check_device(device: str) -> str:
-    """Return a device of ONNX Runtime; raises `ValueError` if there is no such kind of device."""
+    """Validate a device of ONNX Runtime; raises `ValueError` if its kind is unknown."""
     try:
         Device.parse(device)
     except ModelError as error:

@@ -1,4 +1,4 @@
-"""The groups of settings, but for those of tasks and orchestrators."""
+"""The groups of settings, except those of tasks and orchestrators."""
 
 import ipaddress
 import os
@@ -21,12 +21,12 @@ def _computed(text: str) -> dict[str, JsonValue]:
 
 
 class ServerSettings(Group):
-    """Address and life of the gRPC server."""
+    """Address, shutdown and reflection of the gRPC server."""
 
     host: str = "127.0.0.1"
     """Address that the server listens on: a name, an IPv4 or an IPv6 address; `0.0.0.0` or `::` for all interfaces."""
     port: int = Field(default=50051, ge=0, le=65535)
-    """Port that the server listens on; 0 takes a free one (not in the cluster, whose orchestrators share the port)."""
+    """Port that the server listens on; 0 for any free port (not in the cluster, whose orchestrators share it)."""
     drain_s: float = Field(default=10, ge=0)
     """Time that calls in flight have to finish when the server stops."""
     reflection: bool = True
@@ -39,19 +39,19 @@ class ServerSettings(Group):
     def _plain(cls, host: str) -> str:
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if not bare or "/" in bare or bare != bare.strip():
-            raise ValueError(f"{host!r} is not an address; give a name or an IP address, without scheme and port")
+            raise ValueError(f"{host!r} is not an address; use a name or an IP address, without scheme and port")
         if ":" in bare:
             try:
                 ipaddress.IPv6Address(bare)
             except ValueError as error:
                 raise ValueError(
-                    f"{host!r} is not an IPv6 address; give a name or an IP address, and the port as server.port"
+                    f"{host!r} is not an IPv6 address; use a name or an IP address, and set the port with server.port"
                 ) from error
         return bare
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
+        """Whether the address is a loopback address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -67,11 +67,11 @@ class TlsSettings(Group):
     """TLS of the server. Files are PEM, and are reloaded when they change."""
 
     certificate: Path | None = None
-    """File with the server's certificate chain; with `key`, the server accepts only TLS."""
+    """File with the server's certificate chain. If it is set, the server requires TLS; requires `key`."""
     key: Path | None = None
     """File with the certificate's private key, without a passphrase."""
     client_ca: Path | None = None
-    """File with authorities; with it, callers need a certificate that one of them signed (mutual TLS)."""
+    """File with certificate authorities; if set, callers need a certificate signed by one of them (mutual TLS)."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -112,7 +112,7 @@ class HttpSettings(Group):
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is not an origin; write scheme and host, such as https://example.org")
+                raise ValueError(f"{origin!r} is not an origin; use scheme and host, such as https://example.org")
         return origins
 
 
@@ -212,7 +212,7 @@ class TelemetrySettings(Group):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """Lowest level of Mien's own log lines; `info` includes one line per call."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
-    """Port of the Prometheus metrics; 0 serves none. Orchestrators on one machine use this port and the next ones."""
+    """Port of the Prometheus metrics; 0 for none. Orchestrators on one machine use this port and the following ones."""
     otlp_endpoint: str | None = Field(
         default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
         json_schema_extra=_computed("`OTEL_EXPORTER_OTLP_ENDPOINT`, or unset"),
@@ -221,13 +221,13 @@ class TelemetrySettings(Group):
 
 
 class ModelsSettings(Group):
-    """Where models are found."""
+    """Folders of models."""
 
     store: Path = Field(
         default_factory=default_folder,
         json_schema_extra=_computed("`$XDG_CACHE_HOME/mien/models`, or `~/.cache/mien/models`"),
     )
-    """Folder of the models that `mien models` adds; it may be missing."""
+    """Model store: the folder to which `mien models` adds models. It need not exist."""
     folders: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders with further models (a JSON specification beside each ONNX file); in an environment variable separated by
     `:` (`;` on Windows), as in `PATH`."""

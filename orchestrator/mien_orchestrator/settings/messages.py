@@ -1,4 +1,4 @@
-"""Error messages of invalid settings: the source, the name, what is wrong and what to do."""
+"""Format validation errors of settings: source, name, problem and remedy."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from mien_orchestrator.settings.sources import Source
 
 
 def describe(shape: type[BaseModel], error: ValidationError, sources: Sequence[Source]) -> str:
-    """Return the message for invalid settings.
+    """Format the errors of invalid settings.
 
     Args:
         shape: The class of all settings.
-        error: What is wrong with the merged sources.
-        sources: The sources, that with the highest precedence first.
+        error: The validation error of the merged sources.
+        sources: The sources, in order of decreasing precedence.
 
     """
     return "invalid settings: " + "; ".join(_line(shape, item, sources) for item in error.errors())

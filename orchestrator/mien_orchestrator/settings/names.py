@@ -1,4 +1,4 @@
-"""The names of the settings: dotted, as environment variables, former names, and the nearest name of a misspelt one."""
+"""Names of settings: dotted names, environment variables, former names, and suggestions for misspelt names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 _PREFIX = "MIEN_"
 _OTHER = {"MIEN_SERVER", "MIEN_TOKEN", "MIEN_CONFIG", "MIEN_MODEL_STORE", "MIEN_MODEL_FOLDERS"}
-"""Variables that are no settings by their dotted name: the SDK's, the settings file, and short names."""
+"""Variables that do not correspond to a dotted name: the SDK's, the settings file, and short names."""
 
 FORMER = {
     "host": "server.host",
@@ -54,7 +54,7 @@ def variable(path: Sequence[str]) -> str:
 
 
 def group_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the group that a field holds; None for a single setting."""
+    """Return the group of a field, or None for a single setting."""
     annotation = field.annotation
     if get_origin(annotation) is dict:
         annotation = get_args(annotation)[1]
@@ -62,7 +62,7 @@ def group_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def keys_of(field: FieldInfo) -> tuple[str, ...]:
-    """Return the keys of a mapping of groups, such as the tasks; nothing for other fields."""
+    """Return the keys of a mapping of groups, such as the tasks; empty for other fields."""
     if get_origin(field.annotation) is not dict:
         return ()
     return get_args(get_args(field.annotation)[0])
@@ -103,7 +103,7 @@ def nearest(shape: type[BaseModel], path: Sequence[str]) -> str | None:
 
 
 def misspelt(shape: type[BaseModel], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that are nearly, or were formerly, the name of a setting, each with a hint."""
+    """Return the variables that look like a misspelt or former setting, each with a hint."""
     known = {variable(path) for path in paths(shape)}
     groups = {name.upper() for name in shape.model_fields}
     hints = {}

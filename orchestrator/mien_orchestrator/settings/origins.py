@@ -1,4 +1,4 @@
-"""The settings in use, each with the source that it comes from."""
+"""Print the effective settings with the source of each."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,11 +14,11 @@ _INDENT = "  "
 
 
 def to_yaml(settings: Settings, sources: Sequence[Source], *, changed: bool = False) -> str:
-    """Return settings as a settings file, with a comment behind each setting that is not a default.
+    """Format settings as a settings file, with the source of each non-default value in a comment.
 
     Args:
         settings: The settings in use.
-        sources: Where they were read from, the source with the highest precedence first.
+        sources: The sources, in order of decreasing precedence.
         changed: Leave out the defaults.
 
     """

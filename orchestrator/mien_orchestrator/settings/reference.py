@@ -1,4 +1,4 @@
-"""Generate `docs/settings.md` from the settings themselves.
+"""Generate `docs/settings.md` from the settings classes.
 
 python -m mien_orchestrator.settings.reference > docs/settings.md
 """

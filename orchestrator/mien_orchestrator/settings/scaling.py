@@ -1,4 +1,4 @@
-"""Settings of the tasks and of the orchestrators: their models, resources and replicas."""
+"""Settings of tasks and orchestrators: models, resources and replicas."""
 
 from typing import Literal, Self
 
@@ -57,7 +57,7 @@ class TaskSettings(Group):
     99th percentile, at least 1 s and 20 ms per face."""
     scaling: ScalingSettings = ScalingSettings()
     max_ongoing_requests: int = Field(default=16, ge=1)
-    """Calls that one replica accepts at once."""
+    """Calls that a replica accepts concurrently."""
     max_queued_requests: int = Field(default=256, ge=1)
     """Calls that wait for a replica, per orchestrator; further calls are rejected."""
 

@@ -1,4 +1,4 @@
-"""All settings together, and how they are loaded."""
+"""All settings, and loading them from their sources."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ from mien_orchestrator.settings.sources import PREFIX, Source, merged, read_sour
 
 
 class Settings(BaseSettings):
-    """All settings, in groups. Frozen: other settings need another server."""
+    """All settings, in groups. Frozen."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     models: ModelsSettings = Field(default_factory=ModelsSettings)
     tasks: dict[Task, TaskSettings] = Field(default={}, validate_default=True)
-    """Settings per task; a task without any is served with the defaults."""
+    """Settings per task; a task without settings has the defaults."""
     orchestrator: OrchestratorSettings = OrchestratorSettings()
 
     @field_validator("tasks")
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
 
     @property
     def detector_file(self) -> Path | None:
-        """The detector's file: `detector.path`, or the one in the model store; None for the shipped one, or none."""
+        """The detector's file: `detector.path`, or the file in the model store; None for a detector of the package."""
         return self.detector.path or ModelStore(self.models.store).detector_file(self.detector.name)
 
     @classmethod
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read nothing but the constructor's arguments: `load` reads and merges the sources."""
+        """Restrict pydantic's sources to the arguments: `load` reads and merges all sources."""
         return (init_settings,)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The sources of settings: arguments, environment, settings file; and how they are merged."""
+"""Read and merge the sources of settings: arguments, environment and settings file."""
 
 import logging
 import os
@@ -19,24 +19,24 @@ PREFIX = "MIEN_"
 """Prefix of the environment variables."""
 
 CONFIG = "MIEN_CONFIG"
-"""Environment variable that names the settings file."""
+"""Environment variable with the path of the settings file."""
 
 _SHORT = {"MIEN_MODEL_STORE": ("models", "store"), "MIEN_MODEL_FOLDERS": ("models", "folders")}
-"""Short names of variables that people set by hand, beside `MIEN_MODELS__STORE` and `MIEN_MODELS__FOLDERS`."""
+"""Short names for `MIEN_MODELS__STORE` and `MIEN_MODELS__FOLDERS`."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Settings from one place, nested as in the settings file."""
+    """Settings of one source, nested as in the settings file."""
 
     kind: str
     """`argument`, `environment` or the name of the file."""
     values: Mapping[str, Any]
 
     def origin(self, path: Sequence[str]) -> str:
-        """Return where a setting of this source comes from: the environment variable, the file, or `argument`."""
+        """Return the origin of a setting: its environment variable, the file, or `argument`."""
         if self.kind != "environment":
             return self.kind
         short = [name for name, target in _SHORT.items() if target == tuple(path[:2]) and os.environ.get(name)]
@@ -47,7 +47,7 @@ class Source:
         return self.origin(path) if self.kind == "environment" else f"{self.kind}: {'.'.join(path)}"
 
     def has(self, path: Sequence[str]) -> bool:
-        """Return whether this source sets the setting, or a part of it."""
+        """Return whether this source has the setting, or a part of it."""
         values: Any = self.values
         for key in path:
             if not isinstance(values, Mapping) or key not in values:
@@ -66,7 +66,7 @@ class _Environment(EnvSettingsSource):
 
 
 def read_sources(shape: type[BaseSettings], arguments: Mapping[str, object], config: str | Path | None) -> list[Source]:
-    """Read all sources, that with the highest precedence first.
+    """Read all sources, in order of decreasing precedence.
 
     Args:
         shape: The class of all settings.
@@ -74,7 +74,7 @@ def read_sources(shape: type[BaseSettings], arguments: Mapping[str, object], con
         config: The settings file; None for `MIEN_CONFIG`, if it is set.
 
     Raises:
-        SettingsError: The file cannot be read or holds no settings.
+        SettingsError: The file cannot be read or does not contain settings.
 
     """
     for variable, hint in names.misspelt(shape, os.environ).items():
@@ -89,7 +89,7 @@ def read_sources(shape: type[BaseSettings], arguments: Mapping[str, object], con
 
 
 def nested(values: Mapping[str, object]) -> dict[str, Any]:
-    """Return settings with dotted names as groups: `{"server.port": 0}` becomes `{"server": {"port": 0}}`."""
+    """Convert dotted names to groups: `{"server.port": 0}` becomes `{"server": {"port": 0}}`."""
     result: dict[str, Any] = {}
     for name, value in values.items():
         *groups, last = name.split(".")
@@ -101,7 +101,7 @@ def nested(values: Mapping[str, object]) -> dict[str, Any]:
 
 
 def merged(sources: Sequence[Source]) -> dict[str, Any]:
-    """Merge sources, the first of which have precedence."""
+    """Merge sources; earlier ones take precedence."""
     result: dict[str, Any] = {}
     for source in sources:
         result = _over(result, source.values)
@@ -125,7 +125,7 @@ def read_file(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings file {path} is not YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise SettingsError(f"settings file {path} holds no settings (a mapping of names to values)")
+        raise SettingsError(f"settings file {path} does not contain settings (a mapping of names to values)")
     try:
         settings = settings_of(content) if is_serve_config(content) else content
     except ValueError as error:

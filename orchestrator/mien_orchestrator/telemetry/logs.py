@@ -21,13 +21,13 @@ _OURS = ("mien_models", "mien_orchestrator", "mien_workers")
 
 
 _TRACE_ID = re.compile(r"00-([0-9a-f]{32})-")
-"""Of the W3C header traceparent, version 00."""
+"""Format of the W3C header traceparent, version 00."""
 
 _OUR_FAULT = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 
 
 class _CallFilter(logging.Filter):
-    """Adds the current call to each record."""
+    """Adds the current call's ids to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         current = request_context.current()

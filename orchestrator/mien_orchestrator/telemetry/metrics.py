@@ -175,7 +175,7 @@ class Metrics:
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def metered(self, call: ModelCall) -> ModelCall:
-        """Return what calls a model, with the faces of its calls counted."""
+        """Wrap a model call so that its number of faces is counted."""
 
         async def counted(tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
             for task in tasks:

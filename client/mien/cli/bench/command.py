@@ -24,7 +24,7 @@ from mien.v1 import face_service_pb2 as pb
 
 @with_connection
 def bench(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns; sent in turn.")],
+    paths: Annotated[list[str], typer.Argument(help="Files, folders or glob patterns, sent in turn.")],
     concurrency: Annotated[int | None, typer.Option(min=1, help="Closed loop: number of calls in flight.")] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Open loop: calls per second, with Poisson arrivals.")
@@ -32,7 +32,7 @@ def bench(
     duration: Annotated[float, typer.Option(min=0.1, help="Duration of the measurement, in seconds.")] = 10.0,
     warmup: Annotated[float, typer.Option(min=0, help="Duration of the warm-up before it, in seconds.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Seed of the arrivals.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     *,
     connection: ConnectionOptions,
 ) -> None:
@@ -64,7 +64,9 @@ def bench(
 async def _measure(connection: Connection | None, requests: list[pb.AnalyzeRequest], load: Load) -> Report:
     engine = AsyncRemoteEngine(connection) if connection else AsyncLocalEngine()
     try:
-        await engine.call(GET_SERVER_INFO, pb.GetServerInfoRequest(), load.timeout, call_metadata({}))  # is it there?
+        await engine.call(
+            GET_SERVER_INFO, pb.GetServerInfoRequest(), load.timeout, call_metadata({})
+        )  # fails early if no server is reachable
         return report(load, await measure(engine, requests, load))
     finally:
         await engine.close()

@@ -1,4 +1,4 @@
-"""What the samples of a load say: percentiles, rates, errors by code, and the mean of the replies' timing trees."""
+"""Summarize a load test: latency percentiles, rates, errors by code, and the mean timing tree of the replies."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ _PERCENTILES = (50, 90, 95, 99)
 
 @dataclass(slots=True)
 class Step:
-    """A step of the way, on average over all replies; a step that a reply lacks took it no time."""
+    """A step's mean over all replies; a reply without the step counts as zero."""
 
     name: str
     mean_ms: float = 0.0
     children: list["Step"] = field(default_factory=list)
 
     def add(self, span: face_pb2.Span, weight: float) -> None:
-        """Add one reply's span, with the weight that the reply has in the mean."""
+        """Add a reply's span, with the reply's weight in the mean."""
         self.mean_ms += span.elapsed_ms * weight
         for child in span.children:
             found = next((step for step in self.children if step.name == child.name), None)
@@ -41,18 +41,18 @@ class Report:
     """"closed" or "open"."""
     concurrency: int | None
     rate: float | None
-    """Calls a second that were asked for."""
+    """Requested calls per second."""
     duration_s: float
     warmup_s: float
     seed: int
     calls: int
-    """Calls made, failed ones included."""
+    """Number of calls, including failed ones."""
     errors: dict[str, int]
     """Failed calls by code."""
     task_failures: dict[str, int]
-    """Tasks without answers in replies that came, by task and code."""
+    """Failed tasks in successful replies, by task and code."""
     requests_per_second: float
-    """Answered calls, from the end of the warm-up to the last answer."""
+    """Successful calls, from the end of the warm-up to the last reply."""
     faces_per_second: float
     latency_ms: dict[str, float]
     """Of answered calls: p50, p90, p95, p99, mean, max; empty where none was answered."""
@@ -60,14 +60,14 @@ class Report:
     """Mean of the replies' timing trees."""
 
     def to_dict(self) -> dict[str, object]:
-        """Return the report for JSON, numbers rounded to three decimals."""
+        """Return the report as a dict for JSON, with numbers rounded to three decimals."""
         rounded = _rounded(asdict(self))
         assert isinstance(rounded, dict)
         return rounded
 
 
 def report(load: Load, samples: Sequence[Sample]) -> Report:
-    """Sum up the samples of a load."""
+    """Summarize the samples of a load."""
     replies = [sample.outcome for sample in samples if not isinstance(sample.outcome, int)]
     errors = Counter(code_pb2.Code.Name(sample.outcome) for sample in samples if isinstance(sample.outcome, int))
     failures = Counter(
@@ -99,9 +99,9 @@ def report(load: Load, samples: Sequence[Sample]) -> Report:
 
 
 def table(result: Report) -> Table:
-    """Return the report for people: a row a figure, then a row a step."""
+    """Return the report as a table: one row per metric, then one row per step."""
     shown = Table(show_header=False)
-    shown.add_row("load", f"{result.concurrency} in flight" if result.concurrency else f"{result.rate:g} a second")
+    shown.add_row("load", f"{result.concurrency} in flight" if result.concurrency else f"{result.rate:g} per second")
     shown.add_row("calls", f"{result.calls} in {result.duration_s:g} s after {result.warmup_s:g} s of warm-up")
     for code, count in (*result.errors.items(), *result.task_failures.items()):
         shown.add_row(f"failed: {code}", str(count))

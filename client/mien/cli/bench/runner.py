@@ -1,4 +1,4 @@
-"""Load on an engine: so many calls in flight, or so many a second, for some time; every call becomes a sample."""
+"""Generate load on an engine, in a closed loop (calls in flight) or an open loop (calls per second)."""
 
 import asyncio
 import random
@@ -16,38 +16,38 @@ from mien.v1 import face_service_pb2 as pb
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is asked of the engine. Times are in seconds."""
+    """Parameters of a load. Times are in seconds."""
 
     concurrency: int | None = None
-    """Closed loop: calls in flight; each caller makes its next call when its last one has ended."""
+    """Closed loop: number of callers, each of which starts its next call when the previous one has ended."""
     rate: float | None = None
-    """Open loop: calls a second on average, at random moments (Poisson), whether earlier calls have ended or not."""
+    """Open loop: mean calls per second, with Poisson arrivals, independent of the calls in flight."""
     duration: float
     warmup: float
-    """Time before `duration`, whose calls are made but not counted."""
+    """Time before `duration` whose calls are not counted."""
     timeout: float
-    """Time that one call may take."""
+    """Timeout of a call."""
     seed: int = 0
-    """Of the moments of the open loop."""
+    """Seed of the arrivals of the open loop."""
 
     def __post_init__(self) -> None:
         if (self.concurrency is None) == (self.rate is None):
-            raise InvalidRequestError("name a concurrency (closed loop) or a rate (open loop), not both")
+            raise InvalidRequestError("pass a concurrency (closed loop) or a rate (open loop), not both")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One call. Moments are seconds from the load's begin."""
+    """One call. Times are in seconds from the start of the load."""
 
     due: float
-    """When it was to be made: an open loop that falls behind makes the wait part of the call's time."""
+    """When the call was due. If an open loop falls behind, the delay counts as part of the call's latency."""
     ended: float
     outcome: pb.AnalyzeResponse | int
-    """What was answered, or the `google.rpc.Code` of the error."""
+    """The response, or the `google.rpc.Code` of the error."""
 
 
 async def measure(engine: AsyncEngine, requests: Sequence[pb.AnalyzeRequest], load: Load) -> list[Sample]:
-    """Put a load on an engine, with the requests in turn; returns the samples that were due after the warm-up."""
+    """Run a load on an engine with the requests in turn; return the samples that were due after the warm-up."""
     begin = time.perf_counter()
     samples: list[Sample] = []
     turns = cycle(requests)
@@ -75,7 +75,7 @@ async def measure(engine: AsyncEngine, requests: Sequence[pb.AnalyzeRequest], lo
 
 
 async def _moments(load: Load, begin: float) -> AsyncIterator[float]:
-    """Yield each moment of the open loop when it has come, late ones at once."""
+    """Yield the time of each arrival of the open loop when it is due, late ones at once."""
     dice, due = random.Random(load.seed), 0.0
     while (due := due + dice.expovariate(load.rate or 1)) < load.warmup + load.duration:
         wait = due - (time.perf_counter() - begin)
