@@ -36,7 +36,7 @@ class _GenderValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GenderVal
     """The probability of either gender is below the model's `ModelInfo.gender_uncertain_below`."""
 
 class GenderValue(_GenderValue, metaclass=_GenderValueEnumTypeWrapper):
-    """What a face looks like in the picture; not the person's identity."""
+    """Apparent gender."""
 
 GENDER_VALUE_UNSPECIFIED: GenderValue.ValueType  # 0
 """Not a value."""
@@ -196,7 +196,7 @@ Global___Landmarks: _TypeAlias = Landmarks  # noqa: Y015
 
 @_typing.final
 class Age(_message.Message):
-    """How old a face looks."""
+    """Apparent age."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,7 +226,7 @@ Global___Age: _TypeAlias = Age  # noqa: Y015
 
 @_typing.final
 class Gender(_message.Message):
-    """How a face looks in the picture, not the person's identity."""
+    """Apparent gender in the image, not the person's identity."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -282,7 +282,7 @@ Global___Emotion: _TypeAlias = Emotion  # noqa: Y015
 
 @_typing.final
 class Mood(_message.Message):
-    """Where the emotions lie on Russell's circumplex; derived from their probabilities."""
+    """Position on Russell's circumplex, derived from the probabilities of the emotions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -312,7 +312,7 @@ Global___Mood: _TypeAlias = Mood  # noqa: Y015
 
 @_typing.final
 class Quality(_message.Message):
-    """How much the picture of a face shows, and whether that is enough for the tasks."""
+    """Size and sharpness of a face, and whether they suffice for the tasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -330,7 +330,7 @@ class Quality(_message.Message):
         """`sharpness` is below the server's limit."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
-        """Why the tasks abstain for a face."""
+        """Reason for which the tasks abstain for a face."""
 
     REASON_UNSPECIFIED: Quality.Reason.ValueType  # 0
     """Not a reason."""
@@ -348,7 +348,7 @@ class Quality(_message.Message):
     """Mean squared frequency of the face's edges on a grid of 16 x 16, 0 to 1; brightness and contrast do not matter."""
     @_builtins.property
     def abstained_reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___Quality.Reason.ValueType]:
-        """Not empty: the face is too poor for an answer, and the fields of all tasks are absent."""
+        """Quality limits that the face does not meet. If there are any, the fields of all tasks are absent."""
 
     def __init__(
         self,
@@ -367,7 +367,7 @@ Global___Quality: _TypeAlias = Quality  # noqa: Y015
 
 @_typing.final
 class Face(_message.Message):
-    """One face. A field of a task that was not asked for, that failed or that abstained (see `quality`), is absent."""
+    """A face. The fields of a task that was not requested, failed or abstained (see `quality`) are absent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -381,18 +381,18 @@ class Face(_message.Message):
     MOOD_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     detection_score: _builtins.float
-    """How sure the detector is, 0 to 1; absent where the detector has no such number."""
+    """Confidence of the detector, 0 to 1; absent if the detector has no scores."""
     @_builtins.property
     def box(self) -> Global___Box:
-        """Where the face is, in pixels."""
+        """Bounding box, in pixels."""
 
     @_builtins.property
     def ratio_box(self) -> Global___Box:
-        """Where the face is, as fractions of the image."""
+        """Bounding box, as fractions of the image's width and height."""
 
     @_builtins.property
     def landmarks(self) -> Global___Landmarks:
-        """Five points; absent where the detector gives none."""
+        """Five points; absent if the detector has no landmarks."""
 
     @_builtins.property
     def age(self) -> Global___Age:
@@ -412,7 +412,7 @@ class Face(_message.Message):
 
     @_builtins.property
     def quality(self) -> Global___Quality:
-        """How much the picture shows of the face."""
+        """Size and sharpness of the face."""
 
     def __init__(
         self,
@@ -456,7 +456,7 @@ Global___Face: _TypeAlias = Face  # noqa: Y015
 
 @_typing.final
 class ImageInfo(_message.Message):
-    """The image as it was read."""
+    """Properties of the decoded image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -474,11 +474,11 @@ class ImageInfo(_message.Message):
     format: _builtins.str
     """"JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF" or "HEIF"."""
     exif_orientation: _builtins.int
-    """Orientation as the file says it, 1 to 8; 1 where it says nothing."""
+    """EXIF orientation of the file, 1 to 8; 1 if it has none."""
     orientation_applied: _builtins.bool
-    """Whether the image was turned or mirrored by it."""
+    """Whether the image was rotated or mirrored accordingly."""
     data_missing: _builtins.bool
-    """Whether the file ends too early; what is missing is grey."""
+    """Whether the file is truncated; missing pixels are grey."""
     smallest_face_px: _builtins.float
     """Height from which faces were searched for, in pixels of the upright image; smaller ones may be missed. Absent if the
     detector does not state it.
@@ -527,9 +527,9 @@ class ModelInfo(_message.Message):
     digest: _builtins.str
     """"sha256:" and the SHA-256 of the weights file, in hexadecimal."""
     summary: _builtins.str
-    """One sentence: what it is and what it was trained on."""
+    """One sentence: the kind of model and its training data."""
     is_default: _builtins.bool
-    """Whether it serves its task unless another is named in the settings."""
+    """Whether it is the default model of a task."""
     parameters: _builtins.int
     """Number of parameters."""
     device: _builtins.str
@@ -542,7 +542,7 @@ class ModelInfo(_message.Message):
     """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tasks that the model answers; empty for a detector."""
+        """Tasks of the model; empty for a detector."""
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -574,7 +574,7 @@ Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
 
 @_typing.final
 class TaskResult(_message.Message):
-    """How one task went."""
+    """The outcome of a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -585,11 +585,11 @@ class TaskResult(_message.Message):
     """"age", "gender" or "emotion"."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
-        """OK, or why the task has no answers; the other tasks are not touched by it."""
+        """OK, or the error of a failed task, which does not affect the other tasks."""
 
     @_builtins.property
     def model(self) -> Global___ModelInfo:
-        """The model that answered; absent where none did."""
+        """The model that answered; absent if the task failed."""
 
     def __init__(
         self,
@@ -610,7 +610,7 @@ Global___TaskResult: _TypeAlias = TaskResult  # noqa: Y015
 
 @_typing.final
 class Span(_message.Message):
-    """One step of the request's way, with the steps inside it. Steps beside each other may overlap in time."""
+    """A timed step of a request, with its substeps. Sibling steps may overlap in time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -619,14 +619,14 @@ class Span(_message.Message):
     ELAPSED_MS_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What was done: "total", "decode", "detect", "crop", "tasks", a task's name, "queue", "compute", "transport", "merge"."""
+    """Name of the step: "total", "decode", "detect", "crop", "tasks", a task's name, "queue", "compute", "transport", "merge"."""
     start_ms: _builtins.float
-    """When it began, in milliseconds from the request's arrival."""
+    """Start, in milliseconds from the request's arrival."""
     elapsed_ms: _builtins.float
-    """How long it took, in milliseconds of wall time."""
+    """Duration, in milliseconds of wall time."""
     @_builtins.property
     def children(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
-        """The steps inside it."""
+        """Substeps."""
 
     def __init__(
         self,
@@ -646,7 +646,7 @@ Global___Span: _TypeAlias = Span  # noqa: Y015
 
 @_typing.final
 class Timing(_message.Message):
-    """Where the request's time went."""
+    """The timing of a request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -658,7 +658,7 @@ class Timing(_message.Message):
 
     @_builtins.property
     def critical_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the steps that the reply had to wait for, in order, such as "decode", "detect", "crop", "emotion", "merge"."""
+        """Names of the steps that determined the latency, in order, such as "decode", "detect", "crop", "emotion", "merge"."""
 
     def __init__(
         self,

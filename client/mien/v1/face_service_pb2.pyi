@@ -36,7 +36,7 @@ class _FailurePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The request fails with the failed task's status."""
 
 class FailurePolicy(_FailurePolicy, metaclass=_FailurePolicyEnumTypeWrapper):
-    """What happens to a request if one of its tasks fails."""
+    """Handling of a request if one of its tasks fails."""
 
 FAILURE_POLICY_UNSPECIFIED: FailurePolicy.ValueType  # 0
 """As FAILURE_POLICY_PARTIAL."""
@@ -188,9 +188,9 @@ class AnalyzeRequest(_message.Message):
     image: _builtins.bytes
     """The bytes of an image file, in one of the formats of `GetServerInfo`."""
     max_faces: _builtins.int
-    """Report at most this many faces, the largest; 1 or more. Absent: the server's limit."""
+    """Maximum number of faces, largest first; 1 or more. Absent: the server's limit."""
     failure_policy: Global___FailurePolicy.ValueType
-    """What to do if a task fails."""
+    """Handling of failed tasks."""
     @_builtins.property
     def raw(self) -> Global___RawImage:
         """Pixels that are not encoded, such as a frame of a video."""
@@ -243,7 +243,7 @@ class AnalyzeResponse(_message.Message):
 
     @_builtins.property
     def image(self) -> _face_pb2.ImageInfo:
-        """The image as it was read."""
+        """Properties of the decoded image."""
 
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.TaskResult]:
@@ -255,7 +255,7 @@ class AnalyzeResponse(_message.Message):
 
     @_builtins.property
     def timing(self) -> _face_pb2.Timing:
-        """Where the time went."""
+        """The timing of the request."""
 
     def __init__(
         self,
@@ -598,12 +598,12 @@ class GetModelCardResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MARKDOWN_FIELD_NUMBER: _builtins.int
     markdown: _builtins.str
-    """The card, in Markdown: figures by group, calibration, cost, data and terms, uses. Plain facts alone where the
+    """The card, in Markdown: metrics by group, calibration, cost, data and terms, intended uses. Only basic facts if the
     weights are not those of a release.
     """
     @_builtins.property
     def model(self) -> _face_pb2.ModelInfo:
-        """The model that the card is of."""
+        """The model of the card."""
 
     def __init__(
         self,
@@ -638,7 +638,7 @@ Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
 
 @_typing.final
 class GetServerInfoResponse(_message.Message):
-    """What a server is and accepts."""
+    """Version, models and limits of a server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -690,7 +690,7 @@ class GetServerInfoResponse(_message.Message):
     """Smallest `Quality.sharpness`, 0 to 1; faces below it get no predictions."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tasks that it answers."""
+        """Tasks of the server."""
 
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -68,10 +68,10 @@ class FaceAnalysisServiceServicer(object):
 
     def Analyze(self, request, context):
         """Analyze one image. No face is not an error: the list is empty.
-        INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
+        INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
         IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-        RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
-        over the limit.
+        RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
+        large.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -100,7 +100,7 @@ class FaceAnalysisServiceServicer(object):
 
     def GetModelCard(self, request, context):
         """Return a model's card: its metrics by group, its intended and forbidden uses.
-        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names the models it has.
+        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message lists its models.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,10 +35,10 @@ class FaceAnalysisServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FaceAnalysisServiceAsyncStub: ...
     Analyze: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]
     """Analyze one image. No face is not an error: the list is empty.
-    INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
+    INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
     IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-    RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
-    over the limit.
+    RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
+    large.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
     AnalyzeStream: _grpc.StreamStreamMultiCallable[_face_service_pb2.AnalyzeStreamRequest, _face_service_pb2.AnalyzeStreamResponse]
@@ -54,7 +54,7 @@ class FaceAnalysisServiceStub:
     """List the models that the server has, those in use first."""
     GetModelCard: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.GetModelCardRequest, _face_service_pb2.GetModelCardResponse]
     """Return a model's card: its metrics by group, its intended and forbidden uses.
-    NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names the models it has.
+    NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message lists its models.
     """
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.GetServerInfoRequest, _face_service_pb2.GetServerInfoResponse]
     """Return the server's version, tasks, formats and limits."""
@@ -66,10 +66,10 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Analyze: _aio.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Analyze one image. No face is not an error: the list is empty.
-    INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
+    INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
     IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-    RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
-    over the limit.
+    RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
+    large.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
     """
     AnalyzeStream: _aio.StreamStreamMultiCallable[_face_service_pb2.AnalyzeStreamRequest, _face_service_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     """List the models that the server has, those in use first."""
     GetModelCard: _aio.UnaryUnaryMultiCallable[_face_service_pb2.GetModelCardRequest, _face_service_pb2.GetModelCardResponse]  # type: ignore[assignment]
     """Return a model's card: its metrics by group, its intended and forbidden uses.
-    NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names the models it has.
+    NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message lists its models.
     """
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_face_service_pb2.GetServerInfoRequest, _face_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Return the server's version, tasks, formats and limits."""
@@ -100,10 +100,10 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_face_service_pb2.AnalyzeResponse, _abc.Awaitable[_face_service_pb2.AnalyzeResponse]]:
         """Analyze one image. No face is not an error: the list is empty.
-        INVALID_ARGUMENT: the image or an option is wrong; google.rpc.ErrorInfo names the reason (IMAGE_EMPTY,
+        INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
         IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
-        RESOURCE_EXHAUSTED: too many images at once to answer in time (SERVER_BUSY, with google.rpc.RetryInfo), or a message
-        over the limit.
+        RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
+        large.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
         """
 
@@ -137,7 +137,7 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_face_service_pb2.GetModelCardResponse, _abc.Awaitable[_face_service_pb2.GetModelCardResponse]]:
         """Return a model's card: its metrics by group, its intended and forbidden uses.
-        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message names the models it has.
+        NOT_FOUND: the server has no such model (MODEL_UNKNOWN); the message lists its models.
         """
 
     @_abc_1.abstractmethod
