@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import weights
-from mien_models.images.decode import ImageLimits
+from mien_models.images.limits import ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
 from mien_models.registry import TASKS, Registry

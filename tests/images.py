@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien_models.images.decode import ImageError, ImageLimits, decode
+from mien_models.images.decode import decode
+from mien_models.images.errors import ImageError
+from mien_models.images.limits import ImageLimits
 
 ASTRONAUT = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
 LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}}

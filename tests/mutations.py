@@ -20,7 +20,7 @@ from PIL import Image
 
 import mien
 from mien.v1 import face_service_pb2 as pb
-from mien_models.images.decode import FORMATS
+from mien_models.images.formats import FORMATS
 from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.settings import Settings
 from tests.backends import within

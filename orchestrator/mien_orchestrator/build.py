@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mien.errors import InvalidRequestError, ModelError, NotFoundError
 from mien.v1 import face_service_pb2 as pb
 from mien_models.detectors import Detector, create
-from mien_models.images.decode import ImageLimits
+from mien_models.images.limits import ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.quality import QualityLimits
 from mien_models.registry import Entry, Registry

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from mien_models.images import header
-from mien_models.images.decode import ImageError, decode, peak_bytes
-from mien_models.images.decode import ImageLimits as Limits
+from mien_models.images.decode import decode, peak_bytes
+from mien_models.images.errors import ImageError
+from mien_models.images.limits import ImageLimits as Limits
 from mien_models.images.memory import PixelBudget
 from tests.photographs import EXAMPLE
 from tests.profiles import swapped
@@ -63,7 +64,8 @@ def test_a_side_is_bounded() -> None:
 
 MEASURE = """
 import sys
-from mien_models.images.decode import decode, peak_bytes, ImageLimits
+from mien_models.images.decode import decode, peak_bytes
+from mien_models.images.limits import ImageLimits
 
 def resident(field):
     lines = open("/proc/self/status").read().splitlines()

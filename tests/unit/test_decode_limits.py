@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien_models.images.decode import ImageError, ImageLimits, decode
+from mien_models.images.decode import decode
+from mien_models.images.errors import ImageError
 from mien_models.images.jpeg_scans import count_scans
+from mien_models.images.limits import ImageLimits
 
 
 def jpeg(side: int = 64, **options: object) -> bytes:

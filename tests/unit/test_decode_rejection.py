@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mien_models.images.decode import FORMATS, ImageError, ImageLimits, decode
+from mien_models.images.decode import decode
+from mien_models.images.errors import ImageError
+from mien_models.images.formats import FORMATS
+from mien_models.images.limits import ImageLimits
 
 from ..images import ASTRONAUT, encode, exif, png, refusal, scene
 

@@ -13,7 +13,7 @@ import mien
 from mien_models.crops import cut
 from mien_models.detectors import DetectorInfo
 from mien_models.faces import Faces
-from mien_models.images.decode import ImageLimits
+from mien_models.images.limits import ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.images.raw import RawImage
 from mien_models.quality import QualityLimits

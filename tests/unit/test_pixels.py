@@ -12,7 +12,7 @@ import mien
 from mien.images import RAW_BYTES, image_bytes, raw_image
 from mien.v1 import face_service_pb2 as pb
 from mien_models.images import raw
-from mien_models.images.decode import ImageLimits
+from mien_models.images.limits import ImageLimits
 
 from ..photographs import EXAMPLE
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mien_models.faces import Faces
-from mien_models.images.decode import ImageLimits, decode
+from mien_models.images.decode import decode
+from mien_models.images.limits import ImageLimits
 from mien_models.quality import CROP, QualityLimits, judge, sharpness
 from tests.conftest import ROOT
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien_models.images.decode import ImageError, ImageLimits
+from mien_models.images.errors import ImageError
+from mien_models.images.limits import ImageLimits
 from mien_models.images.raw import PixelFormat, RawImage, convert, peak_bytes
 
 LIMITS = ImageLimits(max_pixels=70_000)

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien_models.images.decode import ImageError, decode
+from mien_models.images.decode import decode
+from mien_models.images.errors import ImageError
 from tests.photographs import EXAMPLE
 
 

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien_models.images.decode import DecodedImage, ImageError, ImageLimits
+from mien_models.images.decode import DecodedImage
+from mien_models.images.errors import ImageError
 from mien_models.images.header import MAX_SIDE
+from mien_models.images.limits import ImageLimits
 
 PixelFormat = Literal["RGB", "BGR", "GRAY", "NV12"]
 

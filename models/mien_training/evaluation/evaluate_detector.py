@@ -23,7 +23,8 @@ from rich.table import Table
 from mien_models.detectors import DETECTORS, Detector, create
 from mien_models.errors import DetectorError, MienError
 from mien_models.faces import Faces
-from mien_models.images.decode import ImageError, decode
+from mien_models.images.decode import decode
+from mien_models.images.errors import ImageError
 from mien_training import installation
 from mien_training.detection.metrics import match
 from mien_training.results import provenance

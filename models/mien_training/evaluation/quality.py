@@ -22,7 +22,8 @@ from mien_models.crops import cut
 from mien_models.detectors import create
 from mien_models.errors import ModelError
 from mien_models.faces import Faces
-from mien_models.images.decode import ImageLimits, decode
+from mien_models.images.decode import decode
+from mien_models.images.limits import ImageLimits
 from mien_models.quality import QualityLimits, judge
 from mien_models.registry import Entry, Registry
 from mien_models.spec import CropSpec, Task

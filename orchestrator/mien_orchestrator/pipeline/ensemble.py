@@ -13,7 +13,7 @@ from typing import TypeVar
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
-from mien_models.images.decode import ImageError as UnreadableImage
+from mien_models.images.errors import ImageError as UnreadableImage
 from mien_models.images.raw import PixelFormat, RawImage
 from mien_models.registry import Entry
 from mien_models.spec import Task

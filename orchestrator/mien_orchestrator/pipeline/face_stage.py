@@ -13,7 +13,8 @@ from mien_models.crops import cut
 from mien_models.detectors import Detector
 from mien_models.faces import Faces
 from mien_models.images import decode, raw
-from mien_models.images.decode import DecodedImage, ImageLimits
+from mien_models.images.decode import DecodedImage
+from mien_models.images.limits import ImageLimits
 from mien_models.images.memory import PixelBudget
 from mien_models.images.raw import RawImage
 from mien_models.quality import Quality, QualityLimits, compare, judge

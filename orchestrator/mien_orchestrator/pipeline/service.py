@@ -10,7 +10,7 @@ from mien.errors import InvalidRequestError, NotFoundError, ServerUnavailableErr
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
-from mien_models.images.decode import FORMATS
+from mien_models.images.formats import FORMATS
 from mien_models.registry import Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
