@@ -10,11 +10,14 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from google.rpc import code_pb2, error_details_pb2
@@ -416,6 +419,20 @@ def test_the_pages_files_are_kept_by_browsers_and_checked(url: str) -> None:
     assert (again.status, again.body) == (304, b"")
     for path in ("/static/", "/static/main.py", "/static/../pages.py", "/static/index.html"):
         assert fetch(url, path).status == 404
+
+
+def test_a_reply_does_not_wait_for_an_acknowledgement(url: str) -> None:
+    """Nagle's algorithm and delayed acknowledgements would add 40 ms to every reply."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    seconds = []
+    for _ in range(20):
+        started = time.perf_counter()
+        connection.request("POST", "/v1/analyze", b"not an image")
+        assert connection.getresponse().read()
+        seconds.append(time.perf_counter() - started)
+    connection.close()
+    assert min(seconds) < 0.035
 
 
 def test_an_upgrade_to_a_websocket_is_an_ordinary_request(url: str) -> None:

@@ -5,6 +5,7 @@ the client sees a reset instead of the answer), and answers what is not HTTP wit
 """
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,9 @@ class HttpConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first request."""
+        # asyncio does so by itself only for sockets that name their protocol, which accepted ones of ours do not: the
+        # body of a reply would wait 40 ms for the acknowledgement of its headers.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lingering = LingeringTransport(transport, self._client_sends)
         super().connection_made(self._lingering)  # type: ignore[arg-type]
         self._await_request()
