@@ -435,6 +435,9 @@ def test_a_reply_does_not_wait_for_an_acknowledgement(url: str) -> None:
     assert min(seconds) < 0.035
 
 
-def test_an_upgrade_to_a_websocket_is_an_ordinary_request(url: str) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    assert send_bytes(url, request).json == {"status": "ALIVE"}
+def test_a_websocket_elsewhere_is_refused(url: str) -> None:
+    lines = ["GET /v1/analyze HTTP/1.1", "Host: localhost", "Connection: Upgrade", "Upgrade: websocket"]
+    sent = [*lines, "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
+    answer = send_bytes(url, "\r\n".join(sent).encode())
+    assert (answer.status, answer.reason) == (404, "PATH_UNKNOWN")
+    assert send_bytes(url, "\r\n".join([*lines, "", ""]).encode()).status == 400

@@ -221,7 +221,7 @@ class Server:
         scheme = "https" if context else "http"
         self.http_address = f"{scheme}://{self._settings.server.address(listening.getsockname()[1])}"
         parts = Parts(calls, self._settings, self._serves, self._metrics, self._models)
-        self._http = HttpServer(make_application(parts), listening, context)
+        self._http = HttpServer(make_application(parts), listening, context, self._settings.limits.max_image_bytes)
         await self._http.start()
 
     def _serves(self, name: str) -> bool | None:

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from mien.errors import MienError, NotFoundError, ServerUnavailableError
@@ -20,12 +20,13 @@ from mien_orchestrator.edge.call_parts import CallParts
 from mien_orchestrator.edge.http.body import check_declared, read_image
 from mien_orchestrator.edge.http.calls import HttpCalls
 from mien_orchestrator.edge.http.documentation import documentation
-from mien_orchestrator.edge.http.guard import Guard
+from mien_orchestrator.edge.http.guard import STREAM_PATH, Guard
 from mien_orchestrator.edge.http.inference import inference_routes
 from mien_orchestrator.edge.http.openapi import openapi
 from mien_orchestrator.edge.http.pages import fixed, page_routes
 from mien_orchestrator.edge.http.parameters import analyze_options
 from mien_orchestrator.edge.http.replies import HttpRequestError, JsonReply, encoded, error_reply
+from mien_orchestrator.edge.http.stream import StreamEndpoint
 from mien_orchestrator.edge.open_inference.models import InferenceModels
 from mien_orchestrator.edge.status import unexpected
 from mien_orchestrator.pipeline import request_context
@@ -123,6 +124,7 @@ def make_application(parts: Parts) -> ASGIApp:
             Route("/v1/models", endpoints.models),
             Route("/v1/models/{name}", endpoints.model),
             Route("/v1/server", endpoints.server),
+            WebSocketRoute(STREAM_PATH, StreamEndpoint(parts.calls)),
             Route("/healthz", endpoints.live),
             Route("/readyz", endpoints.ready),
             Route("/metrics", endpoints.metrics),

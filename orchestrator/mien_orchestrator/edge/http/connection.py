@@ -13,6 +13,7 @@ from typing import Any
 import h11
 from google.rpc import code_pb2
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mien_orchestrator.edge.http.replies import HttpRequestError, error_reply
 
@@ -69,11 +70,21 @@ class LingeringTransport:
         self._transport.close()
 
 
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """uvicorn's protocol for WebSockets, which reads one message after the other."""
+
+    def data_received(self, data: bytes) -> None:
+        """Handle bytes, unless the connection is only open for its last message to be read."""
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+
 class HttpConnection(H11Protocol):
     """uvicorn's protocol for h11, which bounds the size of headers."""
 
     _lingering: LingeringTransport
     _silence: asyncio.TimerHandle | None = None
+    _upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first request."""
@@ -115,6 +126,12 @@ class HttpConnection(H11Protocol):
         super().handle_events()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to the protocol of WebSockets, which has time limits of its own."""
+        self._stop_waiting()
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """Start waiting for the next request."""
@@ -161,7 +178,7 @@ class HttpConnection(H11Protocol):
         self.transport.close()
 
     def _client_sends(self) -> bool:
-        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        return self._upgraded or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
     def _await_request(self) -> None:
         self._stop_waiting()

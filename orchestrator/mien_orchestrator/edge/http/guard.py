@@ -32,6 +32,9 @@ _SECURITY = {
 _CLOSE = {"connection": "close"}
 """After a reply to a request whose body was not read: what follows on the connection is that body."""
 
+STREAM_PATH = "/v1/stream"
+"""Path of the only WebSocket."""
+
 _EXPOSED = "x-request-id, retry-after"
 _ALLOWED_HEADERS = "authorization, content-type, x-request-id, x-request-timeout, grpc-timeout, traceparent"
 
@@ -52,7 +55,7 @@ class Guard:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         allowed = _cors(origin) if origin in self._origins and origin else {}
-        status = 0
+        status = 0 if scope["type"] == "http" else 101
         unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
         async def noted() -> Message:
@@ -63,7 +66,7 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 MutableHeaders(scope=message).update(_SECURITY | allowed | (_CLOSE if unread else {}))
             await send(message)
@@ -71,7 +74,9 @@ class Guard:
         try:
             await self._answer(scope, headers)(scope, noted, guarded)
         except Exception:
-            if not status:  # otherwise Starlette has answered it, and raises it again
+            if scope["type"] == "websocket":
+                unexpected(scope["path"][:80])
+            elif not status:  # otherwise Starlette has answered it, and raises it again
                 await error_reply(unexpected(scope["path"][:80]))(scope, noted, guarded)
         finally:
             self._count(getattr(scope.get("route"), "path", "other"), status)
@@ -82,9 +87,10 @@ class Guard:
             self._check_host(headers.get("host"))
             self._check_origin(headers)
             _check_query(scope["query_string"])
+            _check_socket(scope)
         except HttpRequestError as error:
             return error_reply(error)
-        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             return _preflight(headers.get("origin") in self._origins)
         return self._app
 
@@ -132,6 +138,16 @@ def _check_version(version: str) -> None:
             reason="HTTP_INVALID",
             http_status=505,
             connection="close",
+        )
+
+
+def _check_socket(scope: Scope) -> None:
+    if scope["type"] == "websocket" and scope["path"] != STREAM_PATH:
+        raise HttpRequestError(
+            f"there is no WebSocket at {scope['path'][:80]!r}; it is at {STREAM_PATH}",
+            reason="PATH_UNKNOWN",
+            http_status=404,
+            code=code_pb2.NOT_FOUND,
         )
 
 

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mien.errors import ServerUnavailableError
-from mien_orchestrator.edge.http.connection import HttpConnection
+from mien_orchestrator.edge.http.connection import HttpConnection, WebSocketConnection
 from mien_orchestrator.settings import Settings
 
 _BACKLOG = 1024
@@ -57,9 +57,10 @@ def bind(settings: Settings, port: int, *, shared: bool) -> socket.socket:
 class HttpServer:
     """Serves an application on a bound socket."""
 
-    def __init__(self, app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None, max_message: int) -> None:
+        """`max_message` is the largest message of a WebSocket, in bytes."""
         self._socket = listening
-        self._server = _Uvicorn(_configuration(app, tls))
+        self._server = _Uvicorn(_configuration(app, tls, max_message))
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -79,11 +80,13 @@ class HttpServer:
             await self._serving
 
 
-def _configuration(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _configuration(app: ASGIApp, tls: ssl.SSLContext | None, max_message: int) -> uvicorn.Config:
     configuration = uvicorn.Config(
         app,
         http=HttpConnection,
-        ws="none",
+        ws=WebSocketConnection,
+        ws_max_size=max_message,
+        ws_per_message_deflate=False,  # images are compressed already, and a few bytes could unpack to many
         lifespan="off",
         interface="asgi3",
         log_config=None,
