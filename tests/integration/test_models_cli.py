@@ -68,7 +68,7 @@ def test_show_describes_models_that_are_not_installed(tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         (["show", "nose-net"], 1, "unknown model 'nose-net'; available: mien-age-gender"),
-        (["fetch", "nose-net"], 1, "no published weights are called 'nose-net'"),
+        (["fetch", "nose-net"], 1, "unknown published weights 'nose-net'"),
         (["fetch", AGE, "--url", "http://127.0.0.1:1/net.h5"], 1, "Connection refused"),
         (["import", "{folder}/own.h5", "--as", AGE], 1, "own.h5 is not the file published for"),
         (["import", "{folder}/none.h5", "--as", AGE], 1, "none.h5: No such file"),

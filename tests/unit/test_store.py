@@ -148,7 +148,7 @@ def test_a_missing_file_is_named(store: ModelStore, tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused_before_anything_is_done(store: ModelStore, tmp_path: Path) -> None:
     for call in (lambda: store.fetch("nose-net"), lambda: store.import_file(tmp_path / "none.h5", "nose-net")):
-        with pytest.raises(ModelError, match="no published weights are called 'nose-net'"):
+        with pytest.raises(ModelError, match="unknown published weights 'nose-net'"):
             call()
     assert not store.exists()
 
