@@ -1,4 +1,4 @@
-"""The command `client`: analyze photographs and print a table, JSON or CSV, or write annotated images.
+"""The command `client`: analyze photographs and videos, and print a table, JSON or CSV, or write annotated images.
 
 Results go to standard output, all other messages to standard error. See `mien.cli.exit_codes` for the exit codes.
 """
@@ -23,6 +23,8 @@ from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
 from mien.cli.options import ConnectionOptions, with_connection
 from mien.cli.sources import Source, find
 from mien.cli.version import version_option
+from mien.cli.video.command import EXIT_CODES as VIDEO_EXIT_CODES
+from mien.cli.video.command import video
 from mien.client import Client
 from mien.errors import InvalidRequestError, MienError
 from mien.images import shown
@@ -43,6 +45,7 @@ app = typer.Typer(
 )
 app.command()(bench)
 app.command()(demo)
+app.command(epilog=VIDEO_EXIT_CODES)(video)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

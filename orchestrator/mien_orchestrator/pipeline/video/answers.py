@@ -69,7 +69,7 @@ class Evidence:
         self.weight += weight
         apart = value - self.mean
         self.mean += apart * weight / self.weight
-        self.squares += weight * apart * (value - self.mean)
+        self.squares = max(0.0, self.squares + weight * apart * (value - self.mean))
 
     @property
     def error(self) -> float:

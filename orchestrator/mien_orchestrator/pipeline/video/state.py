@@ -24,7 +24,7 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]
 Weight = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e9)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1.001)]
 Pair = tuple[Number, Number]
 
 
@@ -79,10 +79,10 @@ class _State(_Part):
 
 
 def save(tracker: Tracker, answers: dict[int, TrackAnswers]) -> bytes:
-    """Return the state of a stream."""
+    """Return the state of a stream; it is validated when it comes back, so that saving costs little."""
     confirmed = [track for track in tracker.tracks if track.id]
     tracks = [_save(track, answers[track.id]) for track in confirmed if track.id in answers]
-    state = _State(next_id=tracker.next_id, now_ms=tracker.now_ms or 0.0, tracks=tracks)
+    state = _State.model_construct(next_id=tracker.next_id, now_ms=tracker.now_ms or 0.0, tracks=tracks)
     return state.model_dump_json().encode()
 
 
@@ -106,13 +106,15 @@ def restore(data: bytes, tracker: Tracker, answers: dict[int, TrackAnswers], tem
 
 
 def _evidence(evidence: Evidence) -> _Evidence:
-    return _Evidence(count=evidence.count, weight=evidence.weight, mean=evidence.mean, squares=evidence.squares)
+    return _Evidence.model_construct(
+        count=evidence.count, weight=evidence.weight, mean=evidence.mean, squares=evidence.squares
+    )
 
 
 def _save(track: Track, answers: TrackAnswers) -> _Track:
     pairs = [(row[0], row[1]) for row in track.state.tolist()]
     step = -(-len(answers.moods) // _MOST_MOODS) or 1
-    return _Track(
+    return _Track.model_construct(
         id=track.id,
         first_ms=track.first_ms,
         seen_ms=track.seen_ms,
