@@ -136,6 +136,11 @@ def test_a_silent_connection_is_closed(url: str, monkeypatch: pytest.MonkeyPatch
     with connect(url) as kept:
         kept.sendall(head("Host: localhost", method="GET", target="/healthz"))
         assert receive(kept).status == 200
+        kept.settimeout(1)
+        with pytest.raises(TimeoutError):
+            kept.recv(1)
+        kept.sendall(b"GET /hea")
+        kept.settimeout(10)
         assert kept.recv(1) == b""
 
 

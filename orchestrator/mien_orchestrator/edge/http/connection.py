@@ -21,7 +21,7 @@ MAX_CONNECTIONS = 2000
 """Maximum number of connections; each has its own buffers."""
 
 REQUEST_SECONDS = 10.0
-"""Time that a client has to send the headers of a request, from the connection or the previous reply."""
+"""Time that a client has to send the headers of a request, from the connection or their first byte."""
 
 LINGER_SECONDS = 1.0
 """Time for which a refused body is received and dropped, so that the client reads the refusal."""
@@ -113,8 +113,11 @@ class HttpConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes, unless the connection is only open for its last reply to be read."""
-        if self._lingering.lingering is None:
-            super().data_received(data)
+        if self._lingering.lingering is not None:
+            return
+        if self._silence is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_request()  # the next one on a connection that was kept
+        super().data_received(data)
 
     def eof_received(self) -> None:
         """Close once both sides have ended."""
@@ -132,12 +135,6 @@ class HttpConnection(H11Protocol):
         self._stop_waiting()
         self._upgraded = True
         super().handle_websocket_upgrade(event)
-
-    def on_response_complete(self) -> None:
-        """Start waiting for the next request."""
-        super().on_response_complete()
-        if not self.transport.is_closing() and self.cycle.response_complete:
-            self._await_request()
 
     def shutdown(self) -> None:
         """End after the reply in progress, or now."""

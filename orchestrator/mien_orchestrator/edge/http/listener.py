@@ -15,7 +15,10 @@ from mien_orchestrator.edge.http.connection import HttpConnection, WebSocketConn
 from mien_orchestrator.settings import Settings
 
 _BACKLOG = 1024
-_KEEP_ALIVE_SECONDS = 10
+_KEEP_ALIVE_SECONDS = 75
+"""Time for which an unused connection is kept: longer than common clients and proxies reuse theirs, since a request
+that is sent while the server closes is lost."""
+
 _MAX_HEADER_BYTES = 16 * 1024
 
 
