@@ -143,7 +143,8 @@ def test_a_chosen_photograph_is_analyzed(visit: Visit) -> None:
 
 def test_boxes_lie_over_the_faces(visit: Visit) -> None:
     visit.choose(EXAMPLE.read_bytes())
-    shown, layer, box = (visit.page.locator(f".picture {part}").first.bounding_box() for part in ("img", "svg", "rect"))
+    picture = visit.page.locator("#answers .picture")
+    shown, layer, box = (picture.locator(part).first.bounding_box() for part in ("img", "svg", "rect"))
     assert shown
     assert layer
     assert box
@@ -179,6 +180,22 @@ def test_a_photograph_from_the_camera_is_analyzed(visit: Visit) -> None:
     visit.page.click("#shoot")
     visit.page.wait_for_selector(".face")
     assert "1 face" in visit.text("#status")
+    assert not visit.page.is_visible("#camera")
+
+
+def test_the_live_camera_has_boxes_track_numbers_and_a_curve(visit: Visit) -> None:
+    visit.page.click("#open-camera")
+    visit.wait("document.querySelector('#video').videoWidth > 0")
+    visit.page.click("#live")
+    visit.wait("document.querySelectorAll('#overlay rect').length === 2")
+    visit.wait("document.querySelector('#curve polyline')?.points.length > 5")
+    assert (visit.page.text_content("#overlay text") or "").startswith("1 ")
+    assert "Face 1: happy, mood excited" in visit.text("#tracks")
+    assert "1 face, " in visit.text("#live-status")
+    visit.page.click("#live")
+    visit.wait("document.querySelector('#live').getAttribute('aria-pressed') === 'false'")
+    assert visit.page.locator("#overlay rect").count() == 0
+    visit.page.click("#close-camera")
     assert not visit.page.is_visible("#camera")
 
 

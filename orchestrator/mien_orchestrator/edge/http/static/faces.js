@@ -4,7 +4,7 @@ import { element, percent, plain, shape } from "./dom.js";
 
 const REASONS = {
   REASON_FACE_TOO_SMALL: (face, server) =>
-    `Too small to tell: ${Math.round(face.quality.size_px)} pixels high; this server needs ${Math.round(server.min_face)}.`,
+    `Too small to tell: ${Math.round(face.quality.size_px)} pixels high; this server needs ${Math.round(server.min_face_px)}.`,
   REASON_FACE_TOO_BLURRED: (face, server) =>
     `Too blurred to tell: sharpness ${face.quality.sharpness.toFixed(3)}; this server needs ${server.min_sharpness}.`,
 };

@@ -4,11 +4,12 @@ import * as api from "./api.js";
 import * as camera from "./camera.js";
 import { $, element, plain } from "./dom.js";
 import { cards, count, picture } from "./faces.js";
+import { Live } from "./live.js";
 import { markdown } from "./markdown.js";
 import { LANGUAGES } from "./snippets.js";
 import { summary, waterfall } from "./timing.js";
 
-const state = { server: null, grpcPort: 0, photograph: null, url: null, calls: null, language: "curl" };
+const state = { server: null, grpcPort: 0, photograph: null, url: null, calls: null, live: null, language: "curl" };
 
 const token = () => $("token").value.trim();
 
@@ -192,6 +193,24 @@ async function copy() {
   }
 }
 
+// --- live -------------------------------------------------------------------------------------------------------
+
+function startLive() {
+  $("live").setAttribute("aria-pressed", "true");
+  $("live-panel").hidden = false;
+  $("problem").hidden = true;
+  state.live = new Live(token(), (reason) => {
+    state.live = null;
+    $("live").setAttribute("aria-pressed", "false");
+    $("live-panel").hidden = true;
+    if (reason) showProblem(new api.Problem(reason));
+  });
+}
+
+function stopLive() {
+  state.live?.stop();
+}
+
 // --- events -----------------------------------------------------------------------------------------------------
 
 $("file").addEventListener("change", () => {
@@ -212,12 +231,15 @@ $("token").addEventListener("change", connect);
 $("model").addEventListener("change", showCard);
 $("copy").addEventListener("click", copy);
 $("open-camera").addEventListener("click", () => camera.open().then(() => $("shoot").focus(), showProblem));
+$("live").addEventListener("click", () => (state.live ? stopLive() : startLive()));
 $("close-camera").addEventListener("click", () => {
+  stopLive();
   camera.close();
   $("open-camera").focus();
 });
 $("shoot").addEventListener("click", async () => {
   const file = await camera.shoot();
+  stopLive();
   camera.close();
   take(file);
 });
