@@ -230,8 +230,8 @@ class HeldBackend:
 
 
 @contextmanager
-def held_server() -> Iterator[tuple[Server, HeldBackend]]:
-    settings = settings_with(server__drain_s=20, limits__max_concurrent_requests=1)
+def held_server(**changes: object) -> Iterator[tuple[Server, HeldBackend]]:
+    settings = settings_with(**{"server__drain_s": 20, "limits__max_concurrent_requests": 1} | changes)
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         backend = HeldBackend(make_inline_backend(settings, computing))
         made = make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE)
@@ -272,6 +272,28 @@ def test_overload_is_refused_with_retry_after() -> None:
     assert (refused.status, refused.reason) == (429, "SERVER_BUSY")
     assert any(detail.Unpack(retry) for detail in refused.error.details)
     assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_flood_of_one_token_does_not_refuse_another(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(token_line("a", "first") + "\n" + token_line("b", "second") + "\n")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        held_server(limits__max_concurrent_requests=8, auth__token_file=file, auth__max_concurrent_requests=1) as (
+            started,
+            backend,
+        ),
+    ):
+        url = started.http_address
+        first = pool.submit(fetch, url, "/v1/analyze", IMAGE, Authorization="Bearer first")
+        assert backend.started.wait(30)
+        refused = [fetch(url, "/v1/analyze", IMAGE, Authorization="Bearer first") for _ in range(5)]
+        backend.go.set()
+        assert fetch(url, "/v1/analyze", IMAGE, Authorization="Bearer second").status == 200
+        assert first.result().status == 200
+        text = fetch(url, "/metrics", Authorization="Bearer first").body.decode()
+    assert {(answer.status, answer.reason) for answer in refused} == {(429, "CALLER_LIMIT")}
+    assert 'mien_caller_requests_total{caller="a",code="RESOURCE_EXHAUSTED"} 5.0' in text
 
 
 def test_draining_reports_503_and_finishes_calls_in_flight() -> None:

@@ -1,11 +1,12 @@
 """The parts of a server that gRPC and HTTP share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mien_orchestrator.edge.handlers import Call, Stream
 from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.edge.uploads import UploadGate
+from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import Observer
 
 
@@ -18,3 +19,5 @@ class CallParts:
     observers: Sequence[Observer]
     authentication: Authentication
     uploads: UploadGate
+    check_load: Callable[[RequestContext], None]
+    """Rejects a call before its message is read, by raising `MienError`."""

@@ -191,7 +191,7 @@ class Server:
             ) from error
         self.address = self._settings.server.address(port)
         if self._http_port is not None:
-            parts = CallParts(self._call, self._stream, observers, self._authentication, uploads)
+            parts = CallParts(self._call, self._stream, observers, self._authentication, uploads, self._check_load)
             await self._start_http(self._http_port, parts)
         if self._metrics and self._settings.telemetry.metrics_port:
             replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1

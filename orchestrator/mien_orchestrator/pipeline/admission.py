@@ -5,6 +5,7 @@ at its maximum under any load.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,10 +24,69 @@ _SHORTEST, _LONGEST = 0.1, 5.0
 """Range of the suggested retry delay, in seconds."""
 
 
+class CallerLimits:
+    """Limits the images of each caller, so that one of them does not delay the others."""
+
+    def __init__(self, max_requests: int | None = None, per_second: float | None = None) -> None:
+        """Create the limits.
+
+        Args:
+            max_requests: Images of one caller that are analyzed at the same time; None for any number.
+            per_second: Images of one caller per second, of which a second's worth may come at once; None for any
+                number.
+
+        """
+        self._max_requests = max_requests
+        self._per_second = per_second
+        self._burst = max(1.0, per_second or 0.0)
+        self._in_flight: Counter[str] = Counter()
+        self._left: dict[str, tuple[float, float]] = {}
+        """Images that each caller may send at a point in time."""
+
+    def check(self, caller: str) -> None:
+        """Raise `OverloadedError` if another image of a caller would be above a limit; without a name it has none."""
+        if not caller:
+            return
+        if self._max_requests is not None and self._in_flight[caller] >= self._max_requests:
+            raise OverloadedError(
+                f"{self._max_requests} images of the token {caller} are being analyzed, the most it may have; "
+                "wait for one of them",
+                reason="CALLER_LIMIT",
+                retry_after=_SHORTEST,
+            )
+        if self._per_second is not None and (left := self._now_left(caller)) < 1:
+            wait = (1 - left) / self._per_second
+            raise OverloadedError(
+                f"the token {caller} may send {self._per_second:g} images per second; try again in {wait:.1f} s",
+                reason="CALLER_LIMIT",
+                retry_after=wait,
+            )
+
+    @contextmanager
+    def counted(self, caller: str) -> Iterator[None]:
+        """Count an image of a caller."""
+        if not caller:
+            yield
+            return
+        if self._per_second is not None:
+            self._left[caller] = self._now_left(caller) - 1, time.monotonic()
+        self._in_flight[caller] += 1
+        try:
+            yield
+        finally:
+            self._in_flight[caller] -= 1
+
+    def _now_left(self, caller: str) -> float:
+        now = time.monotonic()
+        left, since = self._left.get(caller, (self._burst, now))
+        return min(self._burst, left + (now - since) * (self._per_second or 0.0))
+
+
 class Admission:
     """Limits the images that one process analyzes concurrently."""
 
-    def __init__(self, *, max_requests: int, max_bytes: int) -> None:
+    def __init__(self, *, max_requests: int, max_bytes: int, callers: CallerLimits | None = None) -> None:
+        self._callers = callers or CallerLimits()
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self.in_flight = 0
@@ -49,15 +109,15 @@ class Admission:
         return self._busy_seconds / self._answers if self._answers else 0.0
 
     @contextmanager
-    def admit(self, size: int, budget: float) -> Iterator[None]:
+    def admit(self, size: int, budget: float, caller: str = "") -> Iterator[None]:
         """Admit an image of `size` bytes with `budget` seconds left; raises `OverloadedError`.
 
         A single image is admitted whatever its size.
         """
-        self.check(budget)
+        self.check(budget, caller)
         if self.in_flight and self._bytes + size > self._max_bytes:
             raise self._busy("the images being analyzed exceed the memory limit")
-        with self.counted(size):
+        with self.counted(size), self._callers.counted(caller):
             yield
 
     @contextmanager
@@ -78,11 +138,12 @@ class Admission:
             self.in_flight -= 1
             self._bytes -= size
 
-    def check(self, budget: float) -> None:
+    def check(self, budget: float, caller: str = "") -> None:
         """Raise `OverloadedError` if an image with `budget` seconds left would be rejected whatever its size.
 
         Called before an image is read, so that a rejected call costs little.
         """
+        self._callers.check(caller)
         expected = self._each * (self.in_flight + 1)
         if self.in_flight >= self._max_requests:
             raise self._busy("too many images are being analyzed")

@@ -13,7 +13,7 @@ from mien_models.card import card
 from mien_models.images.formats import FORMATS
 from mien_models.registry import Registry
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.admission import Admission
+from mien_orchestrator.pipeline.admission import Admission, CallerLimits
 from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import Answers
@@ -44,7 +44,9 @@ class FaceAnalysis:
         self._settings = settings
         self._deployment_mode = deployment_mode
         self._admission = Admission(
-            max_requests=settings.limits.max_concurrent_requests, max_bytes=settings.limits.max_concurrent_bytes
+            max_requests=settings.limits.max_concurrent_requests,
+            max_bytes=settings.limits.max_concurrent_bytes,
+            callers=CallerLimits(settings.auth.max_concurrent_requests, settings.auth.max_requests_per_second),
         )
         self._streams = Streams(ensemble, self._admission, settings.streams)
 
@@ -68,7 +70,7 @@ class FaceAnalysis:
 
     def check_load(self, context: RequestContext) -> None:
         """Raise `OverloadedError` if the server is too busy for another image, before that is read."""
-        self._admission.check(context.remaining)
+        self._admission.check(context.remaining, context.caller)
 
     async def analyze(self, request: pb.AnalyzeRequest, context: RequestContext) -> pb.AnalyzeResponse:
         """Analyze one image before its deadline; see `Ensemble.analyze`.
@@ -78,7 +80,7 @@ class FaceAnalysis:
 
         """
         _check(request)
-        with self._admission.admit(len(request.image) + len(request.raw.data), context.remaining):
+        with self._admission.admit(len(request.image) + len(request.raw.data), context.remaining, context.caller):
             ensemble = await self._chosen(context.models) if context.models else self._ensemble
             return await ensemble.analyze(request, context)
 
@@ -114,7 +116,7 @@ class FaceAnalysis:
             MienError: The model failed, or did not answer in time.
 
         """
-        with self._admission.admit(crops.nbytes, context.remaining):
+        with self._admission.admit(crops.nbytes, context.remaining, context.caller):
             outcome = (await self._ensemble.predict({task: crops}, context))[task]
         if outcome.prediction is None:
             raise outcome.error or ServerUnavailableError(f"the task {task} has no answer")

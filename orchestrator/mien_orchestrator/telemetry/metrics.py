@@ -114,6 +114,12 @@ class Metrics:
         self._available = Gauge(
             "mien_task_available", "1 if the task can be answered now, else 0.", ("task",), registry=kept
         )
+        self._by_caller = Counter(
+            "mien_caller_requests_total",
+            "Calls that ended, by the name of their token.",
+            ("caller", "code"),
+            registry=kept,
+        )
         self._http_replies = Counter(
             "mien_http_responses_total", "HTTP responses, pages included.", ("route", "status"), registry=kept
         )
@@ -132,6 +138,8 @@ class Metrics:
             self._in_flight.dec()
         self._handled.labels(*labels, end.code.name).inc()
         self._seconds.labels(*labels).observe(end.seconds)
+        if context.caller:
+            self._by_caller.labels(context.caller, end.code.name).inc()
         if context.reason:
             self._refused.labels(context.reason).inc()
         if end.reply:
