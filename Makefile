@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 LAST_TAG = $(shell git describe --tags --abbrev=0 2> /dev/null)
 
-.PHONY: help analyze test quick check format protos lowest serve bench fuzz soak clusters-test image-base image-test clean
+.PHONY: help analyze test quick check format protos lowest serve bench fuzz soak attack clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ fuzz: $(VENV)/.dev  ## Corrupt 2,000 images and 2,000 HTTP requests; each is ans
 
 soak: $(VENV)/.dev  ## Send 20,000 requests to each deployment mode and measure memory growth; SOAK='--mode single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)
+
+attack: $(VENV)/.dev  ## Attack a server with bombs, storms and stalled uploads, and measure a neighbour; ATTACK='--seconds 5'
+	$(BIN)/python benchmarks/attack.py --out benchmarks/results/attack.json $(ATTACK)
 
 clusters-test: $(VENV)/.dev  ## Test scaling, node loss and model updates on Ray clusters in private namespaces (needs root)
 	$(BIN)/pytest tests/clusters

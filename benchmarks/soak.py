@@ -72,11 +72,18 @@ def main(
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[tuple[int, str]]:
-    """Start a server, wait until it is ready, and stop it; yields its process id and address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    command = [Path(sys.executable).parent / "mien", "serve", "--port", port, *options]
+def serving(*options: str, port: int | None = None) -> Iterator[tuple[int, str]]:
+    """Start a server, wait until it is ready, and stop it; yields its process id and address.
+
+    Args:
+        options: Options of `mien serve`.
+        port: Port of the server; None for a free one.
+
+    """
+    if port is None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+    command = [Path(sys.executable).parent / "mien", "serve", "--port", str(port), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         if not server.stdout.readline().startswith("mien is ready"):

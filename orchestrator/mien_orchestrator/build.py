@@ -1,7 +1,7 @@
 """Build the service from the settings, with its models in this process or behind another backend."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from mien_models.spec import Task
 from mien_models.store import ModelStore
 from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
 from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
+from mien_orchestrator.pipeline.executor import BulkheadExecutor
 from mien_orchestrator.pipeline.face_stage import FINENESS, FaceStage
 from mien_orchestrator.pipeline.fanout import Fanout, shared
 from mien_orchestrator.pipeline.service import FaceAnalysis
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from mien_orchestrator.telemetry.metrics import Metrics  # needs the extra `serve`
 
 
-def make_executor(settings: Settings) -> ThreadPoolExecutor:
+def make_executor(settings: Settings) -> BulkheadExecutor:
     """Return a bounded pool for heavy work.
 
     Seeing (decode, detect, cut) and the models have one each: in a common queue every waiting image would be seen
     before the first one's models run.
     """
-    return ThreadPoolExecutor(settings.limits.cpu_threads, thread_name_prefix="mien")
+    return BulkheadExecutor(settings.limits.cpu_threads)
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:
@@ -92,7 +93,7 @@ def make_face_stage(settings: Settings) -> FaceStage:
 def make_service(
     settings: Settings,
     backend: Backend,
-    executor: Executor,
+    executor: BulkheadExecutor,
     mode: pb.DeploymentMode.ValueType,
     health: TaskHealth | None = None,
     computing: Executor | None = None,
@@ -158,7 +159,7 @@ def make_inline_backend(
 
 
 def make_inline_service(
-    settings: Settings, seeing: Executor, computing: Executor, mode: pb.DeploymentMode.ValueType
+    settings: Settings, seeing: BulkheadExecutor, computing: Executor, mode: pb.DeploymentMode.ValueType
 ) -> FaceAnalysis:
     """Return the service with all models in this process."""
     health = TaskHealth()

@@ -12,6 +12,7 @@ from mien.errors import MienError
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
 from mien_orchestrator.edge.server import Server
+from mien_orchestrator.pipeline.executor import BulkheadExecutor
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
@@ -81,7 +82,9 @@ async def serve(
         await server.stop()
 
 
-def _make_service(settings: Settings, seeing: Executor, computing: Executor, metrics: Metrics | None) -> FaceAnalysis:
+def _make_service(
+    settings: Settings, seeing: BulkheadExecutor, computing: Executor, metrics: Metrics | None
+) -> FaceAnalysis:
     health = TaskHealth()
     backend = make_inline_backend(settings, computing, health, metrics)
     return make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE, health, computing)
@@ -91,7 +94,7 @@ async def _reload(
     server: Server,
     requested: asyncio.Event,
     load: Callable[[], Settings],
-    seeing: Executor,
+    seeing: BulkheadExecutor,
     computing: Executor,
     metrics: Metrics | None,
     settings: Settings,

@@ -1,7 +1,5 @@
 """Tests that abusive clients do not affect others: cancelled calls, stalled uploads; and SIGTERM."""
 
-import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
@@ -12,38 +10,19 @@ import psutil
 import pytest
 
 import mien
+from half_sent import HalfSentCall
+from mien.transport.methods import ANALYZE
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
-from tests.half_sent import HalfSentCall
+from storms import cancel_storm, sigterm, terminate
 from tests.photographs import EXAMPLE
 from tests.servers import serve_command
 
-ANALYZE = "/mien.v1.FaceAnalysisService/Analyze"
-CALLS = 100
-
 
 def test_calls_in_flight_at_sigterm_succeed(tmp_path: Path) -> None:
-    image = EXAMPLE.read_bytes()
-    with serve_command(tmp_path / "log") as (address, process), ThreadPoolExecutor(CALLS) as pool:
-        with grpc.insecure_channel(address) as channel:
-            stub = FaceAnalysisServiceStub(channel)
-            calls = [stub.Analyze.future(pb.AnalyzeRequest(image=image), timeout=60) for _ in range(CALLS)]
-            calls[0].result()
-            process.send_signal(signal.SIGTERM)
-            failed = [error for error in pool.map(lambda call: call.exception(), calls) if error]
+    with serve_command(tmp_path / "log") as (address, process):
+        assert terminate(address, sigterm(process.pid), EXAMPLE.read_bytes()) == []
         assert process.wait(30) == 0
-    assert failed == []
-
-
-def storm(address: str, seconds: float) -> None:
-    """Begin calls and cancel them at once, 300 at a time on one connection."""
-    image, ends = EXAMPLE.read_bytes(), time.monotonic() + seconds
-    with grpc.insecure_channel(address) as channel:
-        stub = FaceAnalysisServiceStub(channel)
-        while time.monotonic() < ends:
-            calls = [stub.Analyze.future(pb.AnalyzeRequest(image=image)) for _ in range(300)]
-            for call in calls:
-                call.cancel()
 
 
 def test_cancelled_calls_do_not_fail_other_calls(tmp_path: Path) -> None:
@@ -51,7 +30,8 @@ def test_cancelled_calls_do_not_fail_other_calls(tmp_path: Path) -> None:
     with serve_command(tmp_path / "log") as (address, _), grpc.insecure_channel(address) as channel:
         stub = FaceAnalysisServiceStub(channel)
         stub.Analyze(image, timeout=60)
-        attackers = [get_context("spawn").Process(target=storm, args=(address, 4)) for _ in range(2)]
+        arguments = (address, EXAMPLE.read_bytes(), 4)
+        attackers = [get_context("spawn").Process(target=cancel_storm, args=arguments) for _ in range(2)]
         for attacker in attackers:
             attacker.start()
         answered = 0
@@ -74,7 +54,7 @@ def test_stalled_uploads_use_little_memory_and_do_not_block_others(tmp_path: Pat
         client.analyze(EXAMPLE)
         resident = psutil.Process(process.pid).memory_info
         idle = resident().rss
-        calls = [stack.enter_context(HalfSentCall(address, ANALYZE, 20_000_000)) for _ in range(count)]
+        calls = [stack.enter_context(HalfSentCall(address, ANALYZE.path, 20_000_000)) for _ in range(count)]
         with ThreadPoolExecutor(count) as pool:
             sending = [pool.submit(call.send, half, 1) for call in calls]
             assert client.analyze(EXAMPLE).faces

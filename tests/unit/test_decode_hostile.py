@@ -1,12 +1,10 @@
 """Tests that expensive files are rejected by their header, and that decoding stays within a memory budget."""
 
 import io
-import struct
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hostile_images import WEBP_BOMB, png
 from mien_models.images import header
 from mien_models.images.decode import decode, peak_bytes
 from mien_models.images.errors import ImageError
@@ -22,28 +21,11 @@ from mien_models.images.memory import PixelBudget
 from tests.photographs import EXAMPLE
 from tests.profiles import swapped
 
-WEBP_BOMB = (
-    b"RIFF\x26\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x10\x00\x00\x00" + b"\xfe\x3f\x00" * 2 + b"VP8L\x02\x00\x00\x00/\x00"
-)
-
 
 def reason(data: bytes, limits: Limits | None = None) -> str:
     with pytest.raises(ImageError) as refused:
         decode(data, limits)
     return refused.value.reason
-
-
-def png(width: int, height: int, *, alpha: bool = False) -> bytes:
-    """Return a PNG of zeros."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    packer = zlib.compressobj(9)
-    row = bytes(1 + width * (4 if alpha else 3))
-    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8, 6 if alpha else 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def test_a_webp_is_refused_for_the_size_in_its_header() -> None:
@@ -81,8 +63,8 @@ print(resident("VmHWM") - before, peak_bytes(data, ImageLimits()))
 
 def turned(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     """Return a picture that must be turned and converted to sRGB, which costs the most memory."""
-    picture = Image.new("RGBA", (4400, 4000), (0, 90, 90, 128))
-    picture.paste((200, 10, 10, 255), (0, 0, 2000, 2000))
+    picture = Image.new("RGBA", (3300, 3000), (0, 90, 90, 128))
+    picture.paste((200, 10, 10, 255), (0, 0, 1500, 1500))
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
@@ -91,7 +73,7 @@ def turned(kind: str, mode: str = "RGB", **options: Any) -> bytes:
 
 
 MEMORY: dict[str, Callable[[], bytes]] = {
-    "png": lambda: png(5000, 4000),
+    "png": lambda: png(3300, 3000),
     "png_turned": lambda: turned("PNG", compress_level=1),
     "png_transparent": lambda: turned("PNG", "RGBA", compress_level=1),
     "jpeg": lambda: turned("JPEG", subsampling=0),
@@ -102,7 +84,7 @@ MEMORY: dict[str, Callable[[], bytes]] = {
     "webp_transparent": lambda: turned("WEBP", "RGBA", quality=50, method=0),
     "webp_lossless": lambda: turned("WEBP", "RGBA", lossless=True, quality=0, method=0),
     "webp_animated": lambda: turned(
-        "WEBP", "RGBA", method=0, save_all=True, append_images=[Image.new("RGBA", (4400, 4000))]
+        "WEBP", "RGBA", method=0, save_all=True, append_images=[Image.new("RGBA", (3300, 3000))]
     ),
     "tiff": lambda: turned("TIFF", "RGBA", compression="tiff_lzw"),
 }

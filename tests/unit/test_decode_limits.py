@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hostile_images import repeat_last_scan, tiff_with_huge_tile
 from mien_models.images.decode import decode
 from mien_models.images.errors import ImageError
 from mien_models.images.jpeg_scans import count_scans
@@ -19,11 +20,6 @@ def jpeg(side: int = 64, **options: object) -> bytes:
     stored = np.stack([across, down, across ^ down], axis=2).astype(np.uint8)
     Image.fromarray(stored).save(buffer, "JPEG", **options)
     return buffer.getvalue()
-
-
-def repeat_last_scan(data: bytes, times: int) -> bytes:
-    last = data[data.rindex(b"\xff\xda") : -2]
-    return data[:-2] + last * times + data[-2:]
 
 
 def test_scan_bomb_is_refused_before_decoding() -> None:
@@ -75,10 +71,6 @@ def test_heif_brands_are_not_called_video(brand: bytes) -> None:
 
 
 def test_a_tiff_with_a_huge_tile_is_refused() -> None:
-    tags = {256: 1, 257: 1, 258: 8, 259: 8, 262: 1, 277: 1, 322: 16_384, 323: 16_384, 324: 200, 325: 16}
-    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
-    data = b"II*\x00" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(100)
-
     with pytest.raises(ImageError, match="tiles of 16384 x 16384") as caught:
-        decode(data)
+        decode(tiff_with_huge_tile())
     assert caught.value.reason == "IMAGE_TOO_COMPLEX"

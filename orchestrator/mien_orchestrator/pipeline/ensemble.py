@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from typing import TypeVar
 
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError
@@ -18,6 +17,7 @@ from mien_models.images.raw import PixelFormat, RawImage
 from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
+from mien_orchestrator.pipeline.executor import BulkheadExecutor
 from mien_orchestrator.pipeline.face_stage import FaceStage, PreparedFaces
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import merge, task_span
@@ -56,7 +56,7 @@ class Ensemble:
         face_stage: FaceStage,
         backend: Backend,
         models: Mapping[Task, Entry],
-        executor: Executor,
+        executor: BulkheadExecutor,
         headroom_s: float,
         devices: Mapping[Task, str],
     ) -> None:
@@ -145,10 +145,23 @@ class Ensemble:
         specs = {self.models[task].spec.crop for task in tasks}
         source = source_of(request)
         max_faces = request.max_faces if request.HasField("max_faces") else None
-        return await self.see(lambda: self.face_stage.run(source, specs, max_faces, context), context)
 
-    async def see(self, step: Callable[[], T], context: RequestContext) -> T:
+        def run() -> PreparedFaces:
+            return self.face_stage.run(source, specs, max_faces, context)
+
+        def run_unless_large() -> PreparedFaces | None:
+            return None if self.face_stage.is_large(source) else run()
+
+        prepared = await self.see(run_unless_large, context)
+        return await self.see(run, context, large=True) if prepared is None else prepared
+
+    async def see(self, step: Callable[[], T], context: RequestContext, *, large: bool = False) -> T:
         """Run a step before the models on a thread, until the request's deadline.
+
+        Args:
+            step: The step.
+            context: The request.
+            large: Whether the image is a large one, which has threads of its own.
 
         Raises:
             ImageError: The image cannot be read.
@@ -156,6 +169,7 @@ class Ensemble:
 
         """
         queued_ms = context.spans.now_ms()
+        executor = self._executor.large if large else self._executor
 
         def run() -> T:
             context.spans.add_since("queue", queued_ms)
@@ -163,7 +177,7 @@ class Ensemble:
 
         try:
             async with asyncio.timeout(context.deadline - time.monotonic()):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+                return await asyncio.get_running_loop().run_in_executor(executor, run)
         except UnreadableImage as error:
             raise ImageError(str(error), reason=error.reason) from error
         except TimeoutError as error:

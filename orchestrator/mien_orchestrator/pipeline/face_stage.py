@@ -29,6 +29,9 @@ of 24 by more than two years; saving the full photograph again, one pixel narrow
 (`benchmarks/results/reduced.json`): small shifts of a box change predictions that are close to a border.
 """
 
+LARGE_BYTES = 64 * 2**20
+"""Memory at the peak of decoding from which an image is a large one: JPEGs of 9.5 megapixels, other formats of 7."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedFaces:
@@ -78,6 +81,10 @@ class FaceStage:
         self._quality_limits = quality_limits
         self._enough = enough
         self._budget = budget
+
+    def is_large(self, source: bytes | RawImage) -> bool:
+        """Return whether decoding an image takes so much time and memory that it may hold up others; see `run`."""
+        return self._peak_bytes(source, None) > LARGE_BYTES
 
     def run(
         self, source: bytes | RawImage, specs: Collection[CropSpec], max_faces: int | None, context: RequestContext

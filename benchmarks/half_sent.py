@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -39,18 +40,18 @@ class HalfSentCall:
         """Send zeros until `count` bytes are sent, or for some seconds without a window update."""
         self._socket.settimeout(seconds)
         self._pending += bytes(count)
-        while self._pending:
-            room = min(*self._windows.values(), _LARGEST_FRAME)
-            if room > 0:
-                part, self._pending = self._pending[:room], self._pending[room:]
-                self._socket.sendall(_frame(_DATA, 0, _STREAM, part))
-                self._windows = {stream: left - len(part) for stream, left in self._windows.items()}
-                self.sent += len(part)
-                continue
-            try:
-                self._receive()
-            except (TimeoutError, ConnectionError):
-                return
+        with suppress(TimeoutError, ConnectionError):  # refused, or not read
+            while self._pending:
+                self._send_part(min(*self._windows.values(), _LARGEST_FRAME))
+
+    def _send_part(self, room: int) -> None:
+        if room <= 0:
+            self._receive()
+            return
+        part, self._pending = self._pending[:room], self._pending[room:]
+        self._socket.sendall(_frame(_DATA, 0, _STREAM, part))
+        self._windows = {stream: left - len(part) for stream, left in self._windows.items()}
+        self.sent += len(part)
 
     def _receive(self) -> None:
         received = self._socket.recv(65_536)
