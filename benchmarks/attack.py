@@ -69,10 +69,10 @@ def main(
     def add(*found: Row) -> None:
         rows.extend(found)
         for row in found:
-            print(
-                f"{'ok    ' if row.met else 'MISSED'} {row.attack}: {row.figure} {row.measured} ({row.target})",
-                flush=True,
-            )
+            met = "met" if row.met else "MISSED"
+            print(f"{met}: {row.attack}: {row.figure} {row.measured} (target {row.target})", flush=True)
+        document = {"command": command(), "machine": asdict(machine), "rows": [asdict(row) for row in rows]}
+        out.write_text(json.dumps(document, indent=1) + "\n")
 
     for name, make in (BOMBS | LARGEST).items():
         add(*images(name, make(), seconds))
@@ -82,8 +82,6 @@ def main(
     if cluster:
         add(terminated(rounds, "cluster"))
     add(returned(away))
-    document = {"command": command(), "machine": asdict(machine), "rows": [asdict(row) for row in rows]}
-    out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def images(name: str, data: bytes, seconds: float) -> list[Row]:

@@ -18,8 +18,7 @@ from mien_models.spec import Task
 from mien_models.store import ModelStore
 from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
 from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
-from mien_orchestrator.pipeline.executor import BulkheadExecutor
-from mien_orchestrator.pipeline.face_stage import FINENESS, FaceStage
+from mien_orchestrator.pipeline.face_stage import FINENESS, BulkheadExecutor, FaceStage
 from mien_orchestrator.pipeline.fanout import Fanout, shared
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.pipeline.task_health import TaskHealth

@@ -12,7 +12,7 @@ from mien.errors import MienError
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.pipeline.executor import BulkheadExecutor
+from mien_orchestrator.pipeline.face_stage import BulkheadExecutor
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings

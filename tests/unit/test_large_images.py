@@ -9,12 +9,12 @@ from mien_orchestrator.settings import Settings
 from tests.backends import within
 from tests.photographs import EXAMPLE
 
-LARGE = png(3000, 3000)
+LARGE = png(4000, 4000)
 COUNT = 12
 
 
 async def test_a_small_image_is_not_queued_behind_large_ones() -> None:
-    settings = Settings.load({"limits.cpu_threads": 2, "limits.max_decoded_bytes": 150_000_000})
+    settings = Settings.load({"limits.cpu_threads": 2, "limits.max_decoded_bytes": 300_000_000})
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_EMBEDDED)
         large = [asyncio.create_task(service.analyze(pb.AnalyzeRequest(image=LARGE), within(60))) for _ in range(COUNT)]

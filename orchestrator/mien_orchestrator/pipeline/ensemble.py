@@ -17,8 +17,7 @@ from mien_models.images.raw import PixelFormat, RawImage
 from mien_models.registry import Entry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
-from mien_orchestrator.pipeline.executor import BulkheadExecutor
-from mien_orchestrator.pipeline.face_stage import FaceStage, PreparedFaces
+from mien_orchestrator.pipeline.face_stage import BulkheadExecutor, FaceStage, PreparedFaces
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import merge, task_span
 from mien_workers.model_info import detector_info, model_info

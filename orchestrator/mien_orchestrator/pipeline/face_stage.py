@@ -1,6 +1,7 @@
 """The steps before the models: decode an image, detect faces, measure their quality, and crop them."""
 
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -29,8 +30,25 @@ of 24 by more than two years; saving the full photograph again, one pixel narrow
 (`benchmarks/results/reduced.json`): small shifts of a box change predictions that are close to a border.
 """
 
-LARGE_BYTES = 64 * 2**20
-"""Memory at the peak of decoding from which an image is a large one: JPEGs of 9.5 megapixels, other formats of 7."""
+LARGE_BYTES = 128 * 2**20
+"""Memory at the peak of decoding from which an image is a large one: JPEGs of 19 megapixels, other formats of 15."""
+
+
+class BulkheadExecutor(ThreadPoolExecutor):
+    """A bounded pool, with a second one for large images.
+
+    Large images take long, and wait for memory: in the pool of the others, a few of them would occupy all threads.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """Use up to `threads` threads, and half as many, at least one, for large images; started when needed."""
+        super().__init__(threads, thread_name_prefix="mien")
+        self.large = ThreadPoolExecutor(max(1, threads // 2), thread_name_prefix="mien-large")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stop both pools; see `Executor.shutdown`."""
+        self.large.shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(wait, cancel_futures=cancel_futures)
 
 
 @dataclass(frozen=True, slots=True)
