@@ -14,6 +14,7 @@ export async function open() {
   $("video").srcObject = stream;
   await $("video").play();
   $("camera").hidden = false;
+  $("drop").hidden = true;
 }
 
 export function close() {
@@ -21,6 +22,7 @@ export function close() {
   stream = null;
   $("video").srcObject = null;
   $("camera").hidden = true;
+  $("drop").hidden = false;
 }
 
 export function shoot() {

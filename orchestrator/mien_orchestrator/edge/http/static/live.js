@@ -1,5 +1,6 @@
 // The camera, live: frames to the server through a WebSocket, boxes with track numbers and a curve of the mood.
 
+import { query } from "./api.js";
 import { $, element, percent, plain, shape } from "./dom.js";
 
 const IN_FLIGHT = 2; // frames on their way: the next one is taken while the last one is analyzed
@@ -7,14 +8,13 @@ const CURVE_MS = 20_000;
 const WIDTH = 640;
 
 export class Live {
-  constructor(token, onEnd) {
+  constructor(options, token, onEnd) {
     this.onEnd = onEnd;
     this.waiting = 0;
     this.curves = new Map();
     this.rate = [];
     this.canvas = document.createElement("canvas");
-    const query = "?drop_policy=latest";
-    const url = new URL(`v1/stream${query}`, location.href);
+    const url = new URL(`v1/stream?drop_policy=latest${query(options).replace("?", "&")}`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
     this.socket = new WebSocket(url, token ? ["mien.v1", `bearer.${token}`] : ["mien.v1"]);
     this.socket.addEventListener("open", () => this.pump());

@@ -196,10 +196,14 @@ async function copy() {
 // --- live -------------------------------------------------------------------------------------------------------
 
 function startLive() {
+  if (options().tasks?.length === 0) {
+    showProblem(new api.Problem("Choose at least one thing to estimate."));
+    return;
+  }
   $("live").setAttribute("aria-pressed", "true");
   $("live-panel").hidden = false;
   $("problem").hidden = true;
-  state.live = new Live(token(), (reason) => {
+  state.live = new Live(options(), token(), (reason) => {
     state.live = null;
     $("live").setAttribute("aria-pressed", "false");
     $("live-panel").hidden = true;
