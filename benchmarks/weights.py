@@ -14,6 +14,7 @@ FILES = (
     "mistakes.json",
     "overload.json",
     "photographs.json",
+    "protocols.json",
     "reduced.json",
     "systems.json",
 )
