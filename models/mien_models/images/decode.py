@@ -6,7 +6,7 @@ The header is read first, so that files that are too large are rejected before a
 import io
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,6 +26,9 @@ from mien_models.images.strips import to_array
 from mien_models.images.webp import decode_webp
 
 silence_decoders()
+
+# Pillow's blocks of 16 MiB stay in the heap of the thread that freed them; glibc returns those above 32 MiB at once.
+Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
 
 
 T = TypeVar("T")
@@ -109,7 +112,7 @@ def _fineness(width: int, height: int) -> float:
 def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImage:
     shrunk = 1
     data_missing = False
-    with _open(data, limits) as picture:
+    with closing(_open(data, limits)) as picture:
         width, height = picture.size
         check_size(width, height, limits)
         # MPO is a JPEG followed by further images, as some telephones write; the first one is decoded.
@@ -135,7 +138,6 @@ def _decode(data: bytes, limits: ImageLimits, enough: int | None) -> DecodedImag
             return DecodedImage(pixels, width, height, kind, orientation, orientation_applied=orientation != 1)
         else:
             pixels, orientation = _rgb(picture), orientation_of(picture)
-        picture.close()  # frees its pixels before the end of the block
     if swaps_sides(orientation):
         width, height = height, width
     convert_to_srgb(pixels, profile)
@@ -163,7 +165,7 @@ def peak_bytes(data: bytes, limits: ImageLimits) -> int:
 
     """
     check_file(data, limits)
-    with _image_errors(limits), _open(data, limits) as picture:
+    with _image_errors(limits), closing(_open(data, limits)) as picture:
         width, height = picture.size
         check_size(width, height, limits)
         fast = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L")
