@@ -137,8 +137,14 @@ def test_several_images_cannot_be_annotated_into_one_file(single: str, tmp_path:
 
 
 def test_models_and_info_as_table_and_json(single: str) -> None:
-    assert b"mien-emotion" in client("models", "--server", single).stdout
-    assert {model["name"] for model in json.loads(client("models", "--json", "--server", single).stdout)}
+    rows = [line.split("│") for line in client("models", "--server", single).stdout.decode().splitlines()]
+    used = {cells[1].strip(): cells[3].strip() for cells in rows if len(cells) > 3}
+    assert (used["mien-age-gender"], used["mien-emotion"], used["ssrnet-age"]) == ("age, gender", "emotion", "")
+    devices = {
+        model["name"]: model["device"] for model in json.loads(client("models", "--json", "--server", single).stdout)
+    }
+    assert devices["mien-emotion"]
+    assert not devices["ssrnet-age"]
     assert json.loads(client("info", "--json", "--server", single).stdout)["deployment_mode"] == "single"
     assert __version__.encode() in client("info", "--server", single).stdout
 

@@ -68,9 +68,8 @@ def models(items: Sequence[ModelInfo], in_use: Mapping[str, ModelInfo], detector
     if detector.name not in {item.name for item in items}:
         table.add_row(detector.name, detector.version, "detector", "detection", *_size(detector))
     for item in items:
-        used = (
-            "detector" if item.name == detector.name else ", ".join(t for t, model in in_use.items() if model == item)
-        )
+        tasks = ", ".join(task for task, model in in_use.items() if model.name == item.name)
+        used = "detector" if item.name == detector.name else tasks
         table.add_row(item.name, item.version, used, ", ".join(item.tasks), *_size(item))
     return table
 

@@ -7,11 +7,12 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from mien.errors import InvalidRequestError, NotFoundError, ServerUnavailableError, UnsupportedError
+from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
 from mien_models.card import card
 from mien_models.images.formats import FORMATS
-from mien_models.registry import Registry
+from mien_models.registry import Entry, Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission, CallerLimits
 from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
@@ -135,7 +136,7 @@ class FaceAnalysis:
         """List the models, those in use first."""
         used = {entry.spec.name for entry in self._ensemble.models.values()}
         entries = sorted(self._registry.entries(), key=lambda entry: (entry.spec.name not in used, entry.spec.name))
-        return pb.ListModelsResponse(models=[model_info(entry) for entry in entries])
+        return pb.ListModelsResponse(models=[self._described(entry) for entry in entries])
 
     def model_card(self, name: str) -> pb.GetModelCardResponse:
         """Return a model's card; raises `NotFoundError`."""
@@ -144,7 +145,11 @@ class FaceAnalysis:
             raise NotFoundError(
                 f"unknown model {name[:_LONGEST_NAME]!r}; available: {', '.join(entries)}", reason="MODEL_UNKNOWN"
             )
-        return pb.GetModelCardResponse(model=model_info(entries[name]), markdown=card(entries[name]))
+        return pb.GetModelCardResponse(model=self._described(entries[name]), markdown=card(entries[name]))
+
+    def _described(self, entry: Entry) -> face_pb2.ModelInfo:
+        infos = self._ensemble.model_infos.values()
+        return model_info(entry, next((info.device for info in infos if info.name == entry.spec.name), ""))
 
     def server_info(self) -> pb.GetServerInfoResponse:
         """Return the server's version, deployment mode, tasks, formats and limits."""
