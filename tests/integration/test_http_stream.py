@@ -114,7 +114,9 @@ def test_a_frame_above_the_limit_is_refused(url: str) -> None:
         ("?token=secret", 400, "TOKEN_IN_URL"),
     ],
 )
-def test_an_invalid_option_is_refused(url: str, query: str, status: int | None, reason: str) -> None:
+def test_an_invalid_option_is_refused(
+    url: str, query: str, status: int | None, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     if status is None:  # what only the service knows
         with open_stream(url, query) as socket:
             assert closed_with(socket) == (reason, 1008)
@@ -124,6 +126,7 @@ def test_an_invalid_option_is_refused(url: str, query: str, status: int | None, 
     response = caught.value.response
     assert response.status_code == status
     assert json.loads(response.body or b"")["details"][0]["reason"] == reason
+    assert "uvicorn.error" not in {record.name for record in caplog.records}
 
 
 def test_pages_of_other_sites_cannot_open_a_stream(url: str) -> None:

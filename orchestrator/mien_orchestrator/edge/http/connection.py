@@ -78,6 +78,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if not self.transport.is_closing():
             super().data_received(data)
 
+    async def send(self, message: Any) -> None:
+        """Send a message; a handshake that was refused with a reply is complete, which uvicorn logs as an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
+
 
 class HttpConnection(H11Protocol):
     """uvicorn's protocol for h11, which bounds the size of headers."""
