@@ -108,6 +108,8 @@ def test_a_frame_above_the_limit_is_refused(url: str) -> None:
         ("?tasks=nose", None, "TASK_UNKNOWN"),
         ("?max_faces=0", 400, "MAX_FACES_INVALID"),
         ("?frame_rate=fast", 400, "PARAMETER_INVALID"),
+        ("?frame_rate=-5", 400, "PARAMETER_INVALID"),
+        ("?detection_interval=2.5", 400, "PARAMETER_INVALID"),
         ("?drop_policy=all", 400, "PARAMETER_INVALID"),
         ("?nose=1", 400, "PARAMETER_UNKNOWN"),
         ("?frame_rate=1&frame_rate=2", 400, "PARAMETER_REPEATED"),

@@ -47,6 +47,7 @@ _LONGEST_REASON = 120
 """Bytes of the reason in a close frame, of 123 that are allowed."""
 
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _DROP = {"none": pb.DROP_POLICY_NONE, "latest": pb.DROP_POLICY_LATEST}
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -169,7 +170,7 @@ def stream_options(query: Iterable[tuple[str, str]]) -> tuple[pb.StreamConfig, f
     if "smoothing_half_life_ms" in given:
         config.smoothing_half_life_ms = _number(given, "smoothing_half_life_ms")
     if "detection_interval" in given:
-        config.detection_interval = int(_number(given, "detection_interval"))
+        config.detection_interval = _whole(given, "detection_interval")
     if "drop_policy" in given:
         if given["drop_policy"] not in _DROP:
             raise InvalidRequestError(f"drop_policy is one of {', '.join(_DROP)}", reason="PARAMETER_INVALID")
@@ -186,8 +187,18 @@ def stream_options(query: Iterable[tuple[str, str]]) -> tuple[pb.StreamConfig, f
 
 def _number(given: Mapping[str, str], name: str) -> float:
     if not _NUMBER.fullmatch(given[name]):
-        raise InvalidRequestError(f"{name} is a number, not {given[name][:80]!r}", reason="PARAMETER_INVALID")
+        raise InvalidRequestError(
+            f"{name} is a number from 0 with at most 9 digits before the point and 6 behind it, such as 29.97, "
+            f"not {given[name][:80]!r}",
+            reason="PARAMETER_INVALID",
+        )
     return float(given[name])
+
+
+def _whole(given: Mapping[str, str], name: str) -> int:
+    if not _WHOLE.fullmatch(given[name]):
+        raise InvalidRequestError(f"{name} is a whole number, not {given[name][:80]!r}", reason="PARAMETER_INVALID")
+    return int(given[name])
 
 
 def _code_of(error: Exception) -> grpc.StatusCode:
