@@ -198,6 +198,12 @@ def test_endless_headers_are_refused(url: str) -> None:
     assert send_bytes(url, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + many).status == 431
 
 
+@pytest.mark.parametrize("lines", [["X: " + "a" * 16 * 1024], [f"X{number}: a" for number in range(4000)]])
+def test_long_headers_in_one_part_are_refused(url: str, lines: list[str]) -> None:
+    answer = send_bytes(url, head("Host: localhost", *lines))
+    assert (answer.status, answer.reason) == (431, "HTTP_INVALID")
+
+
 def test_an_invalid_chunk_ends_the_connection_without_a_traceback(url: str, caplog: pytest.LogCaptureFixture) -> None:
     sent = head("Host: localhost", "Transfer-Encoding: chunked")
     with connect(url) as connection:

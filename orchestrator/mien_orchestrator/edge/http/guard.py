@@ -32,6 +32,9 @@ _SECURITY = {
 _CLOSE = {"connection": "close"}
 """After a reply to a request whose body was not read: what follows on the connection is that body."""
 
+MAX_HEADER_BYTES = 16 * 1024
+"""Largest size of a request's path, query and headers."""
+
 STREAM_PATH = "/v1/stream"
 """Path of the only WebSocket."""
 
@@ -84,6 +87,7 @@ class Guard:
     def _answer(self, scope: Scope, headers: Headers) -> ASGIApp:
         try:
             _check_version(scope["http_version"])
+            _check_size(scope)
             self._check_host(headers.get("host"))
             self._check_origin(headers)
             _check_query(scope["query_string"])
@@ -137,6 +141,18 @@ def _check_version(version: str) -> None:
             "this port speaks HTTP/1.1; for gRPC, call the server's other port",
             reason="HTTP_INVALID",
             http_status=505,
+            connection="close",
+        )
+
+
+def _check_size(scope: Scope) -> None:
+    """h11 bounds the headers only of a request that comes in several parts."""
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    if size + sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        raise HttpRequestError(
+            f"the path, the query and the headers have more than {MAX_HEADER_BYTES:,} bytes",
+            reason="HTTP_INVALID",
+            http_status=431,
             connection="close",
         )
 

@@ -12,14 +12,13 @@ from starlette.types import ASGIApp
 
 from mien.errors import ServerUnavailableError
 from mien_orchestrator.edge.http.connection import HttpConnection, WebSocketConnection
+from mien_orchestrator.edge.http.guard import MAX_HEADER_BYTES
 from mien_orchestrator.settings import Settings
 
 _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 75
 """Time for which an unused connection is kept: longer than common clients and proxies reuse theirs, since a request
 that is sent while the server closes is lost."""
-
-_MAX_HEADER_BYTES = 16 * 1024
 
 
 class _Uvicorn(uvicorn.Server):
@@ -98,7 +97,7 @@ def _configuration(app: ASGIApp, tls: ssl.SSLContext | None, max_message: int) -
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         reset_contextvars=True,
         ssl_context_factory=(lambda configuration, default: tls) if tls else None,
     )
