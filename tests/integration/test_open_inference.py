@@ -199,6 +199,11 @@ def test_nested_lists_and_typed_contents_are_accepted(single_server: Server) -> 
     tensor = {"name": "crops", "datatype": "UINT8", "shape": list(crop.shape)}
     nested = infer(url, {"inputs": [tensor | {"data": crop.tolist()}]}, "age").json["outputs"][0]["data"]
     flat = infer(url, {"inputs": [tensor | {"data": crop.reshape(-1).tolist()}]}, "age").json["outputs"][0]["data"]
+    floats = infer(url, {"inputs": [tensor | {"data": crop.astype(float).tolist()}]}, "age").json["outputs"][0]["data"]
+    assert floats == flat
+    for wrong in (0.5, 256.0, -1, float("nan")):
+        data = [wrong, *crop.reshape(-1).tolist()[1:]]
+        assert infer(url, {"inputs": [tensor | {"data": data}]}, "age").reason == "TENSOR_INVALID"
     request = messages.ModelInferRequest(model_name="age")
     given = request.inputs.add(name="crops", datatype="UINT8", shape=crop.shape)
     given.contents.uint_contents.extend(crop.reshape(-1).tolist())

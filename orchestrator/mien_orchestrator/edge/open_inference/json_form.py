@@ -95,9 +95,9 @@ def _from_data(data: object, shape: Sequence[int], spec: TensorSpec) -> Tensor:
             return from_items(spec, shape, [base64.b64decode(item, validate=True) for item in items])
         except (TypeError, ValueError, binascii.Error) as error:
             raise invalid(f"the elements of {spec.name} are texts in base64, or binary tensors") from error
-    if not all(type(item) in (int, float, bool) for item in items):
+    if not all(type(item) in (int, bool) or (type(item) is float and item.is_integer()) for item in items):
         raise invalid(f"the input {spec.name} has an element that is not {spec.datatype}")
-    return from_items(spec, shape, items)
+    return from_items(spec, shape, [int(item) for item in items])
 
 
 def _leaves(data: list[Any]) -> list[Any]:
