@@ -36,9 +36,11 @@ def analyze_request(
         InvalidRequestError: another argument is invalid.
 
     """
-    if max_faces is not None and (not isinstance(max_faces, int) or not 1 <= max_faces < 2**32):
+    if max_faces is not None and (
+        type(max_faces) is bool or not isinstance(max_faces, int) or not 1 <= max_faces < 2**32
+    ):
         raise InvalidRequestError(
-            f"max_faces must be an integer of at least 1, or None for the server's limit, not {max_faces!r}",
+            f"max_faces must be an integer from 1 to 2**32 - 1, or None for the server's limit, not {max_faces!r}",
             reason="OPTION_OUT_OF_RANGE",
         )
     policy = (

@@ -58,7 +58,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
     options = {"max_faces": None, "all_or_nothing": False}
     with pytest.raises(mien.InvalidRequestError, match="pass \\['age'\\]"):
         analyze_request(b"x", tasks="age", **options)  # type: ignore[arg-type]
-    for count in (0, -1, 2**32, 1.5):
+    for count in (0, -1, 2**32, 1.5, True):
         with pytest.raises(mien.InvalidRequestError, match="max_faces"):
             analyze_request(b"x", tasks=None, max_faces=count, all_or_nothing=False)  # type: ignore[arg-type]
     with pytest.raises(mien.InvalidRequestError, match="not NoneType"):
