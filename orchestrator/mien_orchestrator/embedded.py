@@ -24,6 +24,12 @@ class EmbeddedService:
             InvalidRequestError: a setting or a model is invalid (reason `SETTINGS_WRONG`).
 
         """
+        if settings is not None and not isinstance(settings, Settings | Mapping):
+            raise InvalidRequestError(
+                f"settings are a mapping, such as {{'detector.name': 'haar'}}, or Settings, not {settings!r}; "
+                "MIEN_CONFIG names a settings file",
+                reason="SETTINGS_WRONG",
+            )
         try:
             loaded = settings if isinstance(settings, Settings) else Settings.load(settings or {})
             self._executors = make_executor(loaded), make_executor(loaded)

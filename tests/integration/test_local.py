@@ -32,6 +32,8 @@ async def test_an_invalid_setting_is_an_invalid_request() -> None:
     with pytest.raises(mien.InvalidRequestError, match="nose") as caught:
         mien.Client.local({"nose": 1})
     assert caught.value.reason == "SETTINGS_WRONG"
+    with pytest.raises(mien.InvalidRequestError, match="MIEN_CONFIG names a settings file"):
+        mien.Client.local("settings.yaml")  # type: ignore[arg-type]
     async with mien.AsyncClient.local({"nose": 1}) as client:
         for _ in range(2):
             with pytest.raises(mien.InvalidRequestError, match="nose"):
