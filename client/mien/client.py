@@ -21,7 +21,7 @@ from mien.types.analysis import Analysis
 from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
 from mien.types.video import FrameResult
 from mien.v1 import face_service_pb2 as pb
-from mien.video.messages import DEFAULT_FPS, DropPolicy, FrameSource, StreamOptions
+from mien.video.messages import DEFAULT_FPS, DropPolicy, FrameSource, StreamOptions, check_frames
 from mien.video.stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ class Client:
         )
         sent = call_metadata(self._metadata, metadata, request_id)
         options.message()
+        check_frames(frames)
         yield from Stream(self._engine, options, sent, self.timeout).results(frames)
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
@@ -366,6 +367,7 @@ class AsyncClient:
         )
         sent = call_metadata(self._metadata, metadata, request_id)
         options.message()
+        check_frames(frames)
         async with aclosing(AsyncStream(self._engine, options, sent, self.timeout).results(frames)) as results:
             async for result in results:
                 yield result

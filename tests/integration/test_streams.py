@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import cv2
 import grpc
@@ -142,6 +143,9 @@ def test_invalid_options_are_refused_before_the_first_frame(single: str) -> None
         for options in ({"drop": "all"}, {"fps": 0}, {"max_faces": -1}, {"tasks": "age"}):
             with pytest.raises(mien.InvalidRequestError):
                 list(client.stream(pan(1), **options))  # type: ignore[arg-type]
+        for frames in ("video.mp4", Path("video.mp4"), b"picture"):
+            with pytest.raises(mien.InvalidRequestError, match="an iterable of pictures"):
+                list(client.stream(frames))  # type: ignore[arg-type]
 
 
 @contextmanager

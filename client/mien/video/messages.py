@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Literal, TypeAlias
 
 from mien.errors import InvalidRequestError
@@ -82,6 +83,15 @@ class FrameMessages:
         else:
             message.image = image_bytes(frame.image, frame.color)
         return pb.AnalyzeStreamRequest(frame=message)
+
+
+def check_frames(frames: object) -> None:
+    """Refuse one picture, or the path of a video; raises `InvalidRequestError`."""
+    if isinstance(frames, str | bytes | bytearray | memoryview | PathLike):
+        raise _invalid(
+            "frames are an iterable of pictures, not one picture or a video file; decode the video first, such as with "
+            "cv2.VideoCapture, and pass mien.Frame(picture, color='bgr')"
+        )
 
 
 def _invalid(message: str) -> InvalidRequestError:
