@@ -96,7 +96,7 @@ def _tasks(text: str) -> list[str]:
 def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not 0 < int(text) < 2**32:
         raise InvalidRequestError(
-            f"max_faces is a whole number from 1, not {text[:_SHOWN]!r}", reason="MAX_FACES_INVALID"
+            f"max_faces is a whole number from 1 to {2**32 - 1}, not {text[:_SHOWN]!r}", reason="MAX_FACES_INVALID"
         )
     return int(text)
 
