@@ -131,6 +131,13 @@ def test_an_invalid_option_is_refused(
     assert "uvicorn.error" not in {record.name for record in caplog.records}
 
 
+def test_a_call_that_is_not_a_websocket_is_told_so(url: str) -> None:
+    for body in (None, IMAGE):
+        answer = fetch(url, "/v1/stream", body)
+        assert (answer.status, answer.reason) == (426, "WEBSOCKET_REQUIRED")
+        assert answer.headers["upgrade"] == "websocket"
+
+
 def test_pages_of_other_sites_cannot_open_a_stream(url: str) -> None:
     with (
         pytest.raises(InvalidStatus) as caught,

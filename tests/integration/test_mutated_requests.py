@@ -28,7 +28,7 @@ MOST_MIB = 60
 PATIENCE_SECONDS = 1.0
 """Time after which a request is taken for one that the server waits for the rest of."""
 
-STATUSES = {200, 204, 400, 401, 403, 404, 405, 413, 415, 421, 429, 431, 501, 504, 505}
+STATUSES = {200, 204, 400, 401, 403, 404, 405, 413, 415, 421, 426, 429, 431, 501, 504, 505}
 
 
 def answer_to(url: str, sent: bytes) -> Answer | None:

@@ -162,6 +162,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
                 allow=allow,
             )
         )
+    if path == STREAM_PATH:
+        return error_reply(
+            HttpRequestError(
+                f"{path} is a WebSocket; send a GET with 'Upgrade: websocket', as every library for WebSockets does",
+                reason="WEBSOCKET_REQUIRED",
+                http_status=426,
+                code=code_pb2.FAILED_PRECONDITION,
+                upgrade="websocket",
+                connection="upgrade",
+            )
+        )
     return error_reply(NotFoundError(f"there is nothing at {path!r}; /docs lists what is", reason="PATH_UNKNOWN"))
 
 
