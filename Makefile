@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 LAST_TAG = $(shell git describe --tags --abbrev=0 2> /dev/null)
 
-.PHONY: help analyze test quick check format protos lowest serve bench fuzz soak attack clusters-test image-base image-test clean
+.PHONY: help analyze test quick check format protos lowest serve bench bench-video fuzz soak attack clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ bench: $(VENV)/.dev  ## Compare Mien with other serving systems; BENCH='--photog
 fuzz: $(VENV)/.dev  ## Corrupt 2,000 images and 2,000 HTTP requests; each is answered or rejected with a clear error; FUZZ=20000
 	FUZZ=$(or $(FUZZ),2000) $(BIN)/pytest tests/integration/test_mutated_images.py \
 		tests/integration/test_mutated_requests.py --capture=no
+
+bench-video: $(VENV)/.dev  ## Measure video streams beside calls per frame; PHOTOS=FOLDER CLIPS=FOLDER
+	$(BIN)/python benchmarks/video.py --photographs $(PHOTOS) --clips $(CLIPS) --out benchmarks/results/video.json
 
 soak: $(VENV)/.dev  ## Send 20,000 requests to each deployment mode and measure memory growth; SOAK='--mode single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)

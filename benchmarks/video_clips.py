@@ -17,6 +17,9 @@ QUALITY = 90
 FPS = 25.0
 """Of the pans."""
 
+FACE_HEIGHT = 168.0
+"""Height of a pan's face unless it has another one, in pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -57,7 +60,9 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
-def pan(path: Path, folder: Path, *, count: int, face: Sequence[float] | None = None, height: float = 168.0) -> Clip:
+def pan(
+    path: Path, folder: Path, *, count: int, face: Sequence[float] | None = None, height: float = FACE_HEIGHT
+) -> Clip:
     """Move gently over a photograph: pan, zoom of 8 %, rotation of 2 degrees, noise of sigma 3, encoded as MPEG-4.
 
     Args:
@@ -89,3 +94,27 @@ def pan(path: Path, folder: Path, *, count: int, face: Sequence[float] | None = 
         writer.write(np.clip(noisy, 0, 255).astype(np.uint8))
     writer.release()
     return Clip(path.stem, [encoded(pixels) for pixels in read(target)], FPS)
+
+
+def change(first: Clip, second: Clip, at: int) -> Clip:
+    """Return a clip whose face is that of another pan from frame `at` on: a change of expression at a known time.
+
+    Both pans have a face of the same height in the middle, and move alike.
+    """
+    height, width = _decoded(first.frames[0]).shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    frames = []
+    for number, (before, after) in enumerate(zip(first.frames, second.frames, strict=False)):
+        if number < at:
+            frames.append(before)
+            continue
+        t = number / FPS
+        x, y = width * (0.5 + 0.05 * np.sin(0.7 * t)), height * (0.5 + 0.03 * np.sin(1.1 * t))
+        apart = np.hypot((columns - x) / 0.75, (rows - y) / 1.0) / FACE_HEIGHT
+        mask = np.clip((0.95 - apart) / 0.15, 0, 1)[..., None]
+        frames.append(encoded((_decoded(after) * mask + _decoded(before) * (1 - mask)).astype(np.uint8)))
+    return Clip(f"{first.name} to {second.name}", frames, FPS)
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)

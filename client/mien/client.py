@@ -179,7 +179,7 @@ class Client:
             half_life_ms: Time after which an earlier expression counts half; None for 200, 0 does not smooth.
             detection_interval: The detector runs on every n-th frame; None for 5.
             intervals_ms: Time between two calls of a task's model for the same face; None for 1000 (age and gender)
-                and 240 (emotion, a third of it while the expression changes).
+                and 300 (emotion, a third of it while the expression changes).
             drop: `none` analyzes every frame, and takes frames only as fast as they are analyzed; `latest`, for live
                 sources, drops frames that come too fast, and counts them.
             fps: Frame rate of frames without times; with `latest`, their times are those at which they come.

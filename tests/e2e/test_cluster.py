@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 import mien
 from mien.v1 import face_service_pb2 as pb
 from tests.http_client import fetch
+from tests.moving_faces import pan
 from tests.photographs import EXAMPLE
 from tests.waits import wait_until
 
@@ -147,6 +148,28 @@ def test_a_killed_worker_fails_no_call(cluster: str) -> None:
         codes = [task.code for call in calls for task in call.result().tasks]
     assert codes == ["OK"] * len(codes)
     wait_until(lambda: len(set(worker_pids("emotion")) - {before[0]}) == 2, what="the killed worker is replaced")
+
+
+def test_a_stream_has_the_results_of_local_mode(cluster: str) -> None:
+    with mien.Client.local() as local, mien.Client(cluster) as client:
+        client.analyze(EXAMPLE)  # a worker's first call is slow, and may be late
+        expected, found = (list(either.stream(pan(15))) for either in (local, client))
+    assert [(result.frame_id, result.faces, result.events) for result in found] == [
+        (result.frame_id, result.faces, result.events) for result in expected
+    ]
+
+
+def test_a_killed_worker_fails_no_frame_of_a_stream(cluster: str) -> None:
+    results = []
+    with mien.Client(cluster) as client:
+        for result in client.stream(pan(100), intervals_ms={"emotion": 0}):
+            results.append(result)
+            if result.frame_id == 20:
+                os.kill(worker_pids("emotion")[0], 9)
+    assert [result.frame_id for result in results] == [*range(100), None]
+    assert {face.track_id for result in results for face in result.faces} == {1}
+    assert all(task.ok for result in results for task in result.tasks)
+    wait_until(lambda: len(worker_pids("emotion")) == 2, what="the killed worker is replaced")
 
 
 def test_a_stopped_worker_is_hedged_by_another_of_the_same_model_and_replaced(cluster: str) -> None:

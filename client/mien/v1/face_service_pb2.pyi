@@ -332,7 +332,7 @@ class StreamConfig(_message.Message):
     @_builtins.property
     def attribute_intervals_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Time between two calls of a task's model for the same face, in milliseconds, 0 to 60,000; 0 calls it for every frame.
-        Absent: 1,000 for "age" and "gender" (less for a new track), 240 for "emotion". While an expression changes, the
+        Absent: 1,000 for "age" and "gender" (less for a new track), 300 for "emotion". While an expression changes, the
         interval of "emotion" is a third.
         """
 

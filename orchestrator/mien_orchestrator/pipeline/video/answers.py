@@ -41,6 +41,9 @@ _ERRORS = 2.0
 _AHEAD = 0.25
 """Probability by which another emotion must be ahead to become the label."""
 
+_LEAST_EMOTION_WEIGHT = 0.5
+"""A poor picture slows the filter for emotions at most to half its speed."""
+
 _CHANGING = 1 / 3
 """Share of its interval after which the model for emotions is called again while the expression changes."""
 
@@ -136,7 +139,7 @@ class TrackAnswers:
         if not self.emotions or not self.half_life_ms:
             self.emotions = dict(probabilities)
         else:
-            share = 1 - 0.5 ** (weight * (now_ms - self.emotion_ms) / self.half_life_ms)
+            share = 1 - 0.5 ** (max(weight, _LEAST_EMOTION_WEIGHT) * (now_ms - self.emotion_ms) / self.half_life_ms)
             self.emotions = {
                 label: before + share * (probabilities[label] - before) for label, before in self.emotions.items()
             }

@@ -15,7 +15,7 @@ HALF_LIFE_MS = 200.0
 DETECTION_INTERVAL = 5
 """Default number of frames from one run of the detector to the next."""
 
-INTERVALS_MS: Mapping[Task, float] = {"age": 1000.0, "gender": 1000.0, "emotion": 240.0}
+INTERVALS_MS: Mapping[Task, float] = {"age": 1000.0, "gender": 1000.0, "emotion": 300.0}
 """Default time between two calls of a task's model for one face."""
 
 _MAX_HALF_LIFE_MS = 10_000
