@@ -17,6 +17,7 @@ FILES = (
     "protocols.json",
     "reduced.json",
     "systems.json",
+    "video.json",
 )
 """Result files that depend on the models' weights."""
 

@@ -34,8 +34,10 @@ def test_python_blocks_run(block: str, single: str) -> None:
     assert "female" in result.stdout
 
 
-@pytest.mark.parametrize("block", blocks(ROOT / "docs" / "client.md", "python"))
-def test_python_blocks_of_the_clients_page_run(block: str, single: str) -> None:
+@pytest.mark.parametrize(
+    "block", [block for name in ("client.md", "video.md") for block in blocks(ROOT / "docs" / name, "python")]
+)
+def test_python_blocks_of_the_clients_pages_run(block: str, single: str) -> None:
     code = block.replace("photo.jpg", "examples/astronaut.jpg").replace("localhost:50051", single)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert result.returncode == 0, result.stderr

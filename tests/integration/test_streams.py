@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -167,6 +169,7 @@ def test_too_many_streams_are_refused_and_a_closed_one_frees_its_place(running: 
         assert raised.value.reason == "STREAMS_EXHAUSTED"
         first.close()
         wait_until(lambda: service.open_streams == 0)
+        assert service.stream_bytes == 0
         assert len(list(client.stream(pan(1)))) == 2
 
 
@@ -276,3 +279,30 @@ def test_live_frames_are_dropped_before_they_are_decoded_and_counted(single: str
     assert len(results) < len(pictures)
     assert len(results) + sum(result.dropped_frames for result in results) == len(pictures)
     assert results[-1].frame_id == len(pictures) - 1
+
+
+def test_tracks_go_on_after_a_server_was_killed() -> None:
+    port, pictures, results = free_port(), list(pan(60)), []
+    with ExitStack() as servers, mien.Client(f"127.0.0.1:{port}", timeout=60) as client:
+        first = servers.enter_context(served(port))
+        for result in client.stream(pictures):
+            results.append(result)
+            if result.frame_id == 30:
+                first.kill()
+                first.wait(60)
+                servers.enter_context(served(port))
+    assert [result.frame_id for result in results] == [*range(60), None]
+    assert {face.track_id for result in results for face in result.faces} == {1}
+    assert not any(result.error or result.restarted for result in results)
+
+
+@contextmanager
+def served(port: int) -> Iterator["subprocess.Popen[str]"]:
+    """Run `mien serve --inline` as a process of its own, which may be killed meanwhile."""
+    command = [Path(sys.executable).parent / "mien", "serve", "--inline", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        yield process
+        process.terminate()
+        process.wait(60)

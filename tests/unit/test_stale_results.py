@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import report
+import video_report
 import weights
 from measurements import Results
 
@@ -29,6 +30,11 @@ def test_changed_weights_are_detected(tmp_path: Path) -> None:
     assert weights.status(result) == "older weights of mien-emotion: measure again"
     result.write_text(json.dumps({"weights": weights.defaults("mien")}))
     assert weights.status(result) == "shipped"
+
+
+def test_the_page_of_videos_is_generated_from_its_results() -> None:
+    text = video_report.PAGE.read_text(encoding="utf-8")
+    assert video_report.page(text, json.loads(video_report.RESULT.read_text())) == text
 
 
 def test_the_benchmark_page_is_generated_from_the_results(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mien_orchestrator.pipeline.video.flow import WAITING, FrameQueue
+from mien_orchestrator.pipeline.video.flow import WAITING, ByteBudget, FrameQueue
 
 
 async def test_none_waits_for_room_and_loses_no_frame() -> None:
@@ -46,3 +46,28 @@ async def test_an_error_follows_the_frames_that_wait() -> None:
     assert await queue.get() == (1, 0)
     with pytest.raises(ValueError, match="late"):
         await queue.get()
+
+
+async def test_the_bytes_of_all_streams_are_bounded_and_a_frame_of_more_may_be_alone() -> None:
+    budget = ByteBudget(100)
+    assert budget.try_take(60)
+    assert not budget.try_take(50)
+    waiting = asyncio.create_task(budget.take(50))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.give(60)
+    await waiting
+    budget.give(50)
+    assert budget.try_take(500)
+    assert not budget.try_take(1)
+
+
+async def test_dropped_frames_are_returned_to_be_freed() -> None:
+    queue: FrameQueue[int] = FrameQueue(latest=True)
+    assert await queue.put(1) == []
+    assert await queue.put(2) == [1]
+    queue.drop()
+    assert await queue.get() == (2, 2)
+    await queue.put(3)
+    assert queue.close() == [3]
+    assert await queue.put(4) == [4]

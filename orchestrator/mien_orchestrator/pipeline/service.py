@@ -49,7 +49,9 @@ class FaceAnalysis:
             max_bytes=settings.limits.max_concurrent_bytes,
             callers=CallerLimits(settings.auth.max_concurrent_requests, settings.auth.max_requests_per_second),
         )
-        self._streams = Streams(ensemble, self._admission, settings.streams)
+        self._streams = Streams(
+            ensemble, self._admission, settings.streams, max_bytes=settings.limits.max_concurrent_bytes
+        )
 
     @property
     def in_flight(self) -> int:
@@ -97,6 +99,11 @@ class FaceAnalysis:
     async def drain(self) -> None:
         """End all streams, whose callers go on with another server; other calls go on until their end."""
         await self._streams.drain()
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of the frames of all streams that wait or are analyzed."""
+        return self._streams.bytes.used
 
     @property
     def open_streams(self) -> int:

@@ -152,7 +152,8 @@ class LimitsSettings(Group):
     """Images analyzed at once per process. Further requests are rejected, as are those that cannot finish before their
     deadline."""
     max_concurrent_bytes: int = Field(default=256 * 2**20, ge=1)
-    """Total size of the image files analyzed at once; further requests are rejected."""
+    """Total size of the image files analyzed at once; further requests are rejected. As much again for the frames of
+    streams, which wait or are dropped."""
     max_decoded_bytes: int = Field(
         default_factory=lambda: 2**20 * (256 + 96 * (os.cpu_count() or 1)),
         ge=1,

@@ -28,7 +28,7 @@ _EMOTIONS = {
 _MOST_TRACKS = 12
 """The longest ones."""
 
-_BREAK_MS = 1000.0
+_BREAK_MS = 400.0
 """A face that was not seen for longer has a gap in its lines."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -22,18 +23,31 @@ class FrameQueue(Generic[T]):
         self._error: Exception | None = None
         self._changed = asyncio.Condition()
 
-    async def put(self, frame: T) -> None:
-        """Add a frame; waits while the queue is full, or drops the frame that waits."""
+    async def put(self, frame: T) -> Sequence[T]:
+        """Add a frame; waits while the queue is full, or drops the frame that waits. Return the dropped frames."""
         async with self._changed:
-            if self._ended:
-                return
-            if self._latest:
-                self._dropped += len(self._frames)
-                self._frames.clear()
-            else:
+            if not self._latest:
                 await self._changed.wait_for(lambda: len(self._frames) < WAITING or self._ended)
+            if self._ended:
+                return [frame]
+            dropped = list(self._frames) if self._latest else []
+            self._dropped += len(dropped)
+            if self._latest:
+                self._frames.clear()
             self._frames.append(frame)
             self._changed.notify_all()
+            return dropped
+
+    def drop(self) -> None:
+        """Count a frame that was not even put."""
+        self._dropped += 1
+
+    def close(self) -> Sequence[T]:
+        """Add nothing more; remove and return all frames."""
+        self._ended = True
+        left = list(self._frames)
+        self._frames.clear()
+        return left
 
     async def end(self, error: Exception | None = None) -> None:
         """Add nothing more; `get` raises the error after the frames that wait."""
@@ -54,3 +68,34 @@ class FrameQueue(Generic[T]):
             if self._error:
                 raise self._error
             return None
+
+
+class ByteBudget:
+    """Bounds the bytes of the frames that wait or are analyzed, over all streams. Used on one event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = self._free = max_bytes
+        self._freed = asyncio.Event()
+
+    def try_take(self, count: int) -> bool:
+        """Reserve bytes if they are free; a frame of more than all of them may be alone."""
+        if self._free < count and self._free < self._max:
+            return False
+        self._free -= count
+        return True
+
+    async def take(self, count: int) -> None:
+        """Reserve bytes as soon as they are free."""
+        while not self.try_take(count):
+            self._freed.clear()
+            await self._freed.wait()
+
+    def give(self, count: int) -> None:
+        """Return reserved bytes."""
+        self._free += count
+        self._freed.set()
+
+    @property
+    def used(self) -> int:
+        """Bytes that are reserved."""
+        return self._max - self._free

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -15,12 +15,13 @@ from mien.errors import (
     ServerUnavailableError,
 )
 from mien.v1 import face_service_pb2 as pb
+from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission
 from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.timing import SpanRecorder
-from mien_orchestrator.pipeline.video.config import VideoConfig
-from mien_orchestrator.pipeline.video.flow import FrameQueue
+from mien_orchestrator.pipeline.video.config import INTERVALS_MS, VideoConfig
+from mien_orchestrator.pipeline.video.flow import ByteBudget, FrameQueue
 from mien_orchestrator.pipeline.video.session import VideoSession, refusal
 from mien_orchestrator.settings import StreamsSettings
 
@@ -41,12 +42,22 @@ class _Waiting:
     context: RequestContext
     error: MienError | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the picture."""
+        return len(self.frame.image) + len(self.frame.raw.data)
+
 
 class Streams:
     """Analyzes video streams. Used on one event loop."""
 
-    def __init__(self, ensemble: Ensemble, admission: Admission, limits: StreamsSettings) -> None:
-        """Create it; frames count in `admission` beside other requests, but are not refused by it."""
+    def __init__(self, ensemble: Ensemble, admission: Admission, limits: StreamsSettings, *, max_bytes: int) -> None:
+        """Create it; frames count in `admission` beside other requests, but are not refused by it.
+
+        `max_bytes` is the most that the frames of all streams have which wait or are analyzed.
+        """
+        self.bytes = ByteBudget(max_bytes)
+        """The bytes of the frames of all streams."""
         self._ensemble = ensemble
         self._admission = admission
         self._limits = limits
@@ -78,7 +89,7 @@ class Streams:
             queue: FrameQueue[_Waiting] = FrameQueue(latest=config.latest)
             session = VideoSession(self._ensemble, config, self._limits.max_frame_pixels)
             check = _FrameCheck(self._limits, session.now_ms)
-            reader = asyncio.create_task(self._read(requests, queue, check, context))
+            reader = asyncio.create_task(self._read(requests, queue, check, context, latest=config.latest))
             self._queues.add(queue)
             try:
                 while (item := await queue.get()) is not None:
@@ -86,8 +97,13 @@ class Streams:
                 yield session.finish()
             finally:
                 self._queues.discard(queue)
+                self._forget(queue.close())  # before the first wait, which a second cancellation could end
                 reader.cancel()
                 await asyncio.wait([reader])
+
+    def _forget(self, frames: Sequence[_Waiting]) -> None:
+        for waiting in frames:
+            self.bytes.give(waiting.size)
 
     async def drain(self) -> None:
         """End all streams, and refuse further ones: the server stops, and callers go on with another."""
@@ -97,17 +113,18 @@ class Streams:
 
     async def _answer(self, session: VideoSession, waiting: _Waiting, dropped: int) -> pb.AnalyzeStreamResponse:
         frame, context = waiting.frame, waiting.context
-        if waiting.error:
-            reply = refusal(frame, waiting.error)
-            reply.dropped_frames = dropped
-            return reply
-        context.limit(FRAME_SECONDS)
-        context.spans.add_since("queue", 0.0)
         try:
-            with self._admission.counted(len(frame.image) + len(frame.raw.data)):
+            if waiting.error:
+                reply = refusal(frame, waiting.error)
+                reply.dropped_frames = dropped
+                return reply
+            context.limit(FRAME_SECONDS)
+            context.spans.add_since("queue", 0.0)
+            with self._admission.counted(waiting.size):
                 return await session.analyze(frame, dropped, context)
         finally:
             context.cancelled.set()
+            self.bytes.give(waiting.size)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -148,7 +165,18 @@ class Streams:
                 "max_faces is 1 or more; leave it out for the server's limit", reason="MAX_FACES_INVALID"
             )
         wanted = message.max_faces if message.HasField("max_faces") else None
-        return VideoConfig.read(message, self._ensemble.tasks(message.tasks), self._ensemble.face_stage.limit(wanted))
+        return VideoConfig.read(message, self._tasks(message.tasks), self._ensemble.face_stage.limit(wanted))
+
+    def _tasks(self, names: Sequence[str]) -> list[Task]:
+        """Return the tasks of a stream; a task without an answer over time has to be left out."""
+        tasks = self._ensemble.tasks(names)
+        still = [task for task in tasks if task not in INTERVALS_MS]
+        if names and still:
+            raise InvalidRequestError(
+                f"task {still[0]!r} is for single images only; streams have: {', '.join(INTERVALS_MS)}",
+                reason="TASK_UNKNOWN",
+            )
+        return [task for task in tasks if task in INTERVALS_MS]
 
     async def _read(
         self,
@@ -156,6 +184,8 @@ class Streams:
         queue: FrameQueue[_Waiting],
         check: "_FrameCheck",
         context: RequestContext,
+        *,
+        latest: bool,
     ) -> None:
         """Move the frames from the caller to the queue, as fast as the queue takes them."""
         error: Exception | None = None
@@ -166,7 +196,17 @@ class Streams:
                         "after the configuration every message is a frame", reason="STREAM_MESSAGE_INVALID"
                     )
                 own = replace(context, spans=SpanRecorder(), cancelled=type(context.cancelled)())
-                await queue.put(_Waiting(request.frame, own, check.error(request.frame)))
+                waiting = _Waiting(request.frame, own, check.error(request.frame))
+                if not latest:
+                    await self.bytes.take(waiting.size)
+                elif not self.bytes.try_take(waiting.size):
+                    queue.drop()
+                    continue
+                left: Sequence[_Waiting] = [waiting]
+                try:
+                    left = await queue.put(waiting)
+                finally:
+                    self._forget(left)
         except Exception as raised:
             error = raised
         await queue.end(error)
