@@ -64,6 +64,7 @@ def main(
     frames: Annotated[int, typer.Option(help="Frames of each pan.")] = 300,
     rounds: Annotated[int, typer.Option(help="Rounds of the speed measurement.")] = 3,
     live_seconds: Annotated[float, typer.Option(help="Length of the live streams, in seconds.")] = 20,
+    soak_minutes: Annotated[float, typer.Option(help="Length of the live streams for memory, in minutes.")] = 10,
 ) -> None:
     """Measure and write the result file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +81,8 @@ def main(
         print(json.dumps(lag, indent=1))
         live = _live(address, process, one, live_seconds)
         print(json.dumps(live, indent=1))
+        soak = _soak(address, process, one, soak_minutes)
+        print(json.dumps(soak, indent=1))
     result = {
         "command": "make bench-video PHOTOS=FOLDER CLIPS=FOLDER",
         "load_average": round(os.getloadavg()[2], 1),
@@ -92,6 +95,7 @@ def main(
         "identity": followed,
         "lag": lag,
         "live": live,
+        "soak": soak,
     }
     out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -289,6 +293,34 @@ def _live(address: str, process: psutil.Process, clip: Clip, seconds: float) -> 
         "jain": round(jain([float(done) for done in answered]), 4),
         "server_cpus": round((_cpu(process) - cpu) / elapsed, 2),
         "memory_growth_mib": round((process.memory_info().rss - memory) / 2**20, 1),
+    }
+
+
+def _soak(address: str, process: psutil.Process, clip: Clip, minutes: float) -> dict[str, object]:
+    """Send the live streams for minutes; return the server's memory after a fifth of the time, and its growth."""
+    samples: list[float] = []
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(5):
+            samples.append(process.memory_info().rss / 2**20)
+
+    watcher = threading.Thread(target=sample)
+    watcher.start()
+    try:
+        live = _live(address, process, clip, minutes * 60)
+    finally:
+        ended.set()
+        watcher.join()
+    after = samples[len(samples) // 5 :]
+    part = max(1, len(after) // 5)
+    first, last = median(after[:part]), median(after[-part:])
+    return {
+        "minutes": minutes,
+        "frames_answered": live["frames_answered"],
+        "frames_dropped": live["frames_dropped"],
+        "memory_mib": round(first, 1),
+        "growth_percent": round(100 * (last / first - 1), 1),
     }
 
 

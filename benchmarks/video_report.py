@@ -64,6 +64,13 @@ def lines(result: Result) -> Iterator[str]:
         f"{live['delay_ms_p95']:.0f} ms, which is {live['delay_frame_times_p95']:g} frame times (target: 3); fairness "
         f"between streams (Jain) {live['jain']:g} (target: 0.9). The server got {live['server_cpus']:g} CPUs."
     )
+    yield ""
+    soak = result["soak"]
+    yield (
+        f"The same streams for {soak['minutes']:g} minutes: {soak['frames_answered']:,} frames answered; the server's "
+        f"memory of {soak['memory_mib']:.0f} MiB after a fifth of the time changed by {soak['growth_percent']:+g} % "
+        "until the end (target: 5 %)."
+    )
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
