@@ -70,6 +70,14 @@ def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
     assert [line["timestamp_ms"] for line in frames] == times
 
 
+def test_frames_of_a_very_fast_video_are_left_out_rather_than_refused(tmp_path: Path) -> None:
+    times = [number * 4 for number in range(300)]  # 250 frames per second
+    clip = write(tmp_path / "fast.mkv", list(pan(30)) * 10, times_ms=times)
+    *frames, _ = [json.loads(line) for line in client(clip, "--json", "--tasks", "age").stdout.splitlines()]
+    assert [line["frame"] for line in frames] == list(range(0, 300, 3))
+    assert not any("error" in line for line in frames)
+
+
 def test_a_turned_video_is_analyzed_upright(tmp_path: Path) -> None:
     turned = (np.ascontiguousarray(np.rot90(picture, 1)) for picture in pan(3))  # counter-clockwise, to be turned back
     clip = rotate(write(tmp_path / "turned.mp4", turned))

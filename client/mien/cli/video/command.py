@@ -36,6 +36,9 @@ EXIT_CODES = (
     "3 no server answers; 130 interrupted, with all outputs finished."
 )
 
+_CLOSEST_MS = 8.4
+"""Frames that are closer are left out: servers take 120 frames per second of a video by default."""
+
 _QUALITY = 92
 """Of the JPEG frames that are sent to a server."""
 
@@ -147,7 +150,11 @@ class _Run:
 
     def frames(self, found: Video, *, encoded: bool) -> Iterator[Frame]:
         """Yield the frames to send: pixels to this process, JPEG files to a server."""
+        last_ms = -_CLOSEST_MS
         for picture in found.pictures:
+            if picture.timestamp_ms - last_ms < _CLOSEST_MS:
+                continue
+            last_ms = picture.timestamp_ms
             if self.stopped or (self.seconds and picture.timestamp_ms >= self.seconds * 1e3):
                 return
             self._waiting.append(picture)
