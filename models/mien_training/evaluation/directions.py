@@ -35,6 +35,7 @@ def main(
     empty = [name for name in images if name.startswith(_EMPTY)]
     document = {
         **provenance.of_run("mien_training.evaluation.directions", {"--photographs": photographs, "--out": out}),
+        "digest": detectors["off"].info.digest,
         "photographs": len(with_faces),
         "faces_upright": sum(upright[name] for name in with_faces),
         "photographs_without_faces": len(empty),
