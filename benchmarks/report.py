@@ -11,8 +11,9 @@ from chart import Bar, draw
 from load import Metrics
 from measurements import Results
 from session import Session
-from summary import IN_FLIGHT, PAPER_MS, SHARE, Spread, closed, cpu_ms_per_face, spread, summarize
+from summary import IN_FLIGHT, PAPER_MS, SHARE, closed, cpu_ms_per_face, spread, summarize
 from systems import HERE, SYSTEMS, System
+from tables import spread_cell, table
 from weights import FILES, status
 
 RESULTS = HERE / "results"
@@ -76,7 +77,7 @@ def _document(results: Results, summary: dict[str, object]) -> str:
         "## Start-up and memory",
         "Time from process start to the first response; memory of all processes after the session, shared pages "
         "counted once. In-process systems include the load generator's memory.",
-        _table(
+        table(
             ["system", "first answer, s", "memory, MiB"],
             _rows(results, lambda session: session.first_answer_s, lambda session: session.memory_mib),
         ),
@@ -89,7 +90,7 @@ def _document(results: Results, summary: dict[str, object]) -> str:
         _systems(results),
         "## Weights of the result files",
         "A result is comparable with the current release only if it was measured on the shipped weights.",
-        _table(["file in `benchmarks/results`", "weights"], [[name, status(RESULTS / name)] for name in FILES]),
+        table(["file in `benchmarks/results`", "weights"], [[name, status(RESULTS / name)] for name in FILES]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -110,7 +111,7 @@ def _conditions(results: Results) -> str:
 
 def _ratios(summary: dict[str, object]) -> str:
     found = {text: summary[name] for name, text in _RATIOS.items() if name in summary}
-    return _table(
+    return table(
         ["ratio", "median", "low", "high"],
         [
             [text, *(f"{value:.2f}" for value in metric.values())]
@@ -136,7 +137,7 @@ def _other_loops(results: Results) -> Iterable[str]:
 
 
 def _loop(results: Results, run: Callable[[Session], Metrics]) -> str:
-    return _table(
+    return table(
         ["system", "requests/s", "faces/s", "p50, ms", "p95, ms", "p99, ms", "CPU ms per request", "errors"],
         _rows(
             results,
@@ -165,7 +166,7 @@ def _arrays() -> str:
                     f"{ratio['median']:.1f} ({ratio['low']:.1f}-{ratio['high']:.1f})",
                 ]
             )
-    return _table(["mode and frame", "raw pixels", "PNG", "ratio"], rows)
+    return table(["mode and frame", "raw pixels", "PNG", "ratio"], rows)
 
 
 def _protocols() -> str:
@@ -193,8 +194,8 @@ def _growth(results: Results) -> str:
     rows = []
     for system in _measured(results):
         by_faces = cpu_ms_per_face(results, system.name)
-        rows.append([system.title, *(_cell(metric) for metric in by_faces.values())])
-    return _table(["system", *(f"{picture.faces}" for picture in results.groups)], rows)
+        rows.append([system.title, *(spread_cell(metric) for metric in by_faces.values())])
+    return table(["system", *(f"{picture.faces}" for picture in results.groups)], rows)
 
 
 def _paper(results: Results) -> str:
@@ -205,7 +206,8 @@ def _paper(results: Results) -> str:
     if not ours:
         return f"{text}."
     return (
-        f"{text}. Mien's single server takes {_cell(ours)} ms for the same three predictions, including decoding, "
+        f"{text}. Mien's single server takes {spread_cell(ours)} ms for the same three predictions, including "
+        f"decoding, "
         f"detection and the call (p50, one face, one call at a time), on {results.machine.cores} cores of an "
         f"{results.machine.processor}. Both the machines and the networks differ."
     )
@@ -231,20 +233,9 @@ def _measured(results: Results) -> list[System]:
 
 def _rows(results: Results, *metrics: Callable[[Session], float]) -> list[list[str]]:
     return [
-        [system.title, *(_cell(value) for metric in metrics if (value := spread(results, system.name, metric)))]
+        [system.title, *(spread_cell(value) for metric in metrics if (value := spread(results, system.name, metric)))]
         for system in _measured(results)
     ]
-
-
-def _cell(value: Spread) -> str:
-    digits = 0 if value.high >= 100 or value.high == 0 else 1
-    texts = [f"{number:.{digits}f}" for number in (value.median, value.low, value.high)]
-    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} ({texts[1]} to {texts[2]})"
-
-
-def _table(headings: list[str], rows: list[list[str]]) -> str:
-    line = ["---", *("---:" for _ in headings[1:])]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [headings, line, *rows])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""Compare Mien with other systems for age, gender and emotion: speed in rounds, accuracy with one scoring.
+
+python benchmarks/compare.py --shared ../shared --environments /var/tmp/alternatives
+
+Installs each system into its own environment, writes `benchmarks/results/alternatives.json` and generates
+`docs/compare.md` from it. `--page` only generates the page.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import weights
+from alternatives import measuring, page, scoring
+from alternatives.catalog import SYSTEMS, Installed
+from alternatives.driving import Answer, DriverError
+from alternatives.installation import install, size_mib
+from alternatives.results import Accuracy, Comparison
+from alternatives.samples import SETS, read_photographs, write_samples
+from environments import InstallError
+from measurements import Machine, command
+from pictures import compose
+
+RESULT = Path(__file__).parent / "results" / "alternatives.json"
+_PEOPLE = (1, 5)
+_CONSOLE = Console(stderr=True)
+
+
+def main(
+    shared: Annotated[Path | None, typer.Option(help="Folder with data and photos.")] = None,
+    environments: Annotated[Path | None, typer.Option(help="Folder for environments, pictures and logs.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of the speed measurement.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of faces.")] = 7,
+    page_only: Annotated[bool, typer.Option("--page", help="Only generate the page from the result file.")] = False,
+) -> None:
+    """Measure all systems and generate the page."""
+    if not page_only:
+        if shared is None or environments is None:
+            raise typer.BadParameter("give --shared and --environments, or --page")
+        _measure(shared, environments.resolve(), rounds, seed).write(RESULT)
+    page.write(Comparison.read(RESULT))
+
+
+def _measure(shared: Path, root: Path, rounds: int, seed: int) -> Comparison:
+    result = Comparison(command(), seed, Machine.here(), weights.defaults("mien"), {}, {})
+    systems = [installed for system in SYSTEMS if _install(installed := Installed(system, root), result)]
+    _time(systems, root, rounds, seed, result)
+    _score(systems, shared, root, seed, result)
+    return result
+
+
+def _install(installed: Installed, result: Comparison) -> bool:
+    name = installed.system.name
+    _CONSOLE.print(f"install {name}")
+    try:
+        install(installed)
+    except InstallError as error:
+        result.not_installed[name] = str(error)
+        return False
+    result.size_mib[name] = round(size_mib(installed), 1)
+    return True
+
+
+def _time(systems: list[Installed], root: Path, rounds: int, seed: int, result: Comparison) -> None:
+    groups = []
+    for people, photograph in zip(_PEOPLE, compose(_PEOPLE, seed), strict=True):
+        path = root / f"group-{people}.jpg"
+        path.write_bytes(photograph.data)
+        groups.append((people, path))
+    for index in range(rounds):
+        turn = index % len(systems)
+        for installed in [*systems[turn:], *systems[:turn]]:
+            name = installed.system.name
+            _CONSOLE.print(f"round {index + 1} of {rounds}: {name}")
+            try:
+                run, versions = measuring.run_once(index, installed, groups, root / f"{name}.log")
+            except DriverError as error:
+                result.not_installed[name] = str(error)
+                continue
+            result.runs.append(run)
+            result.versions[name] = versions
+
+
+def _score(systems: list[Installed], shared: Path, root: Path, seed: int, result: Comparison) -> None:
+    samples = write_samples(shared / "data", root / "samples", seed)
+    photographs = read_photographs(shared / "photos")
+    paths = [sample.path for sample in samples] + [photograph.path for photograph in photographs]
+    found: dict[str, list[Answer]] = {}
+    for installed in systems:
+        name = installed.system.name
+        if name not in result.not_installed:
+            _CONSOLE.print(f"answers of {name}")
+            found[name] = measuring.answers(installed, paths, root / "answers", root / f"{name}-answers.log")
+    outcomes = {name: scoring.outcomes(samples, answers[: len(samples)]) for name, answers in found.items()}
+    by_data = {name: [index for index, sample in enumerate(samples) if sample.data == name] for name in SETS}
+    for installed in systems:
+        system = installed.system
+        if system.name in found:
+            answers = found[system.name]
+            mine = {} if system.random_weights else outcomes[system.name]
+            result.accuracy[system.name] = Accuracy(
+                {
+                    name: scoring.detection([samples[i] for i in indices], [answers[i] for i in indices])
+                    for name, indices in by_data.items()
+                },
+                scoring.figures(mine, outcomes["mien"]),
+                scoring.known_photographs(photographs, answers[len(samples) :]),
+                sum(face.uncertain for i in by_data["fairface"] for face in answers[i].faces),
+            )
+
+
+if __name__ == "__main__":
+    typer.run(main)
