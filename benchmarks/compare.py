@@ -6,6 +6,7 @@ Installs each system into its own environment, writes `benchmarks/results/altern
 `docs/compare.md` from it. `--page` only generates the page.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,18 @@ from alternatives.results import Accuracy, Comparison
 from alternatives.samples import SETS, read_photographs, write_samples
 from environments import InstallError
 from measurements import Machine, command
-from pictures import compose
+from pictures import group
 
 RESULT = Path(__file__).parent / "results" / "alternatives.json"
 _PEOPLE = (1, 5)
 _CONSOLE = Console(stderr=True)
+
+
+class Part(StrEnum):
+    """Parts of the measurement, which are independent of each other."""
+
+    SPEED = "speed"
+    ACCURACY = "accuracy"
 
 
 def main(
@@ -33,21 +41,31 @@ def main(
     environments: Annotated[Path | None, typer.Option(help="Folder for environments, pictures and logs.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of the speed measurement.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the choice of faces.")] = 7,
+    part: Annotated[
+        Part | None, typer.Option(help="Measure one part, and keep the other from the result file.")
+    ] = None,
     page_only: Annotated[bool, typer.Option("--page", help="Only generate the page from the result file.")] = False,
 ) -> None:
     """Measure all systems and generate the page."""
     if not page_only:
         if shared is None or environments is None:
             raise typer.BadParameter("give --shared and --environments, or --page")
-        _measure(shared, environments.resolve(), rounds, seed).write(RESULT)
+        _measure(shared, environments.resolve(), rounds, seed, part).write(RESULT)
     page.write(Comparison.read(RESULT))
 
 
-def _measure(shared: Path, root: Path, rounds: int, seed: int) -> Comparison:
+def _measure(shared: Path, root: Path, rounds: int, seed: int, part: Part | None) -> Comparison:
     result = Comparison(command(), seed, Machine.here(), weights.defaults("mien"), {}, {})
+    if part and RESULT.is_file():
+        earlier = Comparison.read(RESULT)
+        if earlier.weights != result.weights or earlier.seed != seed:
+            raise typer.BadParameter("the result file is of other weights or another seed: measure without --part")
+        result = earlier
     systems = [installed for system in SYSTEMS if _install(installed := Installed(system, root), result)]
-    _time(systems, root, rounds, seed, result)
-    _score(systems, shared, root, seed, result)
+    if part is not Part.ACCURACY:
+        _time(systems, root, rounds, seed, result)
+    if part is not Part.SPEED:
+        _score(systems, shared, root, seed, result)
     return result
 
 
@@ -65,10 +83,11 @@ def _install(installed: Installed, result: Comparison) -> bool:
 
 def _time(systems: list[Installed], root: Path, rounds: int, seed: int, result: Comparison) -> None:
     groups = []
-    for people, photograph in zip(_PEOPLE, compose(_PEOPLE, seed), strict=True):
+    for people in _PEOPLE:
         path = root / f"group-{people}.jpg"
-        path.write_bytes(photograph.data)
+        path.write_bytes(group(people, seed))
         groups.append((people, path))
+    result.runs.clear()
     for index in range(rounds):
         turn = index % len(systems)
         for installed in [*systems[turn:], *systems[:turn]]:
@@ -90,22 +109,21 @@ def _score(systems: list[Installed], shared: Path, root: Path, seed: int, result
     found: dict[str, list[Answer]] = {}
     for installed in systems:
         name = installed.system.name
-        if name not in result.not_installed:
+        if name not in result.not_installed and not installed.system.random_weights:
             _CONSOLE.print(f"answers of {name}")
             found[name] = measuring.answers(installed, paths, root / "answers", root / f"{name}-answers.log")
     outcomes = {name: scoring.outcomes(samples, answers[: len(samples)]) for name, answers in found.items()}
     by_data = {name: [index for index, sample in enumerate(samples) if sample.data == name] for name in SETS}
     for installed in systems:
-        system = installed.system
-        if system.name in found:
-            answers = found[system.name]
-            mine = {} if system.random_weights else outcomes[system.name]
-            result.accuracy[system.name] = Accuracy(
+        name = installed.system.name
+        if name in found:
+            answers = found[name]
+            result.accuracy[name] = Accuracy(
                 {
-                    name: scoring.detection([samples[i] for i in indices], [answers[i] for i in indices])
-                    for name, indices in by_data.items()
+                    data: scoring.detection([samples[i] for i in indices], [answers[i] for i in indices])
+                    for data, indices in by_data.items()
                 },
-                scoring.figures(mine, outcomes["mien"]),
+                scoring.figures(outcomes[name], outcomes["mien"]),
                 scoring.known_photographs(photographs, answers[len(samples) :]),
                 sum(face.uncertain for i in by_data["fairface"] for face in answers[i].faces),
             )

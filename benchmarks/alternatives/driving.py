@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,9 +60,9 @@ def parse(line: str) -> Answer:
 
 
 class Driver:
-    """A running driver, on one core; a context manager."""
+    """A running driver, on one core if it is pinned; a context manager."""
 
-    def __init__(self, installed: Installed, log: Path) -> None:
+    def __init__(self, installed: Installed, log: Path, *, pinned: bool = False) -> None:
         self._log = log
         self._started = time.perf_counter()
         with log.open("wb") as messages:
@@ -74,7 +75,8 @@ class Driver:
                 cwd=installed.environment,
                 env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | installed.variables,
             )
-        os.sched_setaffinity(self._process.pid, {max(os.sched_getaffinity(0))})
+        if pinned:
+            os.sched_setaffinity(self._process.pid, {max(os.sched_getaffinity(0))})
         self.versions: dict[str, str] = self._first_line()
 
     def __enter__(self) -> "Driver":
@@ -84,7 +86,10 @@ class Driver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process.stdin
-        self._process.stdin.close()
+        assert self._process.stdout
+        with suppress(BrokenPipeError):  # a driver that has ended
+            self._process.stdin.close()
+        self._process.stdout.close()
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from functools import cache
 
 import environments
 from alternatives.catalog import HERE, REPOSITORY, Installed
@@ -21,11 +22,12 @@ def install(installed: Installed) -> None:
         _install_node(installed)
     else:
         environments.install(installed)
-    if installed.system.random_weights:
+    if installed.system.random_weights and not installed.home.is_dir():
         script = HERE / "drivers" / "deepface_weights.py"
         environments.run(sys.executable, str(script), str(installed.home), str(installed.packages))
 
 
+@cache
 def size_mib(installed: Installed) -> float:
     """Return the size of the installed packages and downloads in MiB, without the interpreter and its installer."""
     roots = [path for path in installed.packages.iterdir() if not path.name.startswith(_TOOLS)]

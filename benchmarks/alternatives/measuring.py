@@ -18,7 +18,7 @@ def run_once(
     index: int, installed: Installed, groups: Sequence[tuple[int, Path]], log: Path
 ) -> tuple[Run, dict[str, str]]:
     """Start a system, measure it on photographs of that many people; return the run and the versions."""
-    with Driver(installed, log) as driver:
+    with Driver(installed, log, pinned=True) as driver:
         driver.ask(groups[0][1])
         first = driver.seconds
         timings = [_repeat(driver, people, path) for people, path in groups]
@@ -26,16 +26,20 @@ def run_once(
 
 
 def answers(installed: Installed, pictures: Sequence[Path], folder: Path, log: Path) -> list[Answer]:
-    """Return the answers for all pictures; those of an earlier run with the same driver, pins and pictures are kept."""
+    """Return the answers for all pictures.
+
+    Those of an earlier or interrupted run with the same driver, pins and pictures are kept, except Mien's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"{installed.system.name}-{_digest(installed, pictures)}.jsonl"
-    if installed.system.kind != "mien" and kept.is_file():
-        lines = kept.read_text(encoding="utf-8").splitlines()
-    else:
-        with Driver(installed, log) as driver:
-            lines = [driver.line(picture) for picture in pictures]
-        kept.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [parse(line) for line in lines]
+    if installed.system.kind == "mien":
+        kept.unlink(missing_ok=True)
+    done = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+    if len(done) < len(pictures):
+        with Driver(installed, log) as driver, kept.open("a", encoding="utf-8") as lines:
+            for picture in pictures[len(done) :]:
+                print(driver.line(picture), file=lines, flush=True)
+    return [parse(line) for line in kept.read_text(encoding="utf-8").splitlines()]
 
 
 def _repeat(driver: Driver, people: int, photograph: Path) -> Timing:

@@ -269,7 +269,6 @@ def _photographs(comparison: Comparison) -> str:
     rows = []
     for system, accuracy in _scored(comparison):
         item = accuracy.photographs
-        gender = "gender" in system.tasks and not system.random_weights
         rows.append(
             [
                 system.title,
@@ -277,7 +276,7 @@ def _photographs(comparison: Comparison) -> str:
                 str(item.surplus),
                 str(item.no_face_boxes),
                 f"{item.portraits_found} of {item.portraits}",
-                f"{item.genders_right} of {item.portraits}" if gender else "-",
+                f"{item.genders_right} of {item.portraits}" if "gender" in system.tasks else "-",
                 f"{median(item.cpu_ms):.0f}",
             ]
         )
