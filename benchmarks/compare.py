@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 import weights
-from alternatives import measuring, page, scoring
+from alternatives import measuring, page, scoring, servers
 from alternatives.catalog import SYSTEMS, Installed
 from alternatives.driving import Answer, DriverError
 from alternatives.installation import install, size_mib
@@ -33,11 +33,12 @@ class Part(StrEnum):
     """Parts of the measurement, which are independent of each other."""
 
     SPEED = "speed"
+    SERVERS = "servers"
     ACCURACY = "accuracy"
 
 
 def main(
-    shared: Annotated[Path | None, typer.Option(help="Folder with data and photos.")] = None,
+    shared: Annotated[Path | None, typer.Option(envvar="MIEN_SHARED", help="Folder with data and photos.")] = None,
     environments: Annotated[Path | None, typer.Option(help="Folder for environments, pictures and logs.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of the speed measurement.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the choice of faces.")] = 7,
@@ -62,9 +63,11 @@ def _measure(shared: Path, root: Path, rounds: int, seed: int, part: Part | None
             raise typer.BadParameter("the result file is of other weights or another seed: measure without --part")
         result = earlier
     systems = [installed for system in SYSTEMS if _install(installed := Installed(system, root), result)]
-    if part is not Part.ACCURACY:
+    if part in (Part.SPEED, None):
         _time(systems, root, rounds, seed, result)
-    if part is not Part.SPEED:
+    if part in (Part.SERVERS, None):
+        _serve(systems, root, rounds, seed, result)
+    if part in (Part.ACCURACY, None):
         _score(systems, shared, root, seed, result)
     return result
 
@@ -100,6 +103,20 @@ def _time(systems: list[Installed], root: Path, rounds: int, seed: int, result: 
                 continue
             result.runs.append(run)
             result.versions[name] = versions
+
+
+def _serve(systems: list[Installed], root: Path, rounds: int, seed: int, result: Comparison) -> None:
+    installed = {item.system.name for item in systems}
+    photograph = group(1, seed)
+    result.throughput.clear()
+    for index in range(rounds):
+        for server in servers.SERVERS:
+            if server.system in installed:
+                _CONSOLE.print(f"round {index + 1} of {rounds}: {server.title}")
+                try:
+                    result.throughput.append(servers.measure(server, root, index, photograph))
+                except servers.ServerError as error:
+                    result.not_installed[server.title] = str(error)
 
 
 def _score(systems: list[Installed], shared: Path, root: Path, seed: int, result: Comparison) -> None:

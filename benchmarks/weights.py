@@ -9,6 +9,7 @@ from mien_models.registry import DEFAULTS, Registry
 _DETECTOR = "detector mien"
 
 FILES = (
+    "alternatives.json",
     "arrays.json",
     "batches.json",
     "mistakes.json",

@@ -30,7 +30,7 @@ class Alternative:
     """How it is used here, and where its documentation describes that."""
     arguments: tuple[str, ...] = ()
     random_weights: bool = False
-    """Weights could not be had: only speed, memory and boxes are measured."""
+    """Weights could not be had: only time and memory are measured."""
 
     @property
     def pins(self) -> Path:
@@ -130,9 +130,9 @@ ALTERNATIVES = (
         driver="deepface_library.py",
         tasks=ALL_TASKS,
         usage='`DeepFace.analyze(path, actions=["age", "gender", "emotion"])` with the defaults: ONNX Runtime, '
-        "OpenCV's "
-        "cascade (README). **Random weights** of its own architectures, because its downloads were unreachable: only "
-        "time, memory and boxes are measured",
+        "OpenCV's cascade "
+        "(README). **Random weights** of its own architectures, because its downloads were unreachable: only "
+        "time and memory are measured",
         random_weights=True,
     ),
     Alternative(

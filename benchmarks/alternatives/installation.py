@@ -1,5 +1,6 @@
 """Install each system into its own environment, outside the repository."""
 
+import hashlib
 import shutil
 import sys
 from functools import cache
@@ -38,10 +39,24 @@ def size_mib(installed: Installed) -> float:
 
 def _install_mien(installed: Installed) -> None:
     """Install this working tree's package with the extra `local`, as the README describes."""
+    wanted, stamp = _sources(), installed.environment / "sources.txt"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
     python = str(installed.environment / "bin" / "python")
     environments.run(sys.executable, "-m", "venv", str(installed.environment))
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     environments.run(*pip, "--constraint", str(REPOSITORY / "constraints.txt"), f"{REPOSITORY}[local]")
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def _sources() -> str:
+    """Return a digest of the package's files in this working tree."""
+    digest = hashlib.sha256((REPOSITORY / "constraints.txt").read_bytes())
+    for folder in ("client/mien", "models/mien_models", "orchestrator/mien_orchestrator", "workers/mien_workers"):
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.relative_to(REPOSITORY).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _install_node(installed: Installed) -> None:

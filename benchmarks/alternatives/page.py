@@ -321,7 +321,7 @@ def _usage(comparison: Comparison) -> str:
 
 def _failures(comparison: Comparison) -> dict[str, str]:
     titles = {system.name: system.title for system in SYSTEMS}
-    return {titles[name]: reason for name, reason in comparison.not_installed.items()}
+    return {titles.get(name, name): reason for name, reason in comparison.not_installed.items()}
 
 
 def _measured(comparison: Comparison) -> list[Alternative]:

@@ -1,6 +1,6 @@
 """Drive DeepFace as in its README: `DeepFace.analyze(path, actions=["age", "gender", "emotion"])`.
 
-The weights of `DEEPFACE_HOME` are random (`deepface_weights.py`), so only time, memory and boxes mean anything.
+The weights of `DEEPFACE_HOME` are random (`deepface_weights.py`), so only time and memory mean anything.
 """
 
 from importlib.metadata import version
