@@ -103,6 +103,7 @@ def _time(systems: list[Installed], root: Path, rounds: int, seed: int, result: 
                 continue
             result.runs.append(run)
             result.versions[name] = versions
+        result.write(RESULT)  # so that an interrupted run leaves its complete rounds
 
 
 def _serve(systems: list[Installed], root: Path, rounds: int, seed: int, result: Comparison) -> None:

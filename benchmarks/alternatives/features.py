@@ -41,7 +41,6 @@ WHEN_NOT = (
     "**In a browser, or in a Node program without a server.** Human and face-api.js run where the camera "
     "is, and no image "
     "leaves the device.",
-    "**For boxes only.** MediaPipe's detector is smaller and faster than Mien's.",
     "**For other parts of the body.** Human and MediaPipe follow hands and bodies as well.",
     "**Without a look at the terms of the training data.** The data sets behind Mien's weights are for research "
     "([cards](../models/cards)); so are those behind most of the weights here. A cloud service comes with a contract.",

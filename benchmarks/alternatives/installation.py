@@ -43,7 +43,8 @@ def _install_mien(installed: Installed) -> None:
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return
     python = str(installed.environment / "bin" / "python")
-    environments.run(sys.executable, "-m", "venv", str(installed.environment))
+    if not installed.environment.is_dir():
+        environments.run(sys.executable, "-m", "venv", str(installed.environment))
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     environments.run(*pip, "--constraint", str(REPOSITORY / "constraints.txt"), f"{REPOSITORY}[local]")
     stamp.write_text(wanted, encoding="utf-8")

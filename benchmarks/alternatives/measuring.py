@@ -28,18 +28,28 @@ def run_once(
 def answers(installed: Installed, pictures: Sequence[Path], folder: Path, log: Path) -> list[Answer]:
     """Return the answers for all pictures.
 
-    Those of an earlier or interrupted run with the same driver, pins and pictures are kept, except Mien's.
+    Answers are kept by the picture's digest, so an interrupted run goes on where it ended. They are asked again if the
+    driver or the pinned packages change; Mien's always are.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"{installed.system.name}-{_digest(installed, pictures)}.jsonl"
+    kept = folder / f"{installed.system.name}-{_version(installed)}.txt"
     if installed.system.kind == "mien":
         kept.unlink(missing_ok=True)
-    done = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
-    if len(done) < len(pictures):
+    known = _read(kept)
+    digests = [hashlib.sha256(picture.read_bytes()).hexdigest() for picture in pictures]
+    missing = {digest: picture for digest, picture in zip(digests, pictures, strict=True) if digest not in known}
+    if missing:
         with Driver(installed, log) as driver, kept.open("a", encoding="utf-8") as lines:
-            for picture in pictures[len(done) :]:
-                print(driver.line(picture), file=lines, flush=True)
-    return [parse(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+            for digest, picture in missing.items():
+                known[digest] = driver.line(picture)
+                print(digest, known[digest], file=lines, flush=True)
+    return [parse(known[digest]) for digest in digests]
+
+
+def _read(kept: Path) -> dict[str, str]:
+    """Return kept answers by the picture's digest."""
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+    return dict(line.split(" ", 1) for line in lines if line.endswith("}"))  # the last one may be cut off
 
 
 def _repeat(driver: Driver, people: int, photograph: Path) -> Timing:
@@ -56,11 +66,8 @@ def _repeat(driver: Driver, people: int, photograph: Path) -> Timing:
     )
 
 
-def _digest(installed: Installed, pictures: Sequence[Path]) -> str:
-    """Return a digest of what the answers depend on."""
-    digest = hashlib.sha256(installed.system.script.read_bytes())
-    if installed.pins.is_file():
-        digest.update(installed.pins.read_bytes())
-    for picture in pictures:
-        digest.update(picture.read_bytes())
-    return digest.hexdigest()[:16]
+def _version(installed: Installed) -> str:
+    """Return a digest of what the answers depend on besides the pictures."""
+    files = [installed.system.script, *([installed.pins] if installed.pins.is_file() else [])]
+    content = b"".join(path.read_bytes() for path in files) + " ".join(installed.system.arguments).encode()
+    return hashlib.sha256(content).hexdigest()[:16]

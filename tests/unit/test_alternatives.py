@@ -180,7 +180,7 @@ def test_a_driver_that_ends_is_an_error_with_its_log(tmp_path: Path) -> None:
 def test_an_interrupted_collection_of_answers_goes_on(tmp_path: Path) -> None:
     pictures = [tmp_path / f"{years}.png" for years in (20, 30, 40)]
     for path in pictures:
-        path.write_bytes(b"image")
+        path.write_bytes(path.name.encode())
     installed, log = echo(tmp_path), tmp_path / "echo.log"
     folder = tmp_path / "answers"
     measuring.answers(installed, pictures, folder, log)

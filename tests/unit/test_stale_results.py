@@ -8,6 +8,8 @@ import pytest
 import report
 import video_report
 import weights
+from alternatives import page
+from alternatives.results import Comparison
 from measurements import Results
 
 RESULTS = Path(report.RESULTS)
@@ -41,3 +43,8 @@ def test_the_benchmark_page_is_generated_from_the_results(tmp_path: Path) -> Non
     report.write_report(Results.read(RESULTS / "systems.json"), tmp_path)
     page = Path(report.DOCUMENTS) / "benchmarks.md"
     assert page.read_text(encoding="utf-8") == (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_other_systems_is_generated_from_the_results() -> None:
+    text = page.document(Comparison.read(RESULTS / "alternatives.json"))
+    assert page.PAGE.read_text(encoding="utf-8") == text
