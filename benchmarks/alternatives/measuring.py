@@ -9,9 +9,9 @@ from alternatives.catalog import Installed
 from alternatives.driving import Answer, Driver, parse
 from alternatives.results import Run, Timing
 
-_FEWEST, _MOST = 2, 8
+_FEWEST, _MOST = 1, 8
 _ENOUGH_SECONDS = 6.0
-"""Time after which a photograph is not repeated any more, from the second repetition on."""
+"""Time after which a photograph is not repeated any more."""
 
 
 def run_once(
@@ -19,7 +19,7 @@ def run_once(
 ) -> tuple[Run, dict[str, str]]:
     """Start a system, measure it on photographs of that many people; return the run and the versions."""
     with Driver(installed, log, pinned=True) as driver:
-        driver.ask(groups[0][1])
+        driver.ask(groups[0][1])  # also the warm-up
         first = driver.seconds
         timings = [_repeat(driver, people, path) for people, path in groups]
         return Run(index, installed.system.name, first, driver.memory_mib, timings), driver.versions
@@ -53,7 +53,6 @@ def _read(kept: Path) -> dict[str, str]:
 
 
 def _repeat(driver: Driver, people: int, photograph: Path) -> Timing:
-    driver.ask(photograph)  # warm-up
     measured: list[Answer] = []
     until = time.monotonic() + _ENOUGH_SECONDS
     while len(measured) < _FEWEST or (len(measured) < _MOST and time.monotonic() < until):

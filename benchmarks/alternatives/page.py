@@ -4,20 +4,27 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
-from alternatives.catalog import ALL_TASKS, ALTERNATIVES, LEFT_OUT, MIEN, REPOSITORY, SYSTEMS, Alternative
+from alternatives.accuracy_tables import (
+    MEASURES,
+    accuracy_text,
+    detection_table,
+    groups_table,
+    heading,
+    measure_table,
+    of_all,
+    photographs_table,
+    standing,
+    verdict,
+)
+from alternatives.catalog import LEFT_OUT, MIEN, REPOSITORY, SYSTEMS, Alternative
 from alternatives.features import COLUMNS, FEATURES, WHEN_NOT
-from alternatives.results import Accuracy, Comparison, Run, Timing
-from alternatives.scoring import AGE, CLOSE_YEARS, FAIRFACE, FER2013, FER_PLUS, UTKFACE, Figure, worst_group
-from summary import Spread
+from alternatives.results import Comparison
+from alternatives.speed_tables import cpu_ratio, measured, runs_of, speed_ratio, speed_table, speed_text, throughput
 from tables import spread_cell, table
 
 PAGE = REPOSITORY / "docs" / "compare.md"
 SPEED_TARGET = 5.0
 """Least ratio of CPU times of the fastest alternative with the same three answers to Mien's, one face."""
-
-MEASURES = (FER2013, FER_PLUS, FAIRFACE, UTKFACE, AGE)
-_SIGNIFICANT = 2.0
-"""Standard errors from which a difference counts."""
 
 
 def write(comparison: Comparison, path: Path = PAGE) -> None:
@@ -39,21 +46,21 @@ def document(comparison: Comparison) -> str:
         "## Targets",
         _targets(comparison),
         "## Speed",
-        _speed_text(),
-        _speed(comparison),
-        *_throughput(comparison),
+        speed_text(),
+        speed_table(comparison),
+        *throughput(comparison),
         "## Accuracy",
-        _accuracy_text(comparison),
-        *(part for name in MEASURES for part in (f"### {_heading(name)}", _measure(comparison, name))),
+        accuracy_text(comparison),
+        *(part for name in MEASURES for part in (f"### {heading(name)}", measure_table(comparison, name))),
         "### Gender by group",
         "FairFace, right over all faces of the group; the worst group of each system is bold.",
-        _groups(comparison),
+        groups_table(comparison),
         "## Faces found",
         "*Found* needs a box that contains the face's centre and has its own centre on the face. Other boxes "
         "are false.",
-        _detection(comparison),
+        detection_table(comparison),
         "Photographs with faces counted by hand: boxes up to the number of faces count as found, more as false.",
-        _photographs(comparison),
+        photographs_table(comparison),
         "## Features",
         "From the systems' documentation; `-` is no.",
         table(["", *COLUMNS], [[name, *cells] for name, cells in FEATURES.items()]),
@@ -65,36 +72,6 @@ def document(comparison: Comparison) -> str:
         "\n".join(f"- {name}: {reason}." for name, reason in (LEFT_OUT | _failures(comparison)).items()),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def speed_ratio(comparison: Comparison) -> tuple[Alternative, Spread] | None:
-    """Return the fastest alternative with all three answers, and its CPU time over Mien's, taken in each round."""
-    ratios = {
-        system: ratio
-        for system in ALTERNATIVES
-        if system.tasks == ALL_TASKS and (ratio := _ratio(comparison, system.name, people=1))
-    }
-    return min(ratios.items(), key=lambda item: item[1].median, default=None)
-
-
-def standing(comparison: Comparison, name: str) -> list[tuple[Alternative, Figure]]:
-    """Return the alternatives with a measure, the best over all samples first."""
-    found = [
-        (system, item)
-        for system in ALTERNATIVES
-        if (accuracy := comparison.accuracy.get(system.name)) and (item := accuracy.figures.get(name))
-    ]
-    return sorted(found, key=lambda entry: -entry[1].of_all)
-
-
-def verdict(name: str, item: Figure) -> str:
-    """Return whether Mien is ahead of a system on the faces that both answered, beyond two standard errors."""
-    if not item.paired:
-        return "-"
-    lead = (item.paired.system - item.paired.mien) * (1 if name == AGE else -1)
-    if abs(lead) <= _SIGNIFICANT * item.paired.error:
-        return "level"
-    return "ahead" if lead > 0 else "**behind**"
 
 
 def _conditions(comparison: Comparison) -> str:
@@ -130,9 +107,9 @@ def _targets(comparison: Comparison) -> str:
             ahead = mine.of_all > best.of_all and not behind
             rows.append(
                 [
-                    f"{_heading(name)}: Mien ahead of every alternative, over all faces and on the faces both answered",
+                    f"{heading(name)}: Mien ahead of every alternative, over all faces and on the faces both answered",
                     "ahead",
-                    f"{_of_all(name, mine)}; best alternative {_of_all(name, best)} ({system.title})"
+                    f"{of_all(name, mine)}; best alternative {of_all(name, best)} ({system.title})"
                     + (f"; behind on shared faces: {', '.join(behind)}" if behind else ""),
                     "met" if ahead else "missed",
                 ]
@@ -140,167 +117,19 @@ def _targets(comparison: Comparison) -> str:
     return table(["figure", "target", "measured", ""], rows)
 
 
-def _speed_text() -> str:
-    return (
-        "One photograph at a time, from the path of a file to the predictions, with reading and decoding: pictures of "
-        "1024 x 1024 pixels with one and with five people. The systems ran in turn, once in each round. Values are "
-        "medians, with lowest and highest round in parentheses; *found* is the number of faces in the "
-        "answer. The first "
-        "answer includes the start of the process. Size is of the installed packages, with models and without the "
-        "interpreter."
-    )
-
-
-def _speed(comparison: Comparison) -> str:
-    rows = []
-    for system in _measured(comparison):
-        runs = _runs(comparison, system.name)
-        rows.append(
-            [
-                _title(system),
-                " ".join(system.tasks) or "boxes only",
-                *(_timing(runs, people, lambda item: item.milliseconds) for people in (1, 5)),
-                *(_timing(runs, people, lambda item: item.cpu_ms) for people in (1, 5)),
-                " / ".join(str(_of(runs[-1], people).found) for people in (1, 5)),
-                _ratio_cell(comparison, system),
-                _spread(run.first_answer_s for run in runs),
-                _spread(run.memory_mib for run in runs),
-                f"{comparison.size_mib[system.name]:,.0f}",
-            ]
-        )
-    headings = [
-        "system",
-        "answers",
-        "ms, 1 face",
-        "ms, 5 faces",
-        "CPU ms, 1 face",
-        "CPU ms, 5 faces",
-        "found",
-        "CPU over Mien's, 1 face",
-        "first answer, s",
-        "memory, MiB",
-        "size, MiB",
-    ]
-    return table(headings, rows)
-
-
-def _throughput(comparison: Comparison) -> Iterable[str]:
-    if comparison.throughput:
-        yield "Servers, with 16 calls in flight and the same photograph of one person, on both cores:"
-        rows = []
-        for name in dict.fromkeys(item.system for item in comparison.throughput):
-            items = [item for item in comparison.throughput if item.system == name]
-            rows.append(
-                [
-                    name,
-                    _spread(item.requests_per_second for item in items),
-                    _spread(item.cpu_ms_per_request for item in items),
-                ]
-            )
-        yield table(["server", "requests/s", "CPU ms per request"], rows)
-        yield "The other systems have no server."
-
-
-def _accuracy_text(comparison: Comparison) -> str:
-    uncertain, faces = comparison.accuracy["mien"].uncertain, comparison.accuracy["mien"].detection["fairface"].faces
-    return (
-        "Faces of the `val` splits, chosen by a fixed seed, enlarged to 224 pixels in the centre of a picture of "
-        "448 x 448 pixels with a margin of one colour. Nothing was tuned on these pictures. *Answered* faces are found "
-        "and have a prediction. *Over all* counts every other face as wrong. *Mien on the same faces* is on those that "
-        "both answered; *ahead* and *behind* need a difference of two standard errors, otherwise it is *level*.\n\n"
-        "What to keep in mind: the images are tight, so systems that look at hair and shoulders see the margin "
-        "instead. `val` was used to select and calibrate Mien's models, not to train them, and Mien was trained on the "
-        "same data sets. The emotion models of `fer` and Human were trained on FER2013, face-api.js's model of age and "
-        "gender on UTKFace among others: some of these faces may have been among theirs. Mien "
-        f"marks {uncertain} of the {faces} FairFace faces as `uncertain`; here its more probable gender counts, as "
-        "everywhere."
-    )
-
-
-def _measure(comparison: Comparison, name: str) -> str:
-    rows = []
-    for system in SYSTEMS:
-        accuracy = comparison.accuracy.get(system.name)
-        item = accuracy.figures.get(name) if accuracy else None
-        if item:
-            same = (
-                "" if system is MIEN or not item.paired else f"{_mean(name, item.paired.mien)}, {verdict(name, item)}"
-            )
-            cells = [f"{item.answered} of {item.samples}", _mean(name, item.mean), f"{item.of_all:.1%}", same]
-            rows.append([system.title, *cells])
-    over = "mean absolute error, answered" if name == AGE else "right, answered"
-    right = f"within {CLOSE_YEARS:.0f} years, over all" if name == AGE else "right, over all"
-    return table(["system", "answered", over, right, "Mien on the same faces"], rows)
-
-
-def _groups(comparison: Comparison) -> str:
-    groups = [name for name in comparison.accuracy["mien"].figures if name.startswith(f"{FAIRFACE}, ")]
-    rows = []
-    for system in SYSTEMS:
-        accuracy = comparison.accuracy.get(system.name)
-        worst = worst_group(accuracy.figures) if accuracy else None
-        if accuracy and worst:
-            cells = []
-            for name in groups:
-                item = accuracy.figures.get(name)
-                text = f"{item.of_all:.0%}" if item else "0%"
-                cells.append(f"**{text}**" if name.endswith(f", {worst[0]}") else text)
-            rows.append([system.title, *cells])
-    counts = [comparison.accuracy["mien"].figures[name].samples for name in groups]
-    names = [name.removeprefix(f"{FAIRFACE}, ") for name in groups]
-    return table(["system", *(f"{name} ({count})" for name, count in zip(names, counts, strict=True))], rows)
-
-
-def _detection(comparison: Comparison) -> str:
-    names = list(comparison.accuracy["mien"].detection)
-    rows = []
-    for system, accuracy in _scored(comparison):
-        items = [accuracy.detection[name] for name in names]
-        cells = [f"{item.found / item.faces:.1%}" for item in items]
-        rows.append([system.title, *cells, str(sum(item.surplus for item in items))])
-    return table(["system", *(f"{name}, found" for name in names), "false boxes"], rows)
-
-
-def _photographs(comparison: Comparison) -> str:
-    rows = []
-    for system, accuracy in _scored(comparison):
-        item = accuracy.photographs
-        rows.append(
-            [
-                system.title,
-                f"{item.found} of {item.faces}",
-                str(item.surplus),
-                str(item.no_face_boxes),
-                f"{item.portraits_found} of {item.portraits}",
-                f"{item.genders_right} of {item.portraits}" if "gender" in system.tasks else "-",
-                f"{median(item.cpu_ms):.0f}",
-            ]
-        )
-    headings = [
-        "system",
-        "faces found",
-        "false boxes beside faces",
-        "boxes in photographs without a face",
-        "portraits found",
-        "gender right",
-        "CPU ms per portrait, median",
-    ]
-    return table(headings, rows)
-
-
 def _better(comparison: Comparison) -> Iterable[str]:
     """Yield what the measurement shows in favour of others."""
-    systems = _measured(comparison)
-    boxes = {system.title: _ratio(comparison, system.name, people=1) for system in systems if not system.tasks}
+    systems = measured(comparison)
+    boxes = {system.title: cpu_ratio(comparison, system.name, people=1) for system in systems if not system.tasks}
     faster = [f"{title} takes {ratio.median:.0%}" for title, ratio in boxes.items() if ratio and ratio.median < 1]
     if faster:
         yield f"**For boxes only.** Of Mien's CPU time with all predictions, {', '.join(faster)}."
     metrics: dict[str, tuple[str, Callable[[Alternative], float]]] = {
         "smallest installation": (".0f} MiB", lambda system: comparison.size_mib[system.name]),
-        "least memory": (".0f} MiB", lambda system: median(run.memory_mib for run in _runs(comparison, system.name))),
+        "least memory": (".0f} MiB", lambda system: median(run.memory_mib for run in runs_of(comparison, system.name))),
         "fastest first answer": (
             ".1f} s",
-            lambda system: median(run.first_answer_s for run in _runs(comparison, system.name)),
+            lambda system: median(run.first_answer_s for run in runs_of(comparison, system.name)),
         ),
     }
     for title, (form, metric) in metrics.items():
@@ -322,56 +151,3 @@ def _usage(comparison: Comparison) -> str:
 def _failures(comparison: Comparison) -> dict[str, str]:
     titles = {system.name: system.title for system in SYSTEMS}
     return {titles.get(name, name): reason for name, reason in comparison.not_installed.items()}
-
-
-def _measured(comparison: Comparison) -> list[Alternative]:
-    return [system for system in SYSTEMS if _runs(comparison, system.name)]
-
-
-def _scored(comparison: Comparison) -> list[tuple[Alternative, Accuracy]]:
-    return [(system, comparison.accuracy[system.name]) for system in SYSTEMS if system.name in comparison.accuracy]
-
-
-def _runs(comparison: Comparison, name: str) -> list[Run]:
-    return [run for run in comparison.runs if run.system == name]
-
-
-def _of(run: Run, people: int) -> Timing:
-    return next(item for item in run.timings if item.faces == people)
-
-
-def _timing(runs: list[Run], people: int, values: Callable[[Timing], list[float]]) -> str:
-    return _spread(median(values(_of(run, people))) for run in runs)
-
-
-def _ratio(comparison: Comparison, name: str, people: int) -> Spread | None:
-    mine = {run.round: median(_of(run, people).cpu_ms) for run in _runs(comparison, "mien")}
-    return Spread.of(
-        median(_of(run, people).cpu_ms) / mine[run.round] for run in _runs(comparison, name) if run.round in mine
-    )
-
-
-def _ratio_cell(comparison: Comparison, system: Alternative) -> str:
-    ratio = _ratio(comparison, system.name, people=1)
-    return spread_cell(ratio) if ratio and system is not MIEN else ""
-
-
-def _spread(values: Iterable[float]) -> str:
-    spread = Spread.of(values)
-    return spread_cell(spread) if spread else ""
-
-
-def _title(system: Alternative) -> str:
-    return f"{system.title} (random weights)" if system.random_weights else system.title
-
-
-def _heading(name: str) -> str:
-    return name[0].upper() + name[1:]
-
-
-def _mean(name: str, value: float) -> str:
-    return f"{value:.2f} years" if name == AGE else f"{value:.1%}"
-
-
-def _of_all(name: str, item: Figure) -> str:
-    return f"{item.of_all:.1%} within {CLOSE_YEARS:.0f} years" if name == AGE else f"{item.of_all:.1%}"

@@ -11,7 +11,7 @@ from measurements import Machine
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Repeated answers for one photograph, after one that is not counted."""
+    """Repeated answers for one photograph; the process's first answer is not among them."""
 
     faces: int
     """People in the photograph."""

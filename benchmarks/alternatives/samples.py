@@ -15,7 +15,7 @@ from mien_training.faces.dataset import FaceData, load
 from photographs import read_known
 
 DataSet = Literal["fer2013", "fairface", "utkface"]
-SETS: dict[DataSet, int] = {"fer2013": 200, "fairface": 150, "utkface": 150}
+SETS: dict[DataSet, int] = {"fer2013": 120, "fairface": 100, "utkface": 80}
 """Faces of each data set."""
 
 _PICTURE = 448

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alternatives import measuring, page, scoring
+from alternatives import accuracy_tables, measuring, page, scoring, speed_tables
 from alternatives.catalog import ALTERNATIVES, MIEN, SYSTEMS, Alternative, Installed
 from alternatives.driving import Answer, Driver, DriverError, Face, parse
 from alternatives.features import COLUMNS, FEATURES
@@ -239,7 +239,7 @@ def comparison() -> Comparison:
 
 
 def test_the_speed_target_is_taken_within_rounds_from_the_fastest_with_all_three_answers() -> None:
-    found = page.speed_ratio(comparison())
+    found = speed_tables.speed_ratio(comparison())
     assert found
     assert (found[0].name, found[1].median) == ("human", 7.0)
 
@@ -260,8 +260,8 @@ def test_the_page_reports_targets_that_are_met_and_missed() -> None:
 
 def test_small_differences_are_level() -> None:
     found = scoring.figure(FAIRFACE, [1.0, 0.0] * 10, [1.0, 0.0] * 9 + [1.0, 1.0])
-    assert page.verdict(FAIRFACE, found) == "level"
-    assert page.verdict(AGE, scoring.figure(AGE, [9.0, 8.0, 9.0], [2.0, 2.0, 3.0])) == "ahead"
+    assert accuracy_tables.verdict(FAIRFACE, found) == "level"
+    assert accuracy_tables.verdict(AGE, scoring.figure(AGE, [9.0, 8.0, 9.0], [2.0, 2.0, 3.0])) == "ahead"
 
 
 def test_a_result_file_is_read_as_it_was_written(tmp_path: Path) -> None:
