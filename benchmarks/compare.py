@@ -20,13 +20,11 @@ from alternatives.catalog import MIEN, SYSTEMS, Installed
 from alternatives.driving import Answer, DriverError
 from alternatives.installation import install, size_mib
 from alternatives.results import Accuracy, Comparison
-from alternatives.samples import SETS, read_photographs, write_samples
+from alternatives.samples import PHOTOGRAPHS, SETS, read_photographs, write_samples
 from environments import InstallError
 from measurements import Machine, command
-from pictures import group
 
 RESULT = Path(__file__).parent / "results" / "alternatives.json"
-_PEOPLE = (1, 5)
 _CONSOLE = Console(stderr=True)
 
 
@@ -64,17 +62,18 @@ def _measure(
     if unknown := set(only or ()) - set(names):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))} is unknown; use {', '.join(names)}")
     chosen = [system for system in SYSTEMS if system is MIEN or not only or system.name in only]
-    result = Comparison(command(), seed, Machine.here(), weights.defaults("mien"), {}, {})
+    result = Comparison([command()], seed, Machine.here(), weights.defaults("mien"), {}, {})
     if part and RESULT.is_file():
         earlier = Comparison.read(RESULT)
         if earlier.weights != result.weights or earlier.seed != seed:
             raise typer.BadParameter("the result file is of other weights or another seed: measure without --part")
+        earlier.commands = [*dict.fromkeys([*earlier.commands, command()])]
         result = earlier
     systems = [installed for system in chosen if _install(installed := Installed(system, root), result)]
     if part in (Part.SPEED, None):
-        _time(systems, root, rounds, seed, result)
+        _time(systems, shared, root, rounds, result)
     if part in (Part.SERVERS, None):
-        _serve(systems, root, rounds, seed, result)
+        _serve(systems, shared, root, rounds, result)
     if part in (Part.ACCURACY, None):
         _score(systems, shared, root, seed, result)
     return result
@@ -92,12 +91,8 @@ def _install(installed: Installed, result: Comparison) -> bool:
     return True
 
 
-def _time(systems: list[Installed], root: Path, rounds: int, seed: int, result: Comparison) -> None:
-    groups = []
-    for people in _PEOPLE:
-        path = root / f"group-{people}.jpg"
-        path.write_bytes(group(people, seed))
-        groups.append((people, path))
+def _time(systems: list[Installed], shared: Path, root: Path, rounds: int, result: Comparison) -> None:
+    groups = [(people, shared / "photos" / name) for people, name in PHOTOGRAPHS.items()]
     result.runs.clear()
     for index in range(rounds):
         turn = index % len(systems)
@@ -114,9 +109,9 @@ def _time(systems: list[Installed], root: Path, rounds: int, seed: int, result: 
         result.write(RESULT)  # so that an interrupted run leaves its complete rounds
 
 
-def _serve(systems: list[Installed], root: Path, rounds: int, seed: int, result: Comparison) -> None:
+def _serve(systems: list[Installed], shared: Path, root: Path, rounds: int, result: Comparison) -> None:
     installed = {item.system.name for item in systems}
-    photograph = group(1, seed)
+    photograph = (shared / "photos" / PHOTOGRAPHS[1]).read_bytes()
     result.throughput.clear()
     for index in range(rounds):
         for server in servers.SERVERS:

@@ -46,7 +46,7 @@ def _in_turn(lists: Sequence[list[Photograph]]) -> Iterator[Photograph]:
 
 def compose(people: Sequence[int], seed: int) -> list[Photograph]:
     """Return one group image for each number of people, all of the same size."""
-    return predict([(f"composed, {count} people", group(count, seed)) for count in people])
+    return predict([(f"composed, {count} people", _group(count, seed)) for count in people])
 
 
 def predict(images: Sequence[tuple[str, bytes]]) -> list[Photograph]:
@@ -55,7 +55,7 @@ def predict(images: Sequence[tuple[str, bytes]]) -> list[Photograph]:
     return [Photograph(name, data, pipeline.analyze(data)) for name, data in images]
 
 
-def group(people: int, seed: int) -> bytes:
+def _group(people: int, seed: int) -> bytes:
     """Return a JPEG of that many copies of the portrait, with varying brightness, every other one mirrored."""
     random = np.random.default_rng(seed)
     columns = math.ceil(math.sqrt(people))

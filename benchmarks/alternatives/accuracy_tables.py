@@ -22,14 +22,21 @@ def standing(comparison: Comparison, name: str) -> list[tuple[Alternative, Figur
     return sorted(found, key=lambda entry: -entry[1].of_all)
 
 
+def lead(name: str, item: Figure) -> float | None:
+    """Return Mien's lead on the faces that both answered: positive if Mien is better; None if there are none."""
+    if not item.paired:
+        return None
+    return (item.paired.system - item.paired.mien) * (1 if name == AGE else -1)
+
+
 def verdict(name: str, item: Figure) -> str:
     """Return whether Mien is ahead of a system on the faces that both answered, beyond two standard errors."""
-    if not item.paired:
+    ahead = lead(name, item)
+    if ahead is None or item.paired is None:
         return "-"
-    lead = (item.paired.system - item.paired.mien) * (1 if name == AGE else -1)
-    if abs(lead) <= _SIGNIFICANT * item.paired.error:
+    if abs(ahead) <= _SIGNIFICANT * item.paired.error:
         return "level"
-    return "ahead" if lead > 0 else "**behind**"
+    return "ahead" if ahead > 0 else "**behind**"
 
 
 def accuracy_text(comparison: Comparison) -> str:
@@ -56,10 +63,8 @@ def measure_table(comparison: Comparison, name: str) -> str:
         accuracy = comparison.accuracy.get(system.name)
         item = accuracy.figures.get(name) if accuracy else None
         if item:
-            same = (
-                "" if system is MIEN or not item.paired else f"{_mean(name, item.paired.mien)}, {verdict(name, item)}"
-            )
-            cells = [f"{item.answered} of {item.samples}", _mean(name, item.mean), f"{item.of_all:.1%}", same]
+            same = "" if system is MIEN or not item.paired else f"{mean(name, item.paired.mien)}, {verdict(name, item)}"
+            cells = [f"{item.answered} of {item.samples}", mean(name, item.mean), f"{item.of_all:.1%}", same]
             rows.append([system.title, *cells])
     over = "mean absolute error, answered" if name == AGE else "right, answered"
     right = f"within {CLOSE_YEARS:.0f} years, over all" if name == AGE else "right, over all"
@@ -89,7 +94,7 @@ def detection_table(comparison: Comparison) -> str:
     """Return the table of found faces and false boxes."""
     names = list(comparison.accuracy["mien"].detection)
     rows = []
-    for system, accuracy in _scored(comparison):
+    for system, accuracy in scored(comparison):
         items = [accuracy.detection[name] for name in names]
         cells = [f"{item.found / item.faces:.1%}" for item in items]
         rows.append([system.title, *cells, str(sum(item.surplus for item in items))])
@@ -99,7 +104,7 @@ def detection_table(comparison: Comparison) -> str:
 def photographs_table(comparison: Comparison) -> str:
     """Return the table of the known photographs."""
     rows = []
-    for system, accuracy in _scored(comparison):
+    for system, accuracy in scored(comparison):
         item = accuracy.photographs
         rows.append(
             [
@@ -109,6 +114,7 @@ def photographs_table(comparison: Comparison) -> str:
                 str(item.no_face_boxes),
                 f"{item.portraits_found} of {item.portraits}",
                 f"{item.genders_right} of {item.portraits}" if "gender" in system.tasks else "-",
+                str(item.genders_wrong) if "gender" in system.tasks else "-",
                 f"{median(item.cpu_ms):.0f}",
             ]
         )
@@ -119,6 +125,7 @@ def photographs_table(comparison: Comparison) -> str:
         "boxes in photographs without a face",
         "portraits found",
         "gender right",
+        "gender wrong, and not marked as uncertain",
         "CPU ms per portrait, median",
     ]
     return table(headings, rows)
@@ -134,9 +141,11 @@ def of_all(name: str, item: Figure) -> str:
     return f"{item.of_all:.1%} within {CLOSE_YEARS:.0f} years" if name == AGE else f"{item.of_all:.1%}"
 
 
-def _scored(comparison: Comparison) -> list[tuple[Alternative, Accuracy]]:
+def scored(comparison: Comparison) -> list[tuple[Alternative, Accuracy]]:
+    """Return the systems whose accuracy was measured."""
     return [(system, comparison.accuracy[system.name]) for system in SYSTEMS if system.name in comparison.accuracy]
 
 
-def _mean(name: str, value: float) -> str:
+def mean(name: str, value: float) -> str:
+    """Return the mean of a measure."""
     return f"{value:.2f} years" if name == AGE else f"{value:.1%}"

@@ -152,7 +152,7 @@ ALTERNATIVES = (
         driver="mediapipe_faces.py",
         tasks=(),
         usage="`mp.solutions.face_detection`, the default model for faces within two metres; detection only. Version "
-        "0.10.21: the packages of 1.x contain no models",
+        "0.10.21, whose package contains the models; that of 1.2.2 contains none",
     ),
     Alternative(
         name="mediapipe_full",

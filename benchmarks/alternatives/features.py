@@ -1,4 +1,7 @@
-"""What each system offers, from its documentation: for the table of features."""
+"""What each system offers, from its documentation, and reasons for the measured differences."""
+
+from alternatives.scoring import FER2013
+from alternatives.targets import PHOTOGRAPHS_FALSE, PHOTOGRAPHS_GENDER
 
 COLUMNS = ("Mien", "Human", "face-api.js", "DeepFace", "fer", "MediaPipe")
 
@@ -48,3 +51,12 @@ WHEN_NOT = (
     "([security and privacy](../SECURITY.md)).",
 )
 """When another system is the better choice."""
+
+REASONS = {
+    FER2013: "the default model answers as most of FER+'s annotators would, which FER2013's own labels often "
+    "contradict; `mien-emotion-fer2013` is the model for those labels ([comparison](comparison.md)).",
+    PHOTOGRAPHS_FALSE: "smoke of rockets and folds of space suits ([known errors](models.md#known-errors)).",
+    PHOTOGRAPHS_GENDER: "women with hidden or short hair ([known errors](models.md#known-errors)); their genders "
+    "are marked as `uncertain`.",
+}
+"""Why Mien is behind on a measure, where it is."""

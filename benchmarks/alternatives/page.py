@@ -11,15 +11,13 @@ from alternatives.accuracy_tables import (
     groups_table,
     heading,
     measure_table,
-    of_all,
     photographs_table,
-    standing,
-    verdict,
 )
 from alternatives.catalog import LEFT_OUT, MIEN, REPOSITORY, SYSTEMS, Alternative
-from alternatives.features import COLUMNS, FEATURES, WHEN_NOT
+from alternatives.features import COLUMNS, FEATURES, REASONS, WHEN_NOT
 from alternatives.results import Comparison
 from alternatives.speed_tables import cpu_ratio, measured, runs_of, speed_ratio, speed_table, speed_text, throughput
+from alternatives.targets import measure_targets, photograph_targets
 from tables import spread_cell, table
 
 PAGE = REPOSITORY / "docs" / "compare.md"
@@ -76,13 +74,14 @@ def document(comparison: Comparison) -> str:
 
 def _conditions(comparison: Comparison) -> str:
     machine = comparison.machine
+    commands = "\n".join(comparison.commands)
     return (
         f"{machine.processor}, {machine.cores} cores shared with other work (load average "
         f"{machine.load_average} at the "
         f"start), {machine.memory_gib} GiB, {machine.system}, Python {machine.python}. Every system ran on "
         f"one core with "
         "one thread. CPU time is the fairer figure on a shared machine; both are given.\n\n"
-        f"```sh\n{comparison.command}\n```"
+        f"```sh\n{commands}\n```"
     )
 
 
@@ -98,23 +97,15 @@ def _targets(comparison: Comparison) -> str:
                 "met" if ratio.median >= SPEED_TARGET else "missed",
             ]
         )
-    for name in MEASURES:
-        mine = comparison.accuracy["mien"].figures[name]
-        others = standing(comparison, name)
-        if others:
-            system, best = others[0]
-            behind = [other.title for other, item in others if verdict(name, item) == "**behind**"]
-            ahead = mine.of_all > best.of_all and not behind
-            rows.append(
-                [
-                    f"{heading(name)}: Mien ahead of every alternative, over all faces and on the faces both answered",
-                    "ahead",
-                    f"{of_all(name, mine)}; best alternative {of_all(name, best)} ({system.title})"
-                    + (f"; behind on shared faces: {', '.join(behind)}" if behind else ""),
-                    "met" if ahead else "missed",
-                ]
-            )
-    return table(["figure", "target", "measured", ""], rows)
+    targets = [*measure_targets(comparison), *photograph_targets(comparison)]
+    rows += [[item.name, item.target, item.measured, "met" if item.met else "missed"] for item in targets]
+    missed = [f"- {item.name}: {REASONS[item.measure]}" for item in targets if not item.met and item.measure in REASONS]
+    parts = [
+        "On each measure Mien should be ahead of every alternative, over all faces and on those that both answered.",
+        table(["figure", "target", "measured", ""], rows),
+        *(["Why Mien is behind:", "\n".join(missed)] if missed else []),
+    ]
+    return "\n\n".join(parts)
 
 
 def _better(comparison: Comparison) -> Iterable[str]:

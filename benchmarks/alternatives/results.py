@@ -62,7 +62,8 @@ class Accuracy:
 class Comparison:
     """The whole result file."""
 
-    command: str
+    commands: list[str]
+    """Of all parts, in their order."""
     seed: int
     machine: Machine
     weights: dict[str, str]

@@ -18,6 +18,9 @@ DataSet = Literal["fer2013", "fairface", "utkface"]
 SETS: dict[DataSet, int] = {"fer2013": 120, "fairface": 100, "utkface": 80}
 """Faces of each data set."""
 
+PHOTOGRAPHS = {1: "nasa/Cady_Coleman.jpg", 6: "nasa/Prime_and_backup_crew_for_ISS_Expedition_13.jpg"}
+"""Photographs whose speed is measured, by their number of people; the long sides are 1024 pixels."""
+
 _PICTURE = 448
 _CHIP = 224
 """Sides of a picture, and of the face image in its centre, in pixels."""

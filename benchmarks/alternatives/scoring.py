@@ -72,6 +72,8 @@ class KnownPhotographs:
     portraits: int
     portraits_found: int
     genders_right: int
+    genders_wrong: int
+    """Wrong genders that the system does not mark as uncertain."""
     cpu_ms: list[float] = field(default_factory=list)
     """CPU milliseconds of each portrait of one person."""
 
@@ -144,6 +146,9 @@ def known_photographs(photographs: Sequence[Photograph], answers: Sequence[Answe
         portraits=len(portraits),
         portraits_found=sum(face is not None for _, face in matched),
         genders_right=sum(face is not None and face.gender == sex for sex, face in matched),
+        genders_wrong=sum(
+            face is not None and face.gender not in (None, sex) and not face.uncertain for sex, face in matched
+        ),
         cpu_ms=[answer.cpu_ms for _, answer in portraits],
     )
 
