@@ -187,7 +187,7 @@ def _protocols() -> str:
                     f"{ratio['all']:.3f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
                 ]
             )
-    return _table(["", "gRPC", "HTTP", "HTTP over gRPC"], rows)
+    return table(["", "gRPC", "HTTP", "HTTP over gRPC"], rows)
 
 
 def _growth(results: Results) -> str:

@@ -11,6 +11,7 @@ FEATURES: dict[str, tuple[str, str, str, str, str, str]] = {
     "seven emotions": ("yes", "yes", "yes", "yes", "yes", "-"),
     "mood (valence, arousal)": ("yes", "-", "-", "-", "-", "-"),
     "no prediction for faces too small or too blurred": ("yes", "-", "-", "-", "-", "-"),
+    "video": ("tracks of faces in streams", "smoothing between frames", "-", "webcam window", "video files", "-"),
     "face landmarks": ("5", "468", "68", "eyes", "-", "6"),
     "head pose": ("-", "yes", "yes", "-", "-", "other task"),
     "recognition, embeddings": ("-", "yes", "yes", "yes", "-", "-"),

@@ -15,7 +15,7 @@ from mien_training.faces.dataset import FaceData, load
 from photographs import read_known
 
 DataSet = Literal["fer2013", "fairface", "utkface"]
-SETS: dict[DataSet, int] = {"fer2013": 120, "fairface": 100, "utkface": 80}
+SETS: dict[DataSet, int] = {"fer2013": 400, "fairface": 300, "utkface": 300}
 """Faces of each data set."""
 
 PHOTOGRAPHS = {1: "nasa/Cady_Coleman.jpg", 6: "nasa/Prime_and_backup_crew_for_ISS_Expedition_13.jpg"}
