@@ -1,6 +1,6 @@
 """What each system offers, from its documentation, and reasons for the measured differences."""
 
-from alternatives.scoring import FER2013
+from alternatives.scoring import FER2013, UTKFACE
 from alternatives.targets import PHOTOGRAPHS_FALSE, PHOTOGRAPHS_GENDER
 
 COLUMNS = ("Mien", "Human", "face-api.js", "DeepFace", "fer", "MediaPipe")
@@ -56,6 +56,7 @@ WHEN_NOT = (
 REASONS = {
     FER2013: "the default model answers as most of FER+'s annotators would, which FER2013's own labels often "
     "contradict; `mien-emotion-fer2013` is the model for those labels ([comparison](comparison.md)).",
+    UTKFACE: "face-api.js was trained on UTKFace, and answers only for the faces that it finds.",
     PHOTOGRAPHS_FALSE: "smoke of rockets and folds of space suits ([known errors](models.md#known-errors)).",
     PHOTOGRAPHS_GENDER: "women with hidden or short hair ([known errors](models.md#known-errors)); their genders "
     "are marked as `uncertain`.",

@@ -101,7 +101,8 @@ def _targets(comparison: Comparison) -> str:
     rows += [[item.name, item.target, item.measured, "met" if item.met else "missed"] for item in targets]
     missed = [f"- {item.name}: {REASONS[item.measure]}" for item in targets if not item.met and item.measure in REASONS]
     parts = [
-        "On each measure Mien should be ahead of every alternative, over all faces and on those that both answered.",
+        "On each measure Mien should be ahead of every alternative, over all faces and on those that both answered; "
+        "*level* is a difference of less than two standard errors.",
         table(["figure", "target", "measured", ""], rows),
         *(["Why Mien is behind:", "\n".join(missed)] if missed else []),
     ]

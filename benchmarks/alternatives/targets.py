@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from alternatives.accuracy_tables import MEASURES, heading, lead, mean, of_all, scored, standing
+from alternatives.accuracy_tables import MEASURES, heading, lead, mean, of_all, scored, standing, verdict
 from alternatives.catalog import MIEN
 from alternatives.results import Comparison
 from alternatives.scoring import KnownPhotographs
@@ -33,6 +33,7 @@ def measure_targets(comparison: Comparison) -> Iterator[Target]:
             system, best = others[0]
             better = [
                 f"{other.title} {mean(name, item.paired.system)} against {mean(name, item.paired.mien)}"
+                + (" (level)" if verdict(name, item) == "level" else "")
                 for other, item in others
                 if item.paired and (lead(name, item) or 0) < 0
             ]
