@@ -9,8 +9,8 @@ def write(results: dict[str, Any], page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for name, table in _tables(results).items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
         text = f"{before}{begin}{table}{end}{after}"
     page.write_text(text, encoding="utf-8")
 
