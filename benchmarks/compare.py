@@ -1,6 +1,6 @@
 """Compare Mien with other systems for age, gender and emotion: speed in rounds, accuracy with one scoring.
 
-python benchmarks/compare.py --shared ../shared --environments /var/tmp/alternatives
+python benchmarks/compare.py --shared ../shared --environments ENVIRONMENTS
 
 Installs each system into its own environment, writes `benchmarks/results/alternatives.json` and generates
 `docs/compare.md` from it. `--page` only generates the page.
