@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -79,11 +80,11 @@ def connect(url: str) -> socket.socket:
     return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=SECONDS)
 
 
-def receive(connection: socket.socket) -> Answer:
-    """Read one answer."""
-    response = HTTPResponse(connection)
-    response.begin()
-    return _answer(response)
+def receive(connection: socket.socket, method: str = "GET") -> Answer:
+    """Read one answer; that to a HEAD request has no body."""
+    with closing(HTTPResponse(connection, method=method)) as response:
+        response.begin()
+        return _answer(response)
 
 
 def form(*files: tuple[str, bytes], boundary: str = "X-limit") -> tuple[bytes, str]:

@@ -462,4 +462,6 @@ def test_a_websocket_elsewhere_is_refused(url: str) -> None:
     sent = [*lines, "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
     answer = send_bytes(url, "\r\n".join(sent).encode())
     assert (answer.status, answer.reason) == (404, "PATH_UNKNOWN")
-    assert send_bytes(url, "\r\n".join([*lines, "", ""]).encode()).status == 400
+    without_key = send_bytes(url, "\r\n".join([*lines, "", ""]).encode())
+    assert (without_key.status, without_key.reason) == (400, "HTTP_INVALID")
+    assert "Sec-WebSocket-Key" in without_key.error.message

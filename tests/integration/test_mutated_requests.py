@@ -38,7 +38,7 @@ def answer_to(url: str, sent: bytes) -> Answer | None:
             connection.sendall(sent)
             if not select.select([connection], [], [], PATIENCE_SECONDS)[0]:
                 connection.shutdown(socket.SHUT_WR)
-            return receive(connection)
+            return receive(connection, "HEAD" if sent.startswith(b"HEAD") else "GET")
         except (HTTPException, ConnectionError):
             return None
         except TimeoutError:

@@ -12,7 +12,7 @@ from mien.errors import MienError, closed, forked
 from mien.transport.base import REQUEST_ID, Metadata, Reply
 from mien.transport.channel import open_async_channel, open_channel
 from mien.transport.connection import Connection
-from mien.transport.grpc_errors import advised_wait, is_retryable, reached_server, read_error
+from mien.transport.grpc_errors import advised_wait, is_refused_stream, is_retryable, reached_server, read_error
 from mien.transport.methods import METHODS, STREAMS, Method, Request, Response, StreamMethod
 from mien.transport.retries import WINDOW, Retries, RetryBudget
 from mien.transport.sources import AsyncSource, Source
@@ -50,6 +50,8 @@ class _Remote:
         reached = reached_server(error)
         self._reached |= reached
         window = WINDOW if self._reached else self._connection.connect_timeout
+        if is_refused_stream(error):  # the server works: other calls of this connection are in flight
+            window = retries.timeout
         wait = retries.next_wait(advised, window) if is_retryable(error) else None
         within_budget = advised is not None or not reached or self._budget.failed()
         if wait is None or not within_budget:

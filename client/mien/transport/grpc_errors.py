@@ -56,10 +56,18 @@ def read_error(error: grpc.RpcError, connection: Connection, request_id: str) ->
     return mapped
 
 
+def _code(error: grpc.Call | grpc.aio.AioRpcError) -> grpc.StatusCode:
+    """Return the code of an error; UNAVAILABLE for a connection that was lost, whatever gRPC calls it."""
+    code: grpc.StatusCode = error.code()
+    if code is grpc.StatusCode.INTERNAL and (error.details() or "").startswith(_LOST_WHILE_SENDING):
+        return grpc.StatusCode.UNAVAILABLE
+    return code
+
+
 def _mapped(
     error: grpc.Call | grpc.aio.AioRpcError, status: status_pb2.Status | None, connection: Connection, request_id: str
 ) -> MienError:
-    code, text, server = error.code(), error.details() or "", connection.name
+    code, text, server = _code(error), error.details() or "", connection.name
     if status and status.details:  # from a Mien server, with its own message
         reason = _detail(status, error_details_pb2.ErrorInfo()).reason
         if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
@@ -93,7 +101,7 @@ def is_retryable(error: grpc.RpcError) -> bool:
     If the caller cancels, it gets `asyncio.CancelledError`; status CANCELLED is from the server or a proxy.
     """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
-    match error.code():
+    match _code(error):
         case grpc.StatusCode.UNAVAILABLE:
             return not any(sign in (error.details() or "") for sign, _ in _HINTS)  # TLS errors are permanent
         case grpc.StatusCode.CANCELLED:
@@ -111,14 +119,22 @@ def advised_wait(error: grpc.RpcError) -> float | None:
 
 
 _REFUSED = "RST_STREAM with error code 7"
-"""REFUSED_STREAM: the connection has its maximum of concurrent calls, and the server did not start this one."""
+"""Part of gRPC's message for REFUSED_STREAM."""
+
+_LOST_WHILE_SENDING = "Internal error from Core"
+"""Prefix of grpc.aio's message, with code INTERNAL, if the connection ends while a stream sends a message."""
 
 
 def reached_server(error: grpc.RpcError) -> bool:
     """Return whether a call reached a server: False for a failed connection or a refused stream."""
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
-    details = error.details() or ""
-    return not details.startswith(_NOT_CONNECTED) and _REFUSED not in details
+    return not (error.details() or "").startswith(_NOT_CONNECTED) and not is_refused_stream(error)
+
+
+def is_refused_stream(error: grpc.RpcError) -> bool:
+    """Return whether the connection had its maximum of concurrent calls, so that the server did not start this one."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
+    return _REFUSED in (error.details() or "")
 
 
 def _retry_after(status: status_pb2.Status) -> float | None:

@@ -9,7 +9,8 @@ Every RPC of `mien.transport.methods` is idempotent. A call is retried after
 The n-th wait is 0.1 s x 2^(n-1), at most 1 s, or the server's `RetryInfo` if that is longer; up to a fifth of it is
 added at random, so that callers that failed together do not return together. No attempt begins later than `WINDOW`
 seconds after the first failure, nor after the call's timeout: at a server that always fails at once, 11 to 13 attempts.
-A client that has not reached its server yet gives up after its `connect_timeout` instead.
+A client that has not reached its server yet gives up after its `connect_timeout` instead. A call for which the
+connection has no room, since 200 other calls are in flight on it, is retried until its own timeout.
 """
 
 import random

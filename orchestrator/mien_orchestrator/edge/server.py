@@ -26,6 +26,7 @@ from mien_orchestrator.edge.tokens import Authentication, TokenFile
 from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline.request_context import MAX_SECONDS, RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
+from mien_orchestrator.pipeline.video.streams import stopping
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.logs import CallLog
 from mien_orchestrator.telemetry.metrics import Metrics
@@ -238,6 +239,8 @@ class Server:
         return await self._service.call(request, context)
 
     def _stream(self, requests: AsyncIterator[Any], context: RequestContext) -> AsyncGenerator[Message]:
+        if self._draining:
+            raise stopping()
         return self._service.stream(requests, context)
 
     def replace(self, service: FaceAnalysis, settings: Settings) -> None:

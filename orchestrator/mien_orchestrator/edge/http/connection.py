@@ -11,9 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import h11
+import uvicorn
 from google.rpc import code_pb2
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+from websockets.typing import StatusLike
 
 from mien_orchestrator.edge.http.replies import HttpRequestError, error_reply
 
@@ -70,8 +75,24 @@ class LingeringTransport:
         self._transport.close()
 
 
+class _Handshake(ServerProtocol):
+    """The handshake of a WebSocket, refused with JSON."""
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        """Return the reply to a handshake that is not valid; `text` is the library's description."""
+        cause = text.splitlines()[0].rstrip(".") if text else "failed to open a WebSocket connection"
+        error = HttpRequestError(f"{cause}; use a WebSocket client", reason="HTTP_INVALID", http_status=int(status))
+        reply = error_reply(error)
+        headers = Headers([("connection", "close"), *reply.headers.items()])
+        return Response(int(status), STATUS_PHRASES[status].decode(), headers, bytes(reply.body))
+
+
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """uvicorn's protocol for WebSockets, which reads one message after the other."""
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **options: Any) -> None:
+        super().__init__(config, *args, **options)
+        self.conn = _Handshake(max_size=config.ws_max_size, logger=self.logger)
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes, unless the connection is only open for its last message to be read."""

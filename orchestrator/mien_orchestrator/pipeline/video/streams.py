@@ -64,7 +64,6 @@ class Streams:
         self.open = 0
         """Streams at this moment."""
         self._queues: set[FrameQueue[_Waiting]] = set()
-        self._stopping = False
 
     async def run(
         self, requests: AsyncIterator[pb.AnalyzeStreamRequest], context: RequestContext
@@ -106,10 +105,9 @@ class Streams:
             self.bytes.give(waiting.size)
 
     async def drain(self) -> None:
-        """End all streams, and refuse further ones: the server stops, and callers go on with another."""
-        self._stopping = True
+        """End all streams: the server stops, and their callers go on with another one."""
         for queue in list(self._queues):
-            await queue.end(_stopping())
+            await queue.end(stopping())
 
     async def _answer(self, session: VideoSession, waiting: _Waiting, dropped: int) -> pb.AnalyzeStreamResponse:
         frame, context = waiting.frame, waiting.context
@@ -128,8 +126,6 @@ class Streams:
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        if self._stopping:
-            raise _stopping()
         if self.open >= self._limits.max_streams:
             raise OverloadedError(
                 f"there are {self.open} streams already, the most that this server takes; try again later",
@@ -212,7 +208,8 @@ class Streams:
         await queue.end(error)
 
 
-def _stopping() -> MienError:
+def stopping() -> MienError:
+    """Return the error of a stream at a server that stops."""
     return ServerUnavailableError("the server is stopping; go on with another", reason="SERVER_STOPPING")
 
 
