@@ -4,8 +4,6 @@ import argparse
 import shutil
 import subprocess
 import sys
-import tarfile
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,11 +48,10 @@ def lay_out(protos: Path, workspace: Path) -> Path:
 
 def extract(ref: str, folder: Path) -> Path:
     """Return the folder of a commit's protos."""
-    archive = subprocess.run(
-        ["git", "archive", ref, "protos"], cwd=PROTOS.parent, stdout=subprocess.PIPE, check=True
-    ).stdout
-    with tarfile.open(fileobj=BytesIO(archive)) as tar:
-        tar.extractall(folder, filter="data")
+    folder.mkdir()
+    command = ["git", "archive", ref, "protos"]
+    archive = subprocess.run(command, cwd=PROTOS.parent, stdout=subprocess.PIPE, check=True).stdout
+    subprocess.run(["tar", "--extract", "--directory", folder], input=archive, check=True)
     return folder / "protos"
 
 
