@@ -1,7 +1,9 @@
 """Tests that abusive clients do not affect others: cancelled calls, stalled uploads; and SIGTERM."""
 
+import gc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from half_sent import HalfSentCall
 from mien.transport.methods import ANALYZE
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_orchestrator.edge.server import Server
 from storms import cancel_storm, sigterm, terminate
+from tests.http_client import fetch
 from tests.photographs import EXAMPLE
 from tests.servers import serve_command
 
@@ -63,3 +67,38 @@ def test_stalled_uploads_use_little_memory_and_do_not_block_others(tmp_path: Pat
             above_idle = resident().rss - idle
     assert sum(call.sent for call in calls) > half, "not even one upload arrived"
     assert above_idle < 300 * 2**20
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_refused_image_is_freed_at_once(single_server: Server, protocol: str) -> None:
+    """Reference cycles of exceptions and their tracebacks would keep it until the garbage collector runs."""
+    image, count = bytes(4_000_000), 30
+    request = pb.AnalyzeRequest(image=image)
+    with grpc.insecure_channel(single_server.address) as channel:
+        stub = FaceAnalysisServiceStub(channel)
+
+        def refused() -> None:
+            if protocol == "http":
+                assert fetch(single_server.http_address, "/v1/analyze", image).reason == "IMAGE_UNDECODABLE"
+                return
+            call = stub.Analyze.future(request, timeout=30)
+            assert call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+        for _ in range(5):
+            refused()
+        memory = psutil.Process().memory_info
+        with no_garbage_collection():
+            before = memory().rss
+            for _ in range(count):
+                refused()
+            assert memory().rss - before < count * len(image) / 2

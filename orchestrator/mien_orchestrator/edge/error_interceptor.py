@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -10,7 +11,7 @@ from grpc_status import rpc_status
 
 from mien.errors import InvalidRequestError, MienError, UnsupportedError
 from mien_orchestrator.edge.interceptors import Handler, Rpc
-from mien_orchestrator.edge.status import metadata_of, note_reason, rich_status, unexpected
+from mien_orchestrator.edge.status import forget_frames, metadata_of, note_reason, rich_status, unexpected
 from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.pipeline.request_context import RequestContext
@@ -50,13 +51,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return handler
         inner, deserialize = handler.unary_unary, handler.request_deserializer
 
+        async def answer(messages: AsyncIterator[bytes], rpc: Rpc) -> Any:
+            context = request_context.current()
+            assert context, "ObserveInterceptor creates a context for every call"
+            self._check(context)
+            request = await self._uploads.read(lambda: _receive_one(messages, deserialize))
+            return await inner(request, rpc)  # type: ignore[arg-type]  # stubs know the synchronous context only
+
         async def guarded(messages: AsyncIterator[bytes], rpc: Rpc) -> Any:
             try:
-                context = request_context.current()
-                assert context, "ObserveInterceptor creates a context for every call"
-                self._check(context)
-                request = await self._uploads.read(lambda: _receive(messages, deserialize))
-                return await inner(request, rpc)  # type: ignore[arg-type]  # stubs know the synchronous context only
+                return await answer(messages, rpc)
             except MienError as error:
                 failure = error
             except StopAsyncIteration:
@@ -103,6 +107,7 @@ def _guard_stream(handler: "Handler", method: str) -> "Handler":
 
 
 async def _abort(rpc: Rpc, error: MienError) -> NoReturn:
+    forget_frames(error)
     note_reason(error)
     status = rich_status(error)
     metadata = (*rpc_status.to_status(status).trailing_metadata, *metadata_of(status))
@@ -118,8 +123,15 @@ def refuse(error: MienError) -> "Handler":
     return grpc.stream_stream_rpc_method_handler(refused)
 
 
+async def _receive_one(messages: AsyncIterator[bytes], deserialize: Callable[[bytes], Any]) -> Any:
+    """Return the only request of a call; gRPC's iterator is closed, since it keeps the bytes of the last message."""
+    received: Any = aiter(messages)
+    async with aclosing(received):
+        return await _receive(received, deserialize)
+
+
 async def _receive(messages: AsyncIterator[bytes], deserialize: Callable[[bytes], Any]) -> Any:
-    """Return the parsed request without keeping its bytes."""
+    """Return the next parsed request without keeping its bytes."""
     try:
         return deserialize(await anext(messages))
     except DecodeError as error:

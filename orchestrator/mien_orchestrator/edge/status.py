@@ -64,6 +64,15 @@ def unexpected(method: str) -> ServerError:
     return ServerError("the server failed; its log has the details")
 
 
+def forget_frames(error: MienError) -> None:
+    """Remove the traceback of an error that is about to be answered.
+
+    The frames in it hold the request with its image. A task that failed with the error, or a call that gRPC aborts, is
+    in one of these frames, so that only the garbage collector would free them.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 def note_reason(error: MienError) -> None:
     """Record the reason of a failed request in its context."""
     current = request_context.current()

@@ -17,7 +17,7 @@ from mien_orchestrator.edge.call_parts import CallParts
 from mien_orchestrator.edge.http.parameters import timeout_of
 from mien_orchestrator.edge.http.replies import error_reply, reply
 from mien_orchestrator.edge.observation import observed
-from mien_orchestrator.edge.status import note_reason, unexpected
+from mien_orchestrator.edge.status import forget_frames, note_reason, unexpected
 from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import End
@@ -71,6 +71,7 @@ class HttpCalls:
             with observed(context, self._parts.observers, lambda: None, _code_of) as end:
                 return await self._reply(request, read, lambda given: work(given, context, end), context)
         except MienError as error:
+            forget_frames(error)
             return refuse(error)
 
     async def _reply(
