@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 LAST_TAG = $(shell git describe --tags --abbrev=0 2> /dev/null)
 
-.PHONY: help analyze test quick check format protos lowest serve bench bench-video fuzz soak attack clusters-test image-base image-test clean
+.PHONY: help analyze test quick check format protos lowest serve bench bench-video fuzz soak endurance attack clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ bench-video: $(VENV)/.dev  ## Measure video streams beside calls per frame; PHOT
 
 soak: $(VENV)/.dev  ## Send 20,000 requests to each deployment mode and measure memory growth; SOAK='--mode single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)
+
+endurance: $(VENV)/.dev  ## Two hours of mixed requests to a cluster, with a kill every ten minutes; ENDURANCE='--minutes 20'
+	$(BIN)/python benchmarks/endurance.py --out benchmarks/results/endurance.json $(ENDURANCE)
 
 attack: $(VENV)/.dev  ## Attack a server with bombs, storms and stalled uploads, and measure a neighbour; ATTACK='--seconds 5'
 	$(BIN)/python benchmarks/attack.py --out benchmarks/results/attack.json $(ATTACK)

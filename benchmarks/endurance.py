@@ -1,0 +1,295 @@
+"""Endurance: a cluster gets mixed requests for hours, while one of its processes is killed every few minutes.
+
+python benchmarks/endurance.py --out benchmarks/results/endurance.json
+
+Four callers, slow enough to leave the machine idle most of the time: the SDK, HTTP, a video stream, and one that sends
+images that are corrupt or hostile. Each reply is compared with the one of the same image before the start. A reply may
+lack the answers of a task for a while after its worker was killed (`--settle-seconds`); it must never be wrong, and no
+valid request may fail. The memory of all processes together is compared between the first and the last quarter of the
+samples after the warm-up.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import aiohttp
+import cv2
+import numpy as np
+import psutil
+import typer
+from numpy.typing import NDArray
+
+import mien
+import weights
+from hostile_images import BOMBS
+from measurements import Machine, command
+from mien.types.proto_json import as_dict
+from processes import memory_mib
+from soak import FLAT, photographs
+
+VICTIMS = ("emotion", "orchestrator", "age", "gender")
+"""Deployments of which a replica is killed, in turn."""
+
+_PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
+_ROUNDING = 1e-3
+"""Largest accepted difference of a number from the reply before the start: batches of other sizes round differently."""
+
+_SAMPLE_SECONDS = 30
+_FRAMES, _FRAME_SECONDS = 60, 0.2
+_READY = "mien is ready at "
+
+Reply = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Log:
+    """What happened, by seconds since the start."""
+
+    settle_seconds: float
+    started: float = field(default_factory=time.monotonic)
+    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
+    """Replies of each caller by outcome."""
+    unexpected: list[dict[str, object]] = field(default_factory=list)
+    """Wrong answers, failed requests, and answers that were missing too long after a kill."""
+    kills: list[dict[str, object]] = field(default_factory=list)
+    memory_mib: list[tuple[float, float]] = field(default_factory=list)
+    last_kill: float = float("-inf")
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start."""
+        return round(time.monotonic() - self.started, 1)
+
+    def count(self, caller: str, outcome: str) -> None:
+        """Count a reply."""
+        self.outcomes.setdefault(caller, Counter())[outcome] += 1
+
+    def problem(self, caller: str, kind: str, detail: str) -> None:
+        """Count a reply that must not occur."""
+        self.count(caller, kind)
+        self.unexpected.append({"seconds": self.now, "caller": caller, "kind": kind, "detail": detail[:300]})
+
+    def judge(self, caller: str, reply: Reply, expected: Reply) -> None:
+        """Count a reply as right, partial or wrong."""
+        missing = [task["task"] for task in reply["tasks"] if task["status"].get("code", 0)]
+        if missing:
+            settled = time.monotonic() > self.last_kill + self.settle_seconds
+            if settled:
+                self.problem(caller, "partial", f"without {missing}")
+            else:
+                self.count(caller, "partial after a kill")
+        elif same(reply["faces"], expected["faces"]):
+            self.count(caller, "right")
+        else:
+            self.problem(caller, "wrong", json.dumps(reply["faces"]))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two JSON values are equal, but for the rounding of numbers."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float | int):
+        return abs(one - other) <= _ROUNDING * max(1.0, abs(one))
+    return bool(one == other)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Result file.")],
+    minutes: Annotated[float, typer.Option(help="Length of the run.")] = 120,
+    warm_up: Annotated[float, typer.Option(help="Minutes before the memory counts.")] = 10,
+    kill_every: Annotated[float, typer.Option(help="Minutes between two kills.")] = 10,
+    settle_seconds: Annotated[float, typer.Option(help="Time after a kill in which answers may be missing.")] = 60,
+    rate: Annotated[float, typer.Option(help="Requests a second of the SDK, and of HTTP.")] = 2,
+) -> None:
+    """Run the test and write its result; the exit code is 1 if anything unexpected happened."""
+    machine = Machine.here()
+    with _serving() as (pid, address, url):
+        log = asyncio.run(_run(pid, address, url, minutes * 60, kill_every * 60, settle_seconds, rate))
+    document = {
+        "command": command(),
+        "weights": weights.defaults("mien"),
+        "machine": asdict(machine),
+        "minutes": minutes,
+        "requests_per_second": rate,
+        "outcomes": {caller: dict(counts) for caller, counts in log.outcomes.items()},
+        "unexpected": log.unexpected,
+        "kills": log.kills,
+        "memory": _memory(log.memory_mib, warm_up * 60),
+    }
+    out.write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps({key: document[key] for key in ("outcomes", "unexpected")}, indent=1))
+    if log.unexpected:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _serving() -> Iterator[tuple[int, str, str]]:
+    """Start a cluster of two orchestrators, with HTTP; yield its process id and its two addresses."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(each.getsockname()[1]) for each in (one, other)]
+    words = [Path(sys.executable).parent / "mien", "serve", "--port", ports[0], "--http-port", ports[1]]
+    two = {"MIEN_ORCHESTRATOR__SCALING__MIN_REPLICAS": "2", "MIEN_ORCHESTRATOR__SCALING__MAX_REPLICAS": "2"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | two) as server:
+        assert server.stdout
+        lines = [server.stdout.readline().strip() for _ in range(2)]
+        if not all(line.startswith(_READY) for line in lines):
+            raise SystemExit("the server did not start")
+        try:
+            yield server.pid, *(line.removeprefix(_READY) for line in lines)  # type: ignore[misc]
+        finally:
+            server.terminate()
+            server.wait(120)
+
+
+async def _run(
+    pid: int, address: str, url: str, seconds: float, kill_every: float, settle_seconds: float, rate: float
+) -> Log:
+    images = photographs()
+    async with mien.AsyncClient(address, timeout=60) as client, aiohttp.ClientSession(url) as session:
+        expected = [as_dict((await client.analyze(image)).message) for image in images]
+        log = Log(settle_seconds)
+        turns = list(zip(images, expected, strict=True))
+        sdk, http = itertools.count(), itertools.count(len(images) // 2)
+        bad = itertools.cycle([b"", b"no image", images[0][:60], *(make() for make in BOMBS.values())])
+        victims = itertools.cycle(VICTIMS)
+        callers: list[Awaitable[None]] = [
+            _paced(log, seconds, 1 / rate, lambda: _call(log, client, turns, sdk)),
+            _paced(log, seconds, 1 / rate, lambda: _post(log, session, turns, http)),
+            _paced(log, seconds, 2, lambda: _hostile(log, client, bad)),
+            _paced(log, seconds, 1, lambda: _stream(log, client)),
+            _paced(log, seconds, kill_every, lambda: _kill(log, pid, victims), first=kill_every),
+            _paced(log, seconds, _SAMPLE_SECONDS, lambda: _sample(log, pid), first=_SAMPLE_SECONDS / 2),
+        ]
+        await asyncio.gather(*callers)
+    return log
+
+
+async def _paced(
+    log: Log, seconds: float, every: float, work: Callable[[], Awaitable[None]], first: float = 0.0
+) -> None:
+    """Begin the work at fixed times, each after the end of the one before."""
+    due = first
+    while due < seconds:
+        await asyncio.sleep(max(0.0, due - log.now))
+        await work()
+        due = max(due + every, log.now)
+
+
+async def _call(log: Log, client: mien.AsyncClient, turns: list[tuple[bytes, Reply]], numbers: Iterator[int]) -> None:
+    image, expected = turns[next(numbers) % len(turns)]
+    try:
+        analysis = await client.analyze(image)
+    except mien.MienError as error:
+        log.problem("sdk", "failed", repr(error))
+    else:
+        log.judge("sdk", as_dict(analysis.message), expected)
+
+
+async def _post(
+    log: Log, session: aiohttp.ClientSession, turns: list[tuple[bytes, Reply]], numbers: Iterator[int]
+) -> None:
+    """Send an image over HTTP; once more after 503 or a lost connection, as the documentation advises."""
+    image, expected = turns[next(numbers) % len(turns)]
+    detail = ""
+    for _ in range(2):
+        try:
+            async with session.post("/v1/analyze", data=image, timeout=aiohttp.ClientTimeout(60)) as response:
+                if response.status == 200:
+                    log.judge("http", await response.json(), expected)
+                    return
+                detail = await response.text()
+                if response.status != 503:
+                    break
+        except aiohttp.ClientConnectionError as error:
+            detail = repr(error)
+    log.problem("http", "failed", detail)
+
+
+async def _hostile(log: Log, client: mien.AsyncClient, images: Iterator[bytes]) -> None:
+    try:
+        await client.analyze(next(images))
+    except mien.ImageError:
+        log.count("hostile", "refused")
+    except mien.MienError as error:
+        log.problem("hostile", "failed", repr(error))
+    else:
+        log.problem("hostile", "answered", "a corrupt image")
+
+
+async def _stream(log: Log, client: mien.AsyncClient) -> None:
+    """Send a short film of one face that moves; its track must be the same in all frames."""
+    tracks: set[int] = set()
+    frames = 0
+    try:
+        async for result in client.stream(_film(), tasks=["age", "gender", "emotion"]):
+            if result.frame_id is None:
+                continue
+            frames += 1
+            tracks |= {face.track_id for face in result.faces}
+            if result.restarted:
+                log.count("stream", "restarted")
+    except mien.MienError as error:
+        log.problem("stream", "failed", repr(error))
+        return
+    if frames == _FRAMES and tracks == {1}:
+        log.count("stream", "right")
+    else:
+        log.problem("stream", "wrong", f"{frames} of {_FRAMES} frames, tracks {sorted(tracks)}")
+
+
+async def _film() -> AsyncIterator[NDArray[np.uint8]]:
+    picture = cv2.cvtColor(cv2.imread(str(_PORTRAIT)), cv2.COLOR_BGR2RGB)[:300, 80:400]
+    for number in range(_FRAMES):
+        shift = np.array([[1, 0, 15 * np.sin(number / 15)], [0, 1, 8 * np.sin(number / 9)]], np.float64)
+        moved = cv2.warpAffine(picture, shift, (320, 240), borderMode=cv2.BORDER_REPLICATE)
+        yield np.asarray(moved, np.uint8)
+        await asyncio.sleep(_FRAME_SECONDS)
+
+
+async def _kill(log: Log, pid: int, victims: Iterator[str]) -> None:
+    victim = next(victims)
+    title = f"ray::ServeReplica:mien:{victim}"
+    processes = psutil.Process(pid).children(recursive=True)
+    found = [process.pid for process in processes if " ".join(process.cmdline()).startswith(title)]
+    log.last_kill = time.monotonic()
+    log.kills.append({"seconds": log.now, "deployment": victim, "replicas": len(found)})
+    os.kill(found[0], signal.SIGKILL)
+
+
+async def _sample(log: Log, pid: int) -> None:
+    log.memory_mib.append((log.now, round(await asyncio.to_thread(memory_mib, pid), 1)))
+
+
+def _memory(samples: list[tuple[float, float]], warm_up: float) -> dict[str, object]:
+    """Compare the first and the last quarter of the samples after the warm-up."""
+    counted = [mib for seconds, mib in samples if seconds >= warm_up]
+    quarter = max(1, len(counted) // 4)
+    first, last = median(counted[:quarter]), median(counted[-quarter:])
+    change = last / first - 1
+    return {
+        "first_mib": round(first, 1),
+        "last_mib": round(last, 1),
+        "change": round(change, 4),
+        "flat": change <= FLAT,
+        "samples_mib": samples,
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,33 @@
+"""Tests of how the endurance test judges replies."""
+
+import time
+from typing import Any
+
+from endurance import Log, same
+
+RIGHT: dict[str, Any] = {
+    "faces": [{"age": {"years": 30.0}, "emotions": [{"label": "happy", "probability": 0.9}]}],
+    "tasks": [{"task": "age", "status": {"code": 0}}, {"task": "emotion", "status": {"code": 0}}],
+}
+PARTIAL: dict[str, Any] = {
+    "faces": [{"age": {"years": 30.0}}],
+    "tasks": [{"task": "age", "status": {"code": 0}}, {"task": "emotion", "status": {"code": 14}}],
+}
+
+
+def test_rounding_is_accepted_and_another_answer_is_not() -> None:
+    assert same({"a": [1.0, "x"]}, {"a": [1.0005, "x"]})
+    assert not same({"a": [1.0]}, {"a": [1.01]})
+    assert not same({"a": [1.0]}, {"a": [1.0, 2.0]})
+    assert not same({"a": 1.0}, {"b": 1.0})
+
+
+def test_answers_may_be_missing_for_a_while_after_a_kill_only() -> None:
+    log = Log(settle_seconds=60)
+    log.judge("sdk", RIGHT, RIGHT)
+    log.judge("sdk", PARTIAL, RIGHT)
+    log.last_kill = time.monotonic()
+    log.judge("sdk", PARTIAL, RIGHT)
+    log.judge("sdk", RIGHT | {"faces": []}, RIGHT)
+    assert log.outcomes["sdk"] == {"right": 1, "partial": 1, "partial after a kill": 1, "wrong": 1}
+    assert [problem["kind"] for problem in log.unexpected] == ["partial", "wrong"]
