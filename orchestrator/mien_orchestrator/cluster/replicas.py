@@ -37,8 +37,11 @@ class Replicas:
         while True:
             try:
                 status = await asyncio.to_thread(serve.status)
-                deployments = status.applications[application].deployments
-                for task in self._running:
+                found = status.applications.get(application)
+                deployments = found.deployments if found else {}
+                for task in (
+                    self._running.keys() & deployments.keys()
+                ):  # at the cluster's end they are deleted one by one
                     self._running[task] = deployments[task].replica_states.get(ReplicaState.RUNNING, 0)
                 for task in self._always:
                     self._health.mark([task], "starting", self._running[task] == 0)
