@@ -1,10 +1,11 @@
 """Tests that SIGHUP reloads settings, models and tokens of a single server without losing a call."""
 
+import asyncio
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,11 @@ import pytest
 import yaml
 
 import mien
+from mien.v1 import face_service_pb2 as pb
+from mien_orchestrator.build import make_executor, make_inline_service
+from mien_orchestrator.edge.server import Server
 from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.settings import Settings
 from tests.photographs import EXAMPLE
 from tests.servers import serve_command
 from tests.waits import wait_until
@@ -142,3 +147,24 @@ def test_settings_that_need_a_restart_are_reported(tmp_path: Path) -> None:
         assert "server.reflection, limits.cpu_threads: requires a restart" in server.log
         with mien.Client(server.address) as client:
             assert client.server_info().max_faces == 9
+
+
+async def test_a_stream_from_before_a_reload_ends_with_the_server() -> None:
+    settings = Settings.load({"server.port": 0, "server.drain_s": 60})
+
+    async def frames() -> AsyncIterator[bytes]:
+        yield EXAMPLE.read_bytes()
+        await asyncio.Event().wait()
+
+    with make_executor(settings) as seeing, make_executor(settings) as computing:
+        first, second = (make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE) for _ in range(2))
+        server = Server(first, settings)
+        await server.start()
+        async with mien.AsyncClient(server.address, timeout=1) as client:
+            results = client.stream(frames())
+            assert (await anext(results)).faces
+            server.replace(second, settings)
+            async with asyncio.timeout(30):
+                await server.stop()
+            with pytest.raises(mien.ServerUnavailableError):
+                await anext(results)

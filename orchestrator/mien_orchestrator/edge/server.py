@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import grpc
 from google.protobuf.message import Message
@@ -132,6 +133,8 @@ class Server:
         self._settings = settings
         self._shared_port = shared_port
         self._service = service
+        self._former: WeakSet[FaceAnalysis] = WeakSet()
+        """Services that were replaced; those whose streams go on still exist."""
         self._health = health.aio.HealthServicer()
         served = settings.server.open_inference
         self._models = InferenceModels(lambda: self._service, self._serves) if served else None
@@ -256,6 +259,7 @@ class Server:
         """
         self._authentication.tokens = _tokens(settings)
         former, self._service, self._settings = self._service, service, settings
+        self._former.add(former)
         former.health.listen(lambda task, serves: None)
         for task in former.tasks:
             if task not in service.tasks:
@@ -276,7 +280,8 @@ class Server:
         ends = time.monotonic() + self._settings.server.drain_s
         self._draining = True
         await self._health.enter_graceful_shutdown()
-        await self._service.drain()
+        for service in (self._service, *self._former):
+            await service.drain()
         await self._in_flight.wait_until_idle(_IDLE_SECONDS, ends)
         left = max(0.0, ends - time.monotonic())
         stopping = [self._server.stop(left), *([self._http.stop(left)] if self._http else [])]
