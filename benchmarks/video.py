@@ -139,7 +139,7 @@ def _speed(client: mien.Client, process: psutil.Process, clip: Clip, rounds: int
         unary = len(unary_frames) / (time.perf_counter() - began)
         unary_cpu = (_cpu(process) - cpu) / len(unary_frames) * 1e3
         cpu, began = _cpu(process), time.perf_counter()
-        results = list(client.stream(clip.frames, fps=clip.fps))
+        results = list(client.stream(clip.frames, frame_rate=clip.fps))
         stream = (len(results) - 1) / (time.perf_counter() - began)
         stream_cpu = (_cpu(process) - cpu) / (len(results) - 1) * 1e3
         if number:  # the first one is a warm-up
@@ -162,7 +162,7 @@ def _box(face: mien.Face) -> np.ndarray:
 
 def _flicker(client: mien.Client, clip: Clip) -> list[dict[str, object]]:
     """Return the flicker of each steady track, beside that of the unary answers for the same face."""
-    results = list(client.stream(clip.frames, fps=clip.fps))[:-1]
+    results = list(client.stream(clip.frames, frame_rate=clip.fps))[:-1]
     single = [client.analyze(frame).faces for frame in clip.frames]
     rows = []
     for track in sorted({face.track_id for result in results for face in result.faces}):
@@ -208,7 +208,7 @@ def _row(faces: Sequence[mien.Face], emotions: Sequence[str | None]) -> dict[str
 
 
 def _identity(client: mien.Client, clip: Clip) -> dict[str, object]:
-    results = list(client.stream(clip.frames, fps=clip.fps))[:-1]
+    results = list(client.stream(clip.frames, frame_rate=clip.fps))[:-1]
     found: list[Boxes] = [{face.track_id: _box(face.face) for face in result.faces} for result in results]
     assert clip.truth
     measured = identity(clip.truth, found)
@@ -230,7 +230,7 @@ def _lag(client: mien.Client, photographs: Path) -> list[dict[str, object]]:
         clips = [change(pans[0], pans[1], CHANGED_AT), change(pans[1], pans[0], CHANGED_AT)]
     rows: list[dict[str, object]] = []
     for clip in clips:
-        results = list(client.stream(clip.frames, fps=clip.fps))[:-1]
+        results = list(client.stream(clip.frames, frame_rate=clip.fps))[:-1]
         labels = [result.faces[0].emotion if len(result.faces) == 1 else None for result in results]
         old, new = labels[CHANGED_AT - 1], labels[-1]
         first = next((n for n in range(CHANGED_AT, len(labels)) if set(labels[n:]) == {new}), None)
@@ -268,7 +268,7 @@ def _live(address: str, process: psutil.Process, clip: Clip, seconds: float) -> 
 
         delays, dropped = [], 0
         with mien.Client(address, timeout=60) as client:
-            for result in client.stream(frames(), drop="latest"):
+            for result in client.stream(frames(), drop_policy="latest"):
                 dropped += result.dropped_frames
                 if result.frame_id is not None:
                     delays.append((time.monotonic() - sent[result.frame_id]) * 1e3)

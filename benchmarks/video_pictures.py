@@ -48,7 +48,7 @@ def main() -> None:
     pictures, drawer, history = frames(), FaceDrawer(), History()
     drawn = []
     with mien.Client.local() as client:
-        for result in client.stream(pictures, fps=FPS):
+        for result in client.stream(pictures, frame_rate=FPS):
             history.add(result)
             if result.frame_id is not None:
                 drawn.append(drawer.draw(pictures[result.frame_id], result.faces, result.timestamp_ms))

@@ -109,7 +109,7 @@ EDITS: dict[str, list[tuple[str, str]]] = {
             "        if self.abstained:\n            said",
         ),
     ],
-    "client/mien/draw.py": [
+    "client/mien/drawing/draw.py": [
         (
             '    return "\\n".join(lines)\n',
             '    if face.glasses is not None and face.glasses >= 0.5:\n        lines.append("glasses")\n'

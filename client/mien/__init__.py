@@ -6,8 +6,9 @@ with mien.Client.local() as client:  # in this process; mien.Client("host:50051"
     print(client.analyze("photo.jpg"))
 """
 
-from mien.client import AsyncClient, Client
-from mien.draw import draw
+from mien.async_client import AsyncClient
+from mien.client import Client
+from mien.drawing.draw import draw
 from mien.errors import (
     AuthenticationError,
     CallCancelledError,

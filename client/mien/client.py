@@ -1,28 +1,28 @@
-"""The clients of the SDK: `Client` is synchronous, `AsyncClient` has the same methods for asyncio."""
+"""The synchronous client of the SDK."""
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mien.images import LARGE_BYTES, ImageSource, check_size, size_of
 from mien.pixels import Color
-from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, model_name, seconds
-from mien.transport.base import AsyncEngine, Engine
+from mien.request import TaskName, analyze_request, call_metadata, checked_metadata, seconds
+from mien.transport import calls
+from mien.transport.base import Engine
+from mien.transport.calls import Call, Value
 from mien.transport.connection import Connection
-from mien.transport.grpc import AsyncRemoteEngine, RemoteEngine
-from mien.transport.local import AsyncLocalEngine, LocalEngine
-from mien.transport.methods import ANALYZE, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS
+from mien.transport.grpc import RemoteEngine
+from mien.transport.local import LocalEngine
+from mien.transport.methods import Request, Response
 from mien.transport.retries import WINDOW
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
-from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
+from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
 from mien.types.video import FrameResult
-from mien.v1 import face_service_pb2 as pb
-from mien.video.messages import DEFAULT_FPS, DropPolicy, FrameSource, StreamOptions, check_frames
-from mien.video.stream import AsyncStream, Stream
+from mien.video.messages import FrameSource
+from mien.video.options import DEFAULT_FRAME_RATE, DropPolicy, StreamOptions
+from mien.video.stream import Stream
 
 if TYPE_CHECKING:
     from mien_orchestrator.settings import Settings
@@ -148,8 +148,8 @@ class Client:
             check_size(image, self.server_info(timeout=limit).max_image_bytes)
             limit -= time.monotonic() - began
         request = analyze_request(image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
-        reply = self._engine.call(ANALYZE, request, limit, sent)
-        return Analysis.from_message(reply.message, reply.request_id)
+        call = calls.analyze(request)
+        return call.result(self._engine.call(call.method, call.request, limit, sent))
 
     def stream(
         self,
@@ -157,15 +157,15 @@ class Client:
         *,
         tasks: Sequence[TaskName] | None = None,
         max_faces: int | None = None,
-        half_life_ms: float | None = None,
+        smoothing_half_life_ms: float | None = None,
         detection_interval: int | None = None,
-        intervals_ms: Mapping[TaskName, float] | None = None,
-        drop: DropPolicy = "none",
-        fps: float = DEFAULT_FPS,
+        attribute_intervals_ms: Mapping[TaskName, float] | None = None,
+        drop_policy: DropPolicy = "none",
+        frame_rate: float = DEFAULT_FRAME_RATE,
         metadata: Mapping[str, str] | None = None,
         request_id: str | None = None,
     ) -> Generator[FrameResult]:
-        """Follow the faces of a video; the results are those of one stream in its order.
+        """Follow the faces of a video; results come in the order of the frames.
 
             for result in client.stream(frames):
                 for face in result.faces:
@@ -176,18 +176,18 @@ class Client:
                 their times.
             tasks: Tasks to run; None for all that the server has.
             max_faces: Follow at most this many faces; None for the server's limit.
-            half_life_ms: Time after which an earlier expression counts half; None for 200, 0 does not smooth.
-            detection_interval: The detector runs on every n-th frame; None for 5.
-            intervals_ms: Time between two calls of a task's model for the same face; None for 1000 (age and gender)
-                and 300 (emotion, a third of it while the expression changes).
-            drop: `none` analyzes every frame, and takes frames only as fast as they are analyzed; `latest`, for live
-                sources, drops frames that come too fast, and counts them.
-            fps: Frame rate of frames without times; with `latest`, their times are those at which they come.
+            smoothing_half_life_ms: Half-life of earlier expressions, 0 to 10,000; 0 disables smoothing, None for 200.
+            detection_interval: The detector runs on every n-th frame, 1 to 100; None for 5.
+            attribute_intervals_ms: Time between two calls of a task's model for the same face, 0 to 60,000; None for
+                1000 (age and gender) and 300 (emotion, a third of it while the expression changes).
+            drop_policy: `none` analyzes every frame, and slows down the iteration of the frames to the speed of the
+                analysis; `latest`, for live sources, drops and counts frames that arrive faster than that.
+            frame_rate: Frames per second, for frames without times; with `latest`, their time of arrival is used.
             metadata: Metadata of this stream, over the client's.
             request_id: Id of the stream in logs; None for a random one.
 
-        If the server is lost, the stream goes on with another connection: tracks keep their numbers, and frames
-        without a result are sent again. A result of a stream that could not go on so has `restarted`.
+        If the connection is lost, the stream continues on a new one: tracks keep their numbers, and frames without a
+        result are sent again. If that is not possible, the next result has `restarted`.
 
         Yields:
             One result per frame that was not dropped, and one at the end with the tracks that end there. A frame that
@@ -202,15 +202,13 @@ class Client:
         options = StreamOptions(
             tasks=tasks,
             max_faces=max_faces,
-            half_life_ms=half_life_ms,
+            smoothing_half_life_ms=smoothing_half_life_ms,
             detection_interval=detection_interval,
-            intervals_ms=intervals_ms,
-            drop=drop,
-            fps=fps,
+            attribute_intervals_ms=attribute_intervals_ms,
+            drop_policy=drop_policy,
+            frame_rate=frame_rate,
         )
         sent = call_metadata(self._metadata, metadata, request_id)
-        options.message()
-        check_frames(frames)
         yield from Stream(self._engine, options, sent, self.timeout).results(frames)
 
     def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
@@ -223,10 +221,7 @@ class Client:
             MienError: the call failed; see `analyze`.
 
         """
-        reply = self._engine.call(
-            LIST_MODELS, pb.ListModelsRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
-        )
-        return tuple(model_info(model) for model in reply.message.models)
+        return self._run(calls.models(), timeout)
 
     def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
         """Return a model's card.
@@ -240,11 +235,7 @@ class Client:
             MienError: the call failed; see `analyze`.
 
         """
-        request = pb.GetModelCardRequest(name=model_name(name))
-        reply = self._engine.call(
-            GET_MODEL_CARD, request, seconds(timeout, self.timeout), call_metadata(self._metadata)
-        )
-        return ModelCard.from_message(reply.message)
+        return self._run(calls.model_card(name), timeout)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Return the server's version, tasks, formats and limits.
@@ -256,10 +247,11 @@ class Client:
             MienError: the call failed; see `analyze`.
 
         """
-        reply = self._engine.call(
-            GET_SERVER_INFO, pb.GetServerInfoRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
-        )
-        return ServerInfo.from_message(reply.message)
+        return self._run(calls.server_info(), timeout)
+
+    def _run(self, call: Call[Request, Response, Value], timeout: float | None) -> Value:
+        limit, sent = seconds(timeout, self.timeout), call_metadata(self._metadata)
+        return call.result(self._engine.call(call.method, call.request, limit, sent))
 
     def close(self) -> None:
         """Refuse further calls, and free the connection or the models. May be called again."""
@@ -272,136 +264,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class AsyncClient:
-    """As `Client`, for asyncio. A client of a server belongs to the event loop of its first call.
-
-    async with mien.AsyncClient("localhost:50051") as client:
-        print(await client.analyze("photo.jpg"))
-    """
-
-    def __init__(
-        self,
-        server: str | Sequence[str] | None = None,
-        *,
-        timeout: float = DEFAULT_TIMEOUT,
-        tls: Tls | None = None,
-        token: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
-    ) -> None:
-        """Create a client; see `Client`. In local mode the first call loads the models, outside of the event loop.
-
-        Raises:
-            InvalidRequestError: an argument or a variable is invalid.
-
-        """
-        self.timeout = seconds(timeout, DEFAULT_TIMEOUT)
-        self._metadata = checked_metadata(metadata)
-        connection = Connection.find(server, tls, token, connect_timeout)
-        self._engine: AsyncEngine = AsyncRemoteEngine(connection) if connection else AsyncLocalEngine()
-
-    @classmethod
-    def local(
-        cls, settings: "Settings | Mapping[str, object] | None" = None, *, timeout: float = DEFAULT_TIMEOUT
-    ) -> Self:
-        """Create a client that analyzes in this process; see `Client.local`.
-
-        The first call loads the models, outside of the event loop, and raises what `Client.local` raises.
-        """
-        client = cls.__new__(cls)
-        client.timeout = seconds(timeout, DEFAULT_TIMEOUT)
-        client._metadata = {}
-        client._engine = AsyncLocalEngine(settings)
-        return client
-
-    async def analyze(
-        self,
-        image: ImageSource,
-        *,
-        color: Color = "rgb",
-        tasks: Sequence[TaskName] | None = None,
-        max_faces: int | None = None,
-        all_or_nothing: bool = False,
-        timeout: float | None = None,
-        metadata: Mapping[str, str] | None = None,
-        request_id: str | None = None,
-    ) -> Analysis:
-        """Estimate age, gender, emotion and mood of the faces in an image; see `Client.analyze`."""
-        limit = seconds(timeout, self.timeout)
-        sent = call_metadata(self._metadata, metadata, request_id)
-        if size_of(image) > LARGE_BYTES:
-            began = time.monotonic()
-            check_size(image, (await self.server_info(timeout=limit)).max_image_bytes)
-            limit -= time.monotonic() - began
-        request = await asyncio.to_thread(
-            analyze_request, image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
-        )
-        reply = await self._engine.call(ANALYZE, request, limit, sent)
-        return Analysis.from_message(reply.message, reply.request_id)
-
-    async def stream(
-        self,
-        frames: AsyncIterable[FrameSource] | Iterable[FrameSource],
-        *,
-        tasks: Sequence[TaskName] | None = None,
-        max_faces: int | None = None,
-        half_life_ms: float | None = None,
-        detection_interval: int | None = None,
-        intervals_ms: Mapping[TaskName, float] | None = None,
-        drop: DropPolicy = "none",
-        fps: float = DEFAULT_FPS,
-        metadata: Mapping[str, str] | None = None,
-        request_id: str | None = None,
-    ) -> AsyncGenerator[FrameResult]:
-        """Follow the faces of a video; see `Client.stream`. A plain iterable is iterated in a thread."""
-        options = StreamOptions(
-            tasks=tasks,
-            max_faces=max_faces,
-            half_life_ms=half_life_ms,
-            detection_interval=detection_interval,
-            intervals_ms=intervals_ms,
-            drop=drop,
-            fps=fps,
-        )
-        sent = call_metadata(self._metadata, metadata, request_id)
-        options.message()
-        check_frames(frames)
-        async with aclosing(AsyncStream(self._engine, options, sent, self.timeout).results(frames)) as results:
-            async for result in results:
-                yield result
-
-    async def models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
-        """Return the server's models, those in use first; see `Client.models`."""
-        reply = await self._engine.call(
-            LIST_MODELS, pb.ListModelsRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
-        )
-        return tuple(model_info(model) for model in reply.message.models)
-
-    async def model_card(self, name: str, *, timeout: float | None = None) -> ModelCard:
-        """Return a model's card; see `Client.model_card`."""
-        request = pb.GetModelCardRequest(name=model_name(name))
-        reply = await self._engine.call(
-            GET_MODEL_CARD, request, seconds(timeout, self.timeout), call_metadata(self._metadata)
-        )
-        return ModelCard.from_message(reply.message)
-
-    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
-        """Return the server's version, tasks, formats and limits; see `Client.server_info`."""
-        reply = await self._engine.call(
-            GET_SERVER_INFO, pb.GetServerInfoRequest(), seconds(timeout, self.timeout), call_metadata(self._metadata)
-        )
-        return ServerInfo.from_message(reply.message)
-
-    async def close(self) -> None:
-        """Refuse further calls, and free the connection or the models. May be called again."""
-        await self._engine.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

@@ -17,6 +17,8 @@ TaskName: TypeAlias = Literal["age", "gender", "emotion"]
 LONGEST_TIMEOUT = 86_400
 """Longest timeout, in seconds: one day."""
 
+LARGEST_MAX_FACES = 2**32 - 1
+
 _ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 _KEY = re.compile(r"[a-z0-9_.-]+")
 
@@ -36,13 +38,7 @@ def analyze_request(
         InvalidRequestError: another argument is invalid.
 
     """
-    if max_faces is not None and (
-        type(max_faces) is bool or not isinstance(max_faces, int) or not 1 <= max_faces < 2**32
-    ):
-        raise InvalidRequestError(
-            f"max_faces must be an integer from 1 to 2**32 - 1, or None for the server's limit, not {max_faces!r}",
-            reason="OPTION_OUT_OF_RANGE",
-        )
+    check_max_faces(max_faces)
     policy = (
         face_service_pb2.FAILURE_POLICY_ALL_OR_NOTHING if all_or_nothing else face_service_pb2.FAILURE_POLICY_PARTIAL
     )
@@ -53,6 +49,23 @@ def analyze_request(
     else:
         request.image = image_bytes(image, color)
     return request
+
+
+def check_max_faces(max_faces: int | None) -> None:
+    """Check a maximum number of faces, None for the server's limit; raises `InvalidRequestError`."""
+    if max_faces is not None and (
+        type(max_faces) is bool or not isinstance(max_faces, int) or not 1 <= max_faces <= LARGEST_MAX_FACES
+    ):
+        raise max_faces_error(max_faces)
+
+
+def max_faces_error(value: object) -> InvalidRequestError:
+    """Return the error of an invalid maximum number of faces."""
+    return InvalidRequestError(
+        f"max_faces must be an integer from 1 to {LARGEST_MAX_FACES}, not {str(value)[:80]}; "
+        "omit it for the server's limit",
+        reason="MAX_FACES_INVALID",
+    )
 
 
 def seconds(timeout: float | None, default: float) -> float:

@@ -162,7 +162,7 @@ def test_a_stream_has_the_results_of_local_mode(cluster: str) -> None:
 def test_a_killed_worker_fails_no_frame_of_a_stream(cluster: str) -> None:
     results = []
     with mien.Client(cluster) as client:
-        for result in client.stream(pan(100), intervals_ms={"emotion": 0}):
+        for result in client.stream(pan(100), attribute_intervals_ms={"emotion": 0}):
             results.append(result)
             if result.frame_id == 20:
                 os.kill(worker_pids("emotion")[0], 9)

@@ -142,7 +142,13 @@ def test_an_error_of_the_frames_reaches_the_caller(single: str) -> None:
 
 def test_invalid_options_are_refused_before_the_first_frame(single: str) -> None:
     with mien.Client(single) as client:
-        for options in ({"drop": "all"}, {"fps": 0}, {"max_faces": -1}, {"tasks": "age"}):
+        for options in (
+            {"drop_policy": "all"},
+            {"frame_rate": 0},
+            {"detection_interval": 101},
+            {"max_faces": -1},
+            {"tasks": "age"},
+        ):
             with pytest.raises(mien.InvalidRequestError):
                 list(client.stream(pan(1), **options))  # type: ignore[arg-type]
         for frames in ("video.mp4", Path("video.mp4"), b"picture"):
@@ -162,7 +168,7 @@ def limited(running: Running, *, port: int = 0, **limits: float) -> Iterator[tup
 
 def test_too_many_streams_are_refused_and_a_closed_one_frees_its_place(running: Running) -> None:
     with limited(running, max_streams=1) as (service, client):
-        first = client.stream(itertools.cycle(pan(2)), drop="latest")
+        first = client.stream(itertools.cycle(pan(2)), drop_policy="latest")
         next(first)
         with pytest.raises(mien.OverloadedError) as raised:
             list(client.stream(pan(1)))
@@ -275,7 +281,7 @@ def test_a_state_that_is_none_is_refused(single: str, change: Callable[[bytes], 
 def test_live_frames_are_dropped_before_they_are_decoded_and_counted(single: str) -> None:
     pictures = list(pan(2, width=1280, height=960)) * 40
     with mien.Client(single) as client:
-        *results, _ = client.stream([encoded(picture) for picture in pictures], drop="latest")
+        *results, _ = client.stream([encoded(picture) for picture in pictures], drop_policy="latest")
     assert len(results) < len(pictures)
     assert len(results) + sum(result.dropped_frames for result in results) == len(pictures)
     assert results[-1].frame_id == len(pictures) - 1

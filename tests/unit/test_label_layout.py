@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mien.label_layout import covered, place_labels
+from mien.drawing.label_layout import covered, place_labels
 
 WIDTH, HEIGHT = 1600.0, 1200.0
 

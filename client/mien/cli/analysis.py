@@ -29,7 +29,7 @@ def analyze_all(
     client: Client,
     sources: Sequence[Source],
     tasks: list[str] | None,
-    max_faces: int,
+    max_faces: int | None,
     annotator: Annotator | None,
     jobs: int,
 ) -> Iterator[tuple[Source, Analysis | MienError, MienError | None]]:
@@ -41,7 +41,7 @@ def analyze_all(
     def one(source: Source) -> Outcome:
         try:
             image = source.read()
-            analysis = client.analyze(image, tasks=cast(Any, tasks), max_faces=max_faces or None)
+            analysis = client.analyze(image, tasks=cast(Any, tasks), max_faces=max_faces)
         except MienError as error:
             return error, None
         except MemoryError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Lock
 
 from mien.cli.sources import ANNOTATED, Source
-from mien.draw import annotated_picture
+from mien.drawing.draw import annotated_picture
 from mien.errors import MACHINE_ERRORS, FileError, InvalidRequestError
 from mien.images import ImageSource
 from mien.types.analysis import Analysis

@@ -20,7 +20,7 @@ from mien.cli.bench.command import bench
 from mien.cli.csv_rows import COLUMNS, print_row, rows_of
 from mien.cli.demo import demo
 from mien.cli.exit_codes import FAILED, INTERRUPTED, USAGE, CommandGroup, leave
-from mien.cli.options import ConnectionOptions, with_connection
+from mien.cli.options import ConnectionOptions, MaxFaces, with_connection
 from mien.cli.sources import Source, find
 from mien.cli.version import version_option
 from mien.cli.video.command import EXIT_CODES as VIDEO_EXIT_CODES
@@ -68,9 +68,7 @@ def analyze(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one row per face.")] = False,
     annotate: Annotated[Path | None, typer.Option(help="Write annotated images to this file or folder.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks to run, separated by commas: age,gender,emotion.")] = None,
-    max_faces: Annotated[
-        int, typer.Option(min=0, help="Maximum number of faces, largest first; 0 for no maximum.")
-    ] = 0,
+    max_faces: MaxFaces = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of images to analyze concurrently.")] = 4,
     *,
     connection: ConnectionOptions,

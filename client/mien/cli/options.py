@@ -1,17 +1,33 @@
-"""The connection options that all commands share."""
+"""The options that several commands share."""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from mien.client import DEFAULT_TIMEOUT, Client
 from mien.errors import InvalidRequestError
+from mien.request import check_max_faces
 from mien.transport.tls import Tls
+
+
+def _checked_max_faces(value: int | None) -> int | None:
+    try:
+        check_max_faces(value)
+    except InvalidRequestError as error:
+        raise typer.BadParameter(error.message) from error
+    return value
+
+
+MaxFaces: TypeAlias = Annotated[
+    int | None,
+    typer.Option(callback=_checked_max_faces, help="Maximum number of faces, largest first. Default: the server's."),
+]
+"""The option --max-faces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from mien.errors import InvalidRequestError, NotFoundError, ServerUnavailableError, UnsupportedError
+from mien.request import check_max_faces
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
@@ -177,10 +178,8 @@ class FaceAnalysis:
 
 
 def _check(request: pb.AnalyzeRequest) -> None:
-    if request.HasField("max_faces") and not request.max_faces:
-        raise InvalidRequestError(
-            "max_faces is 1 or more; leave it out for the server's limit", reason="MAX_FACES_INVALID"
-        )
+    if request.HasField("max_faces"):
+        check_max_faces(request.max_faces)
     if request.failure_policy not in pb.FailurePolicy.values():
         names = ", ".join(pb.FailurePolicy.keys())
         raise InvalidRequestError(

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from mien.cli import tables as console_tables
 from mien.cli.exit_codes import FAILED, INTERRUPTED, leave
-from mien.cli.options import ConnectionOptions, with_connection
+from mien.cli.options import ConnectionOptions, MaxFaces, with_connection
 from mien.cli.video import tables
 from mien.cli.video.drawing import FaceDrawer
 from mien.cli.video.history import History
@@ -30,6 +30,7 @@ from mien.cli.video.writing import VideoWriter
 from mien.errors import InvalidRequestError, MienError
 from mien.types.proto_json import as_dict
 from mien.types.video import Frame, FrameResult
+from mien.video.options import MAX_DETECTION_INTERVAL, MAX_HALF_LIFE_MS
 
 EXIT_CODES = (
     "Exit codes: 0 the video was analyzed; 1 a frame or an output failed; 2 wrong usage, or no video; "
@@ -60,9 +61,13 @@ def video(
         Path | None, typer.Option("--plot", help="Write a plot of the emotions and moods to this file.")
     ] = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks to run, separated by commas: age,gender,emotion.")] = None,
-    max_faces: Annotated[int, typer.Option(min=0, help="Follow only this many largest faces; 0 for all.")] = 0,
-    detect_every: Annotated[int, typer.Option(min=1, max=100, help="Detect faces on every n-th frame.")] = 5,
-    half_life: Annotated[float, typer.Option(min=0, max=10_000, help="Half-life of expressions, in ms.")] = 200,
+    max_faces: MaxFaces = None,
+    detection_interval: Annotated[
+        int, typer.Option(min=1, max=MAX_DETECTION_INTERVAL, help="Detect faces on every n-th frame.")
+    ] = 5,
+    smoothing_half_life_ms: Annotated[
+        float, typer.Option(min=0, max=MAX_HALF_LIFE_MS, help="Half-life of expressions; 0 disables smoothing.")
+    ] = 200,
     seconds: Annotated[float, typer.Option(min=0, help="Stop after this many seconds of the video; 0: never.")] = 0,
     *,
     connection: ConnectionOptions,
@@ -82,17 +87,15 @@ def video(
             client = open_parts.enter_context(connection.client())
             open_parts.enter_context(_stopping(run))
             frames = run.frames(found, encoded=connection.server is not None)
-            options: dict[str, Any] = {"detection_interval": detect_every, "half_life_ms": half_life}
-            run.follow(
-                found,
-                client.stream(
-                    frames,
-                    tasks=cast(Any, names),
-                    max_faces=max_faces or None,
-                    drop="latest" if found.live else "none",
-                    **options,
-                ),
+            results = client.stream(
+                frames,
+                tasks=cast(Any, names),
+                max_faces=max_faces,
+                detection_interval=detection_interval,
+                smoothing_half_life_ms=smoothing_half_life_ms,
+                drop_policy="latest" if found.live else "none",
             )
+            run.follow(found, results)
         if plot_file:
             plot(run.history, plot_file)
     except MienError as error:

@@ -5,9 +5,8 @@ configuration is in the query, the token in the header or, for browsers, in the 
 """
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import grpc
@@ -21,7 +20,7 @@ from mien.transport.methods import ANALYZE_STREAM
 from mien.types.proto_json import as_dict
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.edge.call_parts import CallParts
-from mien_orchestrator.edge.http.parameters import analyze_options
+from mien_orchestrator.edge.http.parameters import stream_options
 from mien_orchestrator.edge.http.replies import encoded, error_reply
 from mien_orchestrator.edge.observation import observed
 from mien_orchestrator.edge.status import note_reason, rich_status, unexpected
@@ -45,10 +44,6 @@ _CLOSE_CODES = {
 
 _LONGEST_REASON = 120
 """Bytes of the reason in a close frame, of 123 that are allowed."""
-
-_NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
-_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
-_DROP = {"none": pb.DROP_POLICY_NONE, "latest": pb.DROP_POLICY_LATEST}
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -144,61 +139,6 @@ async def _end(websocket: WebSocket, error: MienError) -> None:
             await websocket.close(code, error.message.encode()[:_LONGEST_REASON].decode(errors="ignore"))
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return  # the client does not read, or has left
-
-
-def stream_options(query: Iterable[tuple[str, str]]) -> tuple[pb.StreamConfig, float | None]:
-    """Return the configuration of a stream, and the time between its frames if it is fixed.
-
-    Args:
-        query: The parameters: `tasks`, `max_faces`, `smoothing_half_life_ms`, `detection_interval`, `drop_policy`
-            (`none` or `latest`), `frame_rate` (frames per second of a recording; otherwise frames have the time of
-            their arrival).
-
-    Raises:
-        InvalidRequestError: A parameter is unknown, repeated or invalid.
-
-    """
-    pairs = list(query)
-    request, _ = analyze_options([pair for pair in pairs if pair[0] in ("tasks", "max_faces")])
-    config = pb.StreamConfig(tasks=request.tasks)
-    if request.HasField("max_faces"):
-        config.max_faces = request.max_faces
-    others = [pair for pair in pairs if pair[0] not in ("tasks", "max_faces")]
-    given = dict(others)
-    if len(given) < len(others):
-        raise InvalidRequestError("a parameter is given twice", reason="PARAMETER_REPEATED")
-    if "smoothing_half_life_ms" in given:
-        config.smoothing_half_life_ms = _number(given, "smoothing_half_life_ms")
-    if "detection_interval" in given:
-        config.detection_interval = _whole(given, "detection_interval")
-    if "drop_policy" in given:
-        if given["drop_policy"] not in _DROP:
-            raise InvalidRequestError(f"drop_policy is one of {', '.join(_DROP)}", reason="PARAMETER_INVALID")
-        config.drop_policy = _DROP[given["drop_policy"]]
-    rate = _number(given, "frame_rate") if "frame_rate" in given else None
-    known = {"smoothing_half_life_ms", "detection_interval", "drop_policy", "frame_rate"}
-    if unknown := sorted(given.keys() - known):
-        names = ", ".join(["tasks", "max_faces", *sorted(known)])
-        raise InvalidRequestError(
-            f"unknown parameter {unknown[0][:80]!r}; known are {names}", reason="PARAMETER_UNKNOWN"
-        )
-    return config, 1e3 / rate if rate else None
-
-
-def _number(given: Mapping[str, str], name: str) -> float:
-    if not _NUMBER.fullmatch(given[name]):
-        raise InvalidRequestError(
-            f"{name} is a number from 0 with at most 9 digits before the point and 6 behind it, such as 29.97, "
-            f"not {given[name][:80]!r}",
-            reason="PARAMETER_INVALID",
-        )
-    return float(given[name])
-
-
-def _whole(given: Mapping[str, str], name: str) -> int:
-    if not _WHOLE.fullmatch(given[name]):
-        raise InvalidRequestError(f"{name} is a whole number, not {given[name][:80]!r}", reason="PARAMETER_INVALID")
-    return int(given[name])
 
 
 def _code_of(error: Exception) -> grpc.StatusCode:

@@ -1,12 +1,11 @@
 """The configuration of a stream, checked."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from mien.errors import InvalidRequestError
 from mien.v1 import face_service_pb2 as pb
+from mien.video.options import check_config
 from mien_models.spec import Task
 
 HALF_LIFE_MS = 200.0
@@ -17,10 +16,6 @@ DETECTION_INTERVAL = 5
 
 INTERVALS_MS: Mapping[Task, float] = {"age": 1000.0, "gender": 1000.0, "emotion": 300.0}
 """Default time between two calls of a task's model for one face."""
-
-_MAX_HALF_LIFE_MS = 10_000
-_MAX_DETECTION_INTERVAL = 100
-_MAX_INTERVAL_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +47,16 @@ class VideoConfig:
             InvalidRequestError: A value is out of its range.
 
         """
-        half_life = HALF_LIFE_MS
-        if message.HasField("smoothing_half_life_ms"):
-            half_life = _within("smoothing_half_life_ms", message.smoothing_half_life_ms, 0, _MAX_HALF_LIFE_MS)
-        every = DETECTION_INTERVAL
-        if message.HasField("detection_interval"):
-            every = int(_within("detection_interval", message.detection_interval, 1, _MAX_DETECTION_INTERVAL))
-        if message.drop_policy not in pb.DropPolicy.values():
-            names = ", ".join(pb.DropPolicy.keys())
-            raise _invalid(f"unknown drop_policy {message.drop_policy}; use one of {names}")
-        intervals = {task: INTERVALS_MS[task] for task in tasks}
-        for name, value in message.attribute_intervals_ms.items():
-            task = next((task for task in INTERVALS_MS if task == name), None)
-            if task is None:
-                raise _invalid(f"attribute_intervals_ms: unknown task {name[:80]!r}; use {', '.join(INTERVALS_MS)}")
-            _within(f"attribute_intervals_ms of {name}", value, 0, _MAX_INTERVAL_MS)
-            if task in intervals:
-                intervals[task] = value
+        check_config(message)
+        intervals = {task: message.attribute_intervals_ms.get(task, INTERVALS_MS[task]) for task in tasks}
+        smooths, detects = message.HasField("smoothing_half_life_ms"), message.HasField("detection_interval")
         return cls(
             tasks=tasks,
             max_faces=max_faces,
-            half_life_ms=half_life,
-            detection_interval=every,
+            half_life_ms=message.smoothing_half_life_ms if smooths else HALF_LIFE_MS,
+            detection_interval=message.detection_interval if detects else DETECTION_INTERVAL,
             intervals_ms=intervals,
             latest=message.drop_policy == pb.DROP_POLICY_LATEST,
             state=message.state,
             send_state=message.send_state,
         )
-
-
-def _within(name: str, value: float, least: float, most: float) -> float:
-    if not (math.isfinite(value) and least <= value <= most):
-        raise _invalid(f"{name} is {least:,} to {most:,}, not {value:g}; leave it out for the default")
-    return value
-
-
-def _invalid(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, reason="STREAM_CONFIG_INVALID")

@@ -156,10 +156,6 @@ class Streams:
                 "the first message of a stream is its configuration; frames follow it", reason="STREAM_CONFIG_MISSING"
             )
         message = first.config
-        if message.HasField("max_faces") and not message.max_faces:
-            raise InvalidRequestError(
-                "max_faces is 1 or more; leave it out for the server's limit", reason="MAX_FACES_INVALID"
-            )
         wanted = message.max_faces if message.HasField("max_faces") else None
         return VideoConfig.read(message, self._tasks(message.tasks), self._ensemble.face_stage.limit(wanted))
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from mien.drawing.label_layout import Rectangles, place_labels
 from mien.errors import ImageError
 from mien.images import ImageSource, image_bytes
-from mien.label_layout import Rectangles, place_labels
 from mien.pixels import Color
 from mien.types.analysis import Analysis
 from mien.types.face import Face
