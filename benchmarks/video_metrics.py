@@ -8,7 +8,7 @@ from statistics import pstdev
 
 import numpy as np
 
-from mien_orchestrator.pipeline.tracking import Floats, assign, overlaps
+from mien_orchestrator.pipeline.video.tracking import Floats, assign, overlaps
 
 OVERLAP = 0.5
 """Intersection over union from which a box is that of a true face."""

@@ -83,6 +83,15 @@ EDITS: dict[str, list[tuple[str, str]]] = {
         ),
         ('    "emotion": _fill_emotion,\n', '    "emotion": _fill_emotion,\n    "glasses": _fill_glasses,\n'),
     ],
+    "orchestrator/mien_orchestrator/pipeline/rollout/difference.py": [
+        (
+            "\n\n_COMPARE: dict",
+            "\n\ndef _glasses(first: Answers, second: Answers, models: tuple[ModelInfo, ModelInfo]) -> Difference:\n"
+            '    return Difference(labels=(first["p_glasses"] >= 0.5) != (second["p_glasses"] >= 0.5))\n'
+            "\n\n_COMPARE: dict",
+        ),
+        ('    "emotion": _emotion,\n', '    "emotion": _emotion,\n    "glasses": _glasses,\n'),
+    ],
     "orchestrator/mien_orchestrator/telemetry/metrics.py": [
         (
             "            for task, value in values.items():\n",

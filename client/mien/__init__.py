@@ -28,7 +28,9 @@ from mien.errors import (
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis, ImageInfo, Span, TaskResult
 from mien.types.face import Age, Box, Emotion, Face, Gender, Landmarks, Mood, Point, Quality
-from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
+from mien.types.model_info import ModelInfo
+from mien.types.rollout import ModelTraffic, Rollout, ShadowComparison
+from mien.types.server_info import ModelCard, ServerInfo
 from mien.types.video import Frame, FrameAnswers, FrameResult, TrackedFace, TrackEvent, TrackSummary
 from mien.version import __version__
 
@@ -56,15 +58,18 @@ __all__ = [
     "MienError",
     "ModelCard",
     "ModelInfo",
+    "ModelTraffic",
     "Mood",
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
     "Point",
     "Quality",
+    "Rollout",
     "ServerError",
     "ServerInfo",
     "ServerUnavailableError",
+    "ShadowComparison",
     "Span",
     "TaskResult",
     "Tls",

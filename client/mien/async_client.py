@@ -20,7 +20,8 @@ from mien.transport.local import AsyncLocalEngine
 from mien.transport.methods import Request, Response
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
-from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
+from mien.types.model_info import ModelInfo
+from mien.types.server_info import ModelCard, ServerInfo
 from mien.types.video import FrameResult
 from mien.video.async_stream import AsyncStream
 from mien.video.messages import FrameSource
@@ -79,6 +80,7 @@ class AsyncClient:
         color: Color = "rgb",
         tasks: Sequence[TaskName] | None = None,
         max_faces: int | None = None,
+        models: Mapping[TaskName, str] | None = None,
         all_or_nothing: bool = False,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -92,7 +94,13 @@ class AsyncClient:
             check_size(image, (await self.server_info(timeout=limit)).max_image_bytes)
             limit -= time.monotonic() - began
         request = await asyncio.to_thread(
-            analyze_request, image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing
+            analyze_request,
+            image,
+            color=color,
+            tasks=tasks,
+            max_faces=max_faces,
+            models=models,
+            all_or_nothing=all_or_nothing,
         )
         call = calls.analyze(request)
         return call.result(await self._engine.call(call.method, call.request, limit, sent))

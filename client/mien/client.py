@@ -18,7 +18,8 @@ from mien.transport.methods import Request, Response
 from mien.transport.retries import WINDOW
 from mien.transport.tls import Tls
 from mien.types.analysis import Analysis
-from mien.types.server_info import ModelCard, ModelInfo, ServerInfo
+from mien.types.model_info import ModelInfo
+from mien.types.server_info import ModelCard, ServerInfo
 from mien.types.video import FrameResult
 from mien.video.messages import FrameSource
 from mien.video.options import DEFAULT_FRAME_RATE, DropPolicy, StreamOptions
@@ -108,6 +109,7 @@ class Client:
         color: Color = "rgb",
         tasks: Sequence[TaskName] | None = None,
         max_faces: int | None = None,
+        models: Mapping[TaskName, str] | None = None,
         all_or_nothing: bool = False,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -122,6 +124,8 @@ class Client:
                 even H and W (BT.601, limited range). Only for arrays.
             tasks: Tasks to run; None for all that the server has.
             max_faces: Return at most this many faces, the largest; None for the server's limit.
+            models: Name of a model by task, such as `{"emotion": "mien-emotion-fer2013"}`, instead of the server's. The
+                server must allow it (`models.selectable`).
             all_or_nothing: Whether a failed task fails the call. Otherwise its `TaskResult` has the error, and the
                 other tasks' results are returned.
             timeout: Seconds that the call may take; None for the client's.
@@ -135,6 +139,7 @@ class Client:
         Raises:
             ImageError: the image cannot be read, or is too large.
             InvalidRequestError: another argument is invalid.
+            NotFoundError: the server does not have a model of `models` for its task.
             OverloadedError: the server is overloaded.
             DeadlineExceededError: there is no reply within the timeout.
             ServerUnavailableError: no server answers.
@@ -147,7 +152,9 @@ class Client:
             began = time.monotonic()
             check_size(image, self.server_info(timeout=limit).max_image_bytes)
             limit -= time.monotonic() - began
-        request = analyze_request(image, color=color, tasks=tasks, max_faces=max_faces, all_or_nothing=all_or_nothing)
+        request = analyze_request(
+            image, color=color, tasks=tasks, max_faces=max_faces, models=models, all_or_nothing=all_or_nothing
+        )
         call = calls.analyze(request)
         return call.result(self._engine.call(call.method, call.request, limit, sent))
 

@@ -30,6 +30,7 @@ def analyze_request(
     max_faces: int | None,
     all_or_nothing: bool,
     color: Color = "rgb",
+    models: Mapping[TaskName, str] | None = None,
 ) -> face_service_pb2.AnalyzeRequest:
     """Build the request of one analysis; see `Client.analyze` for the arguments.
 
@@ -42,7 +43,9 @@ def analyze_request(
     policy = (
         face_service_pb2.FAILURE_POLICY_ALL_OR_NOTHING if all_or_nothing else face_service_pb2.FAILURE_POLICY_PARTIAL
     )
-    request = face_service_pb2.AnalyzeRequest(tasks=task_names(tasks), max_faces=max_faces, failure_policy=policy)
+    request = face_service_pb2.AnalyzeRequest(
+        tasks=task_names(tasks), max_faces=max_faces, failure_policy=policy, models=_model_names(models)
+    )
     raw = raw_image(image, color)
     if raw:
         request.raw.CopyFrom(raw)
@@ -66,6 +69,19 @@ def max_faces_error(value: object) -> InvalidRequestError:
         "omit it for the server's limit",
         reason="MAX_FACES_INVALID",
     )
+
+
+def _model_names(models: Mapping[TaskName, str] | None) -> Mapping[str, str]:
+    """Return the models of a request by task; raises `InvalidRequestError`."""
+    if models is not None and not (
+        isinstance(models, Mapping)
+        and all(isinstance(text, str) and text.isprintable() and text for pair in models.items() for text in pair)
+    ):
+        raise InvalidRequestError(
+            f"models must map tasks to names, such as {{'emotion': 'mien-emotion-fer2013'}}, not {models!r:.80}",
+            reason="MODELS_INVALID",
+        )
+    return {str(task): name for task, name in (models or {}).items()}
 
 
 def seconds(timeout: float | None, default: float) -> float:

@@ -1,12 +1,12 @@
 """Build the service from the settings, with its models in this process or behind another backend."""
 
-from collections.abc import Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from mien.errors import InvalidRequestError, ModelError, NotFoundError
+from mien.errors import ModelError, NotFoundError
 from mien.v1 import face_service_pb2 as pb
 from mien_models.detectors import Detector, create
 from mien_models.images.limits import ImageLimits
@@ -17,15 +17,28 @@ from mien_models.runtimes import Device, Model, device_name, load, uses_whole
 from mien_models.spec import Task
 from mien_models.store import ModelStore
 from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
-from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
+from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.face_stage import FINENESS, BulkheadExecutor, FaceStage
 from mien_orchestrator.pipeline.fanout import Fanout, shared
+from mien_orchestrator.pipeline.rollout.choice import Route
+from mien_orchestrator.pipeline.rollout.counts import RolloutCounts
+from mien_orchestrator.pipeline.rollout.observer import Observers, Role, RolloutObserver
+from mien_orchestrator.pipeline.rollout.rollouts import Rollouts
+from mien_orchestrator.pipeline.rollout.shadows import Shadows
+from mien_orchestrator.pipeline.rollout.variants import Variant, Variants
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.pipeline.task_health import TaskHealth
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import ROLES, RolloutRole, Settings
 
 if TYPE_CHECKING:
     from mien_orchestrator.telemetry.metrics import Metrics  # needs the extra `serve`
+
+
+MakeBackend: TypeAlias = Callable[[Settings, Role], Backend]
+"""Makes the backend of a model beside the stable ones, from settings whose only tasks are those of this model."""
+
+MakeVariant: TypeAlias = Callable[[Sequence[Task], str, Role], Variant]
+"""Makes a variant from its tasks, the name of its model and its role; raises `ModelError`."""
 
 
 def make_executor(settings: Settings) -> BulkheadExecutor:
@@ -52,6 +65,15 @@ def served_models(settings: Settings, registry: Registry) -> dict[Task, Entry]:
     """Return the model of each task that is switched on; raises `ModelError`."""
     chosen = {task: (registry.for_task(task, choice.model), choice) for task, choice in settings.served.items()}
     return {task: entry.whole if uses_whole(c.runtime, c.device) else entry for task, (entry, c) in chosen.items()}
+
+
+def check_rollouts(settings: Settings, registry: Registry) -> None:
+    """Check that the models of canaries and shadows exist, and differ from the stable ones; raises `ModelError`."""
+    for task, choice in settings.served.items():
+        for role in ROLES:
+            name = settings.rollout(role).get(task)
+            if name and registry.for_task(task, name).spec.name == registry.for_task(task, choice.model).spec.name:
+                raise ModelError(f"task {task}: the {role} {name!r} is the stable model; choose another model")
 
 
 def check_devices(settings: Settings) -> None:
@@ -95,7 +117,8 @@ def make_service(
     executor: BulkheadExecutor,
     mode: pb.DeploymentMode.ValueType,
     health: TaskHealth | None = None,
-    computing: Executor | None = None,
+    make_backend: MakeBackend | None = None,
+    observers: Sequence[RolloutObserver] = (),
 ) -> FaceAnalysis:
     """Return the service of one process over a backend.
 
@@ -105,40 +128,89 @@ def make_service(
         executor: Runs the face stage.
         mode: How the models are run, for people.
         health: What the backend keeps up to date, if it does.
-        computing: Runs the models of this process; with it, the service can compare models if the settings allow it.
+        make_backend: Makes the backend of other models; without it, the service has only the stable ones.
+        observers: Are notified of the answers of all models.
+
+    Raises:
+        DetectorError: The detector is invalid.
+        ModelError: A model is unknown or invalid.
 
     """
     registry = make_registry(settings)
+    counts = RolloutCounts()
+    observer = Observers([counts, *observers])
+    rollouts = Rollouts(_variant(settings, registry, backend, observer), {}, {}, Shadows(observer))
+    variants = None
+    if make_backend:
+        check_rollouts(settings, registry)
+        make = partial(_make_variant, settings, registry, make_backend, observer)
+        rollouts.canaries = _routes(settings, "canary", make)
+        rollouts.shadows = _routes(settings, "shadow", make)
+        if settings.models.selectable:
+            running = [route.variant for routes in (rollouts.canaries, rollouts.shadows) for route in routes.values()]
+            loaded = mode != pb.DEPLOYMENT_MODE_CLUSTER
+            variants = Variants([rollouts.stable, *running], partial(_load_named, settings, make) if loaded else None)
     ensemble = Ensemble(
         face_stage=make_face_stage(settings),
-        backend=backend,
-        models=served_models(settings, registry),
+        rollouts=rollouts,
         executor=executor,
-        devices={task: device_name(choice.runtime, choice.device) for task, choice in settings.served.items()},
         headroom_s=settings.limits.deadline_headroom_s,
     )
-    variants = None
-    if computing and settings.http.compare_models:
-        variants = Variants(partial(_make_variant, ensemble, settings, computing))
-    return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth(), variants)
+    return FaceAnalysis(ensemble, registry, settings, mode, health or TaskHealth(), counts, variants)
 
 
-def _make_variant(ensemble: Ensemble, settings: Settings, computing: Executor, models: Mapping[str, str]) -> Ensemble:
-    """Return the ensemble with other models of this process for some tasks."""
-    tasks = dict(settings.tasks)
+def _routes(settings: Settings, role: RolloutRole, make: MakeVariant) -> dict[Task, Route]:
+    """Return the canary or shadow of each task that has one; tasks with the same model share it."""
+    routes: dict[Task, Route] = {}
+    for name, tasks in grouped(settings.rollout(role)).items():
+        variant = make(tasks, name, role)
+        routes |= {task: Route(variant, getattr(settings.tasks[task], role).share) for task in tasks}
+    return routes
+
+
+def grouped(models: Mapping[Task, str]) -> dict[str, list[Task]]:
+    """Return the tasks of each model."""
+    tasks: dict[str, list[Task]] = {}
     for task, name in models.items():
-        if task not in settings.served:
-            raise InvalidRequestError(
-                f"unknown task {task[:80]!r}; this server has: {', '.join(settings.served)}", reason="TASK_UNKNOWN"
-            )
-        tasks[task] = tasks[task].model_copy(update={"model": name})
-    changed = settings.model_copy(update={"tasks": tasks})
-    devices = {task: device_name(choice.runtime, choice.device) for task, choice in changed.served.items()}
+        tasks.setdefault(name, []).append(task)
+    return tasks
+
+
+def _load_named(settings: Settings, make: MakeVariant, task: Task, name: str) -> Variant:
+    """Load a model for all tasks that it answers; raises `NotFoundError`."""
     try:
-        entries = served_models(changed, make_registry(changed))
-        return ensemble.variant(make_inline_backend(changed, computing), entries, devices)
+        heads = make_registry(settings).for_task(task, name).spec.heads
+        return make([each for each in settings.served if each in heads], name, "named")
     except ModelError as error:
         raise NotFoundError(str(error), reason="MODEL_UNKNOWN") from error
+
+
+def _make_variant(
+    settings: Settings,
+    registry: Registry,
+    make_backend: MakeBackend,
+    observer: RolloutObserver,
+    tasks: Sequence[Task],
+    name: str,
+    role: Role,
+) -> Variant:
+    """Return a variant with one model for some tasks; raises `ModelError`."""
+    changed = with_model(settings, tasks, name)
+    return _variant(changed, registry, make_backend(changed, role), observer)
+
+
+def _variant(settings: Settings, registry: Registry, backend: Backend, observer: RolloutObserver) -> Variant:
+    devices = {task: device_name(choice.runtime, choice.device) for task, choice in settings.served.items()}
+    return Variant(served_models(settings, registry), devices, backend, observer)
+
+
+def with_model(settings: Settings, tasks: Sequence[Task], name: str) -> Settings:
+    """Return settings in which only some tasks are enabled, with another model."""
+    changed = {
+        task: choice.model_copy(update={"model": name} if task in tasks else {"enabled": False})
+        for task, choice in settings.tasks.items()
+    }
+    return settings.model_copy(update={"tasks": changed})
 
 
 def make_inline_backend(
@@ -158,8 +230,19 @@ def make_inline_backend(
 
 
 def make_inline_service(
-    settings: Settings, seeing: BulkheadExecutor, computing: Executor, mode: pb.DeploymentMode.ValueType
+    settings: Settings,
+    seeing: BulkheadExecutor,
+    computing: Executor,
+    mode: pb.DeploymentMode.ValueType,
+    metrics: "Metrics | None" = None,
 ) -> FaceAnalysis:
-    """Return the service with all models in this process."""
+    """Return the service with all models in this process; `metrics` count its calls."""
     health = TaskHealth()
-    return make_service(settings, make_inline_backend(settings, computing, health), seeing, mode, health, computing)
+    backend = make_inline_backend(settings, computing, health, metrics)
+
+    def make_backend(changed: Settings, role: Role) -> Backend:
+        own = ThreadPoolExecutor(1, thread_name_prefix="mien-shadow") if role == "shadow" else computing
+        return make_inline_backend(changed, own)
+
+    observers = [metrics] if metrics else []
+    return make_service(settings, backend, seeing, mode, health, make_backend, observers)

@@ -4,21 +4,19 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from concurrent.futures import Executor
+from functools import partial
 
 import cv2
 
 from mien.errors import MienError
 from mien.v1 import face_service_pb2 as pb
-from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.pipeline.face_stage import BulkheadExecutor
 from mien_orchestrator.pipeline.service import FaceAnalysis
-from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.settings.origins import differences
 from mien_orchestrator.telemetry import logs
-from mien_orchestrator.telemetry.metrics import Metrics, make_metrics
+from mien_orchestrator.telemetry.metrics import make_metrics
 
 _log = logging.getLogger(__name__)
 
@@ -68,35 +66,26 @@ async def serve(
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         http_port = _HTTP_PORT if settings.server.port else 0  # a free port each, or a known one each
         metrics = make_metrics(settings, http_port)
-        service = await asyncio.to_thread(_make_service, settings, seeing, computing, metrics)
+        make = partial(
+            make_inline_service, seeing=seeing, computing=computing, mode=pb.DEPLOYMENT_MODE_SINGLE, metrics=metrics
+        )
+        service = await asyncio.to_thread(make, settings)
         if stop.is_set():
             return
         server = Server(service, settings, metrics=metrics, default_http_port=http_port)
         await server.start()
         ready(server.address, server.http_address)
-        reloading = asyncio.create_task(
-            _reload(server, reload, load or (lambda: settings), seeing, computing, metrics, settings)
-        )
+        reloading = asyncio.create_task(_reload(server, reload, load or (lambda: settings), make, settings))
         await stop.wait()
         reloading.cancel()
         await server.stop()
-
-
-def _make_service(
-    settings: Settings, seeing: BulkheadExecutor, computing: Executor, metrics: Metrics | None
-) -> FaceAnalysis:
-    health = TaskHealth()
-    backend = make_inline_backend(settings, computing, health, metrics)
-    return make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE, health, computing)
 
 
 async def _reload(
     server: Server,
     requested: asyncio.Event,
     load: Callable[[], Settings],
-    seeing: BulkheadExecutor,
-    computing: Executor,
-    metrics: Metrics | None,
+    make: Callable[[Settings], FaceAnalysis],
     settings: Settings,
 ) -> None:
     """Reload for each request, one after the other."""
@@ -105,7 +94,7 @@ async def _reload(
         requested.clear()
         try:
             changed = await asyncio.to_thread(load)
-            service = await asyncio.to_thread(_make_service, changed, seeing, computing, metrics)
+            service = await asyncio.to_thread(make, changed)
             server.replace(service, changed)
         except MienError as error:
             _log.error("the reload failed, keeping the previous settings and models: %s", error)

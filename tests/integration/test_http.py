@@ -371,7 +371,7 @@ def test_other_models_are_compared_if_the_settings_allow_it(url: str) -> None:
     path = "/v1/analyze?tasks=emotion&models=emotion:mini-xception-emotion"
     assert fetch(url, path, IMAGE).reason == "MODELS_FIXED"
     chosen = settings_with(tasks__emotion__model="mini-xception-emotion")
-    with inline_server(settings_with(http__compare_models=True)) as started, inline_server(chosen) as other:
+    with inline_server(settings_with(models__selectable=True)) as started, inline_server(chosen) as other:
         compared = fetch(started.http_address, path, IMAGE)
         expected = fetch(other.http_address, "/v1/analyze?tasks=emotion", IMAGE)
         assert without_times(compared.json) == without_times(expected.json)

@@ -46,7 +46,7 @@ SIZES = {"desktop": (1280, 900), "phone": (360, 740)}
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    settings = Settings.load({"server.port": 0, "http.port": 0, "server.drain_s": 1, "http.compare_models": True})
+    settings = Settings.load({"server.port": 0, "http.port": 0, "server.drain_s": 1, "models.selectable": True})
     with make_executor(settings) as seeing, make_executor(settings) as computing:
         service = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running_server(service, settings, make_metrics(settings)) as server:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mien_models.spec import EMOTIONS
-from mien_orchestrator.pipeline.tracking import Tracker
 from mien_orchestrator.pipeline.video.answers import TrackAnswers
 from mien_orchestrator.pipeline.video.config import HALF_LIFE_MS, INTERVALS_MS
 from mien_orchestrator.pipeline.video.state import restore, save
+from mien_orchestrator.pipeline.video.tracking import Tracker
 from tests.unit.test_tracking import faces
 
 TEMPLATE = TrackAnswers(INTERVALS_MS, HALF_LIFE_MS)

@@ -1,6 +1,6 @@
 """Analyze many images at the same time, with a progress bar."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, cast
 
@@ -30,6 +30,7 @@ def analyze_all(
     sources: Sequence[Source],
     tasks: list[str] | None,
     max_faces: int | None,
+    models: Mapping[str, str],
     annotator: Annotator | None,
     jobs: int,
 ) -> Iterator[tuple[Source, Analysis | MienError, MienError | None]]:
@@ -41,7 +42,7 @@ def analyze_all(
     def one(source: Source) -> Outcome:
         try:
             image = source.read()
-            analysis = client.analyze(image, tasks=cast(Any, tasks), max_faces=max_faces)
+            analysis = client.analyze(image, tasks=cast(Any, tasks), max_faces=max_faces, models=cast(Any, models))
         except MienError as error:
             return error, None
         except MemoryError:

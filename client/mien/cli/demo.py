@@ -37,4 +37,4 @@ async def _serve(port: int, open_browser: bool) -> None:
             threading.Thread(target=webbrowser.open, args=[f"{url}/"], daemon=True).start()  # some browsers block
 
     settings = {"server.host": "127.0.0.1", "server.port": 0, "http.port": port, "http.enabled": True}
-    await serve(Settings.load({**settings, "http.compare_models": True}), ready)
+    await serve(Settings.load({**settings, "models.selectable": True}), ready)

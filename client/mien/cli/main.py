@@ -69,6 +69,9 @@ def analyze(
     annotate: Annotated[Path | None, typer.Option(help="Write annotated images to this file or folder.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks to run, separated by commas: age,gender,emotion.")] = None,
     max_faces: MaxFaces = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model for a task, such as emotion=NAME, if the server allows it.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Number of images to analyze concurrently.")] = 4,
     *,
     connection: ConnectionOptions,
@@ -77,6 +80,7 @@ def analyze(
     if as_json and as_csv:
         typer.echo("client: --json and --csv cannot be combined", err=True)
         raise typer.Exit(USAGE)
+    models = _models(model or [])
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks is not None else None
     failed, done = False, 0
     rows: list[tuple[str, Analysis]] = []
@@ -89,7 +93,7 @@ def analyze(
             _check_tasks(client, names)
             if as_csv:
                 print_row(COLUMNS)
-            for source, outcome, drawing in analyze_all(client, sources, names, max_faces, annotator, jobs):
+            for source, outcome, drawing in analyze_all(client, sources, names, max_faces, models, annotator, jobs):
                 done += 1
                 failed |= _report(source, outcome, drawing)
                 if as_json:
@@ -173,6 +177,16 @@ def info(as_json: AsJson = False, *, connection: ConnectionOptions) -> None:
         print(json.dumps(dataclasses.asdict(found)))
     else:
         tables.console().print(tables.server_info(found))
+
+
+def _models(pairs: list[str]) -> dict[str, str]:
+    """Return the models of `--model TASK=NAME` by task."""
+    split = [pair.partition("=") for pair in pairs]
+    wrong = next((pair for pair, (task, _, name) in zip(pairs, split, strict=True) if not task or not name), None)
+    if wrong is not None:
+        typer.echo(f"client: --model {wrong!r} must be TASK=NAME, such as emotion=mien-emotion-fer2013", err=True)
+        raise typer.Exit(USAGE)
+    return {task: name for task, _, name in split}
 
 
 def _check_tasks(client: Client, names: list[str] | None) -> None:

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from mien.types.analysis import Analysis
 from mien.types.face import Face
-from mien.types.server_info import ModelInfo, ServerInfo
+from mien.types.model_info import ModelInfo
+from mien.types.server_info import ServerInfo
 
 _PIPE_WIDTH = 160
 

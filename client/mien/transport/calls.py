@@ -8,7 +8,8 @@ from mien.request import model_name
 from mien.transport.base import Reply
 from mien.transport.methods import ANALYZE, GET_MODEL_CARD, GET_SERVER_INFO, LIST_MODELS, Method, Request, Response
 from mien.types.analysis import Analysis
-from mien.types.server_info import ModelCard, ModelInfo, ServerInfo, model_info
+from mien.types.model_info import ModelInfo, model_info
+from mien.types.server_info import ModelCard, ServerInfo
 from mien.v1 import face_service_pb2 as pb
 
 Value = TypeVar("Value")

@@ -6,8 +6,8 @@ from typing import Self
 from google.rpc import code_pb2
 
 from mien.types.face import Face, read_face
+from mien.types.model_info import ModelInfo, model_info
 from mien.types.proto_json import as_dict
-from mien.types.server_info import ModelInfo, model_info
 from mien.v1 import face_pb2, face_service_pb2
 
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from mien.v1 import face_pb2, face_service_pb2
+from mien.types.model_info import ModelInfo, model_info
+from mien.types.rollout import Rollout, rollout
+from mien.v1 import face_service_pb2
 
 DeploymentMode = Literal["embedded", "single", "cluster"]
 
@@ -24,7 +26,7 @@ class ServerInfo:
     """How the server runs its models; None for a mode unknown to this version."""
     tasks: tuple[str, ...]
     formats: tuple[str, ...]
-    detector: "ModelInfo"
+    detector: ModelInfo
     max_image_bytes: int
     max_image_pixels: int
     max_faces: int
@@ -32,8 +34,10 @@ class ServerInfo:
     """Smallest height of a face's box, in pixels of the upright image; smaller faces get no predictions."""
     min_sharpness: float
     """Smallest sharpness, 0 to 1; faces below it get no predictions."""
-    models: Mapping[str, "ModelInfo"]
+    models: Mapping[str, ModelInfo]
     """The model of each task."""
+    rollouts: Mapping[str, Rollout]
+    """The tasks that have a canary or a shadow."""
 
     @classmethod
     def from_message(cls, message: face_service_pb2.GetServerInfoResponse) -> Self:
@@ -50,26 +54,8 @@ class ServerInfo:
             min_face_px=message.min_face_px,
             min_sharpness=message.min_sharpness,
             models={task: model_info(message.models[task]) for task in message.tasks if task in message.models},
+            rollouts={task: rollout(message.rollouts[task]) for task in message.tasks if task in message.rollouts},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """A model or a detector."""
-
-    name: str
-    version: str
-    digest: str
-    """`sha256:` and the SHA-256 of the weights file."""
-    tasks: tuple[str, ...]
-    labels: tuple[str, ...]
-    summary: str
-    is_default: bool
-    parameters: int
-    device: str = ""
-    """The device, such as `cuda:0 (CUDAExecutionProvider)`; empty for a model that is not in use."""
-    gender_uncertain_below: float | None = None
-    """Probability below which a gender is `uncertain`, 0.5 to 1; None if the model always returns the more probable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +73,3 @@ class ModelCard:
 
     def __str__(self) -> str:
         return self.markdown
-
-
-def model_info(message: face_pb2.ModelInfo) -> ModelInfo:
-    """Convert a model's description."""
-    return ModelInfo(
-        name=message.name,
-        version=message.version,
-        digest=message.digest,
-        tasks=tuple(message.tasks),
-        labels=tuple(message.labels),
-        summary=message.summary,
-        is_default=message.is_default,
-        parameters=message.parameters,
-        device=message.device,
-        gender_uncertain_below=message.gender_uncertain_below if message.HasField("gender_uncertain_below") else None,
-    )

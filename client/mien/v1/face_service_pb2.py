@@ -24,58 +24,67 @@ _sym_db = _symbol_database.Default()
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from mien.v1 import face_pb2 as mien_dot_v1_dot_face__pb2
+from mien.v1 import rollout_pb2 as mien_dot_v1_dot_rollout__pb2
 from mien.v1 import track_pb2 as mien_dot_v1_dot_track__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amien/v1/face_service.proto\x12\x07mien.v1\x1a\x17google/rpc/status.proto\x1a\x12mien/v1/face.proto\x1a\x13mien/v1/track.proto\"m\n\x08RawImage\x12$\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x14.mien.v1.PixelFormat\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0e\n\x06stride\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\xb2\x01\n\x0e\x41nalyzeRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12 \n\x03raw\x18\x05 \x01(\x0b\x32\x11.mien.v1.RawImageH\x00\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x16\n\tmax_faces\x18\x03 \x01(\rH\x01\x88\x01\x01\x12.\n\x0e\x66\x61ilure_policy\x18\x04 \x01(\x0e\x32\x16.mien.v1.FailurePolicyB\x08\n\x06sourceB\x0c\n\n_max_faces\"\xd6\x01\n\x0f\x41nalyzeResponse\x12\x1c\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\r.mien.v1.Face\x12\x17\n\x0f\x66\x61\x63\x65s_truncated\x18\x02 \x01(\x08\x12!\n\x05image\x18\x03 \x01(\x0b\x32\x12.mien.v1.ImageInfo\x12\"\n\x05tasks\x18\x04 \x03(\x0b\x32\x13.mien.v1.TaskResult\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x1f\n\x06timing\x18\x06 \x01(\x0b\x32\x0f.mien.v1.Timing\"\x96\x03\n\x0cStreamConfig\x12\r\n\x05tasks\x18\x01 \x03(\t\x12\x16\n\tmax_faces\x18\x02 \x01(\rH\x00\x88\x01\x01\x12#\n\x16smoothing_half_life_ms\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1f\n\x12\x64\x65tection_interval\x18\x04 \x01(\rH\x02\x88\x01\x01\x12O\n\x16\x61ttribute_intervals_ms\x18\x05 \x03(\x0b\x32/.mien.v1.StreamConfig.AttributeIntervalsMsEntry\x12(\n\x0b\x64rop_policy\x18\x06 \x01(\x0e\x32\x13.mien.v1.DropPolicy\x12\r\n\x05state\x18\x07 \x01(\x0c\x12\x12\n\nsend_state\x18\x08 \x01(\x08\x1a;\n\x19\x41ttributeIntervalsMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0c\n\n_max_facesB\x19\n\x17_smoothing_half_life_msB\x15\n\x13_detection_interval\"f\n\x05\x46rame\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x01\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12 \n\x03raw\x18\x04 \x01(\x0b\x32\x11.mien.v1.RawImageH\x00\x42\x08\n\x06source\"k\n\x14\x41nalyzeStreamRequest\x12\'\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x15.mien.v1.StreamConfigH\x00\x12\x1f\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x0e.mien.v1.FrameH\x00\x42\t\n\x07\x63ontent\"\x95\x03\n\x15\x41nalyzeStreamResponse\x12\x15\n\x08\x66rame_id\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x01\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12#\n\x05\x66\x61\x63\x65s\x18\x04 \x03(\x0b\x32\x14.mien.v1.TrackedFace\x12\x17\n\x0f\x66\x61\x63\x65s_truncated\x18\x05 \x01(\x08\x12!\n\x05image\x18\x06 \x01(\x0b\x32\x12.mien.v1.ImageInfo\x12\"\n\x05tasks\x18\x07 \x03(\x0b\x32\x13.mien.v1.TaskResult\x12\x16\n\x0e\x64ropped_frames\x18\x08 \x01(\r\x12#\n\x06\x65vents\x18\t \x03(\x0b\x32\x13.mien.v1.TrackEvent\x12\x1f\n\x06timing\x18\n \x01(\x0b\x32\x0f.mien.v1.Timing\x12\x10\n\x08\x64\x65tected\x18\x0b \x01(\x08\x12\x0b\n\x03\x63ut\x18\x0c \x01(\x08\x12\x12\n\x05state\x18\r \x01(\x0cH\x01\x88\x01\x01\x42\x0b\n\t_frame_idB\x08\n\x06_state\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.mien.v1.ModelInfo\"#\n\x13GetModelCardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x14GetModelCardResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x10\n\x08markdown\x18\x02 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x91\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0f\x64\x65ployment_mode\x18\x02 \x01(\x0e\x32\x17.mien.v1.DeploymentMode\x12\r\n\x05tasks\x18\x03 \x03(\t\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x17\n\x0fmax_image_bytes\x18\x06 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x07 \x01(\x04\x12\x11\n\tmax_faces\x18\x08 \x01(\r\x12\x13\n\x0bmin_face_px\x18\t \x01(\x01\x12\x15\n\rmin_sharpness\x18\n \x01(\x01\x12:\n\x06models\x18\x0b \x03(\x0b\x32*.mien.v1.GetServerInfoResponse.ModelsEntry\x1a\x41\n\x0bModelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo:\x02\x38\x01*n\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ILURE_POLICY_PARTIAL\x10\x01\x12!\n\x1d\x46\x41ILURE_POLICY_ALL_OR_NOTHING\x10\x02*\x85\x01\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10PIXEL_FORMAT_RGB\x10\x01\x12\x14\n\x10PIXEL_FORMAT_BGR\x10\x02\x12\x15\n\x11PIXEL_FORMAT_GRAY\x10\x03\x12\x15\n\x11PIXEL_FORMAT_NV12\x10\x04*W\n\nDropPolicy\x12\x1b\n\x17\x44ROP_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44ROP_POLICY_NONE\x10\x01\x12\x16\n\x12\x44ROP_POLICY_LATEST\x10\x02*\x88\x01\n\x0e\x44\x65ploymentMode\x12\x1f\n\x1b\x44\x45PLOYMENT_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45PLOYMENT_MODE_EMBEDDED\x10\x01\x12\x1a\n\x16\x44\x45PLOYMENT_MODE_SINGLE\x10\x02\x12\x1b\n\x17\x44\x45PLOYMENT_MODE_CLUSTER\x10\x03\x32\x8b\x03\n\x13\x46\x61\x63\x65\x41nalysisService\x12<\n\x07\x41nalyze\x12\x17.mien.v1.AnalyzeRequest\x1a\x18.mien.v1.AnalyzeResponse\x12R\n\rAnalyzeStream\x12\x1d.mien.v1.AnalyzeStreamRequest\x1a\x1e.mien.v1.AnalyzeStreamResponse(\x01\x30\x01\x12\x45\n\nListModels\x12\x1a.mien.v1.ListModelsRequest\x1a\x1b.mien.v1.ListModelsResponse\x12K\n\x0cGetModelCard\x12\x1c.mien.v1.GetModelCardRequest\x1a\x1d.mien.v1.GetModelCardResponse\x12N\n\rGetServerInfo\x12\x1d.mien.v1.GetServerInfoRequest\x1a\x1e.mien.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amien/v1/face_service.proto\x12\x07mien.v1\x1a\x17google/rpc/status.proto\x1a\x12mien/v1/face.proto\x1a\x15mien/v1/rollout.proto\x1a\x13mien/v1/track.proto\"m\n\x08RawImage\x12$\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x14.mien.v1.PixelFormat\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0e\n\x06stride\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\x96\x02\n\x0e\x41nalyzeRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12 \n\x03raw\x18\x05 \x01(\x0b\x32\x11.mien.v1.RawImageH\x00\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x16\n\tmax_faces\x18\x03 \x01(\rH\x01\x88\x01\x01\x12.\n\x0e\x66\x61ilure_policy\x18\x04 \x01(\x0e\x32\x16.mien.v1.FailurePolicy\x12\x33\n\x06models\x18\x06 \x03(\x0b\x32#.mien.v1.AnalyzeRequest.ModelsEntry\x1a-\n\x0bModelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06sourceB\x0c\n\n_max_faces\"\xd6\x01\n\x0f\x41nalyzeResponse\x12\x1c\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\r.mien.v1.Face\x12\x17\n\x0f\x66\x61\x63\x65s_truncated\x18\x02 \x01(\x08\x12!\n\x05image\x18\x03 \x01(\x0b\x32\x12.mien.v1.ImageInfo\x12\"\n\x05tasks\x18\x04 \x03(\x0b\x32\x13.mien.v1.TaskResult\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x1f\n\x06timing\x18\x06 \x01(\x0b\x32\x0f.mien.v1.Timing\"\x96\x03\n\x0cStreamConfig\x12\r\n\x05tasks\x18\x01 \x03(\t\x12\x16\n\tmax_faces\x18\x02 \x01(\rH\x00\x88\x01\x01\x12#\n\x16smoothing_half_life_ms\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1f\n\x12\x64\x65tection_interval\x18\x04 \x01(\rH\x02\x88\x01\x01\x12O\n\x16\x61ttribute_intervals_ms\x18\x05 \x03(\x0b\x32/.mien.v1.StreamConfig.AttributeIntervalsMsEntry\x12(\n\x0b\x64rop_policy\x18\x06 \x01(\x0e\x32\x13.mien.v1.DropPolicy\x12\r\n\x05state\x18\x07 \x01(\x0c\x12\x12\n\nsend_state\x18\x08 \x01(\x08\x1a;\n\x19\x41ttributeIntervalsMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0c\n\n_max_facesB\x19\n\x17_smoothing_half_life_msB\x15\n\x13_detection_interval\"f\n\x05\x46rame\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x01\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12 \n\x03raw\x18\x04 \x01(\x0b\x32\x11.mien.v1.RawImageH\x00\x42\x08\n\x06source\"k\n\x14\x41nalyzeStreamRequest\x12\'\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x15.mien.v1.StreamConfigH\x00\x12\x1f\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x0e.mien.v1.FrameH\x00\x42\t\n\x07\x63ontent\"\x95\x03\n\x15\x41nalyzeStreamResponse\x12\x15\n\x08\x66rame_id\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x01\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12#\n\x05\x66\x61\x63\x65s\x18\x04 \x03(\x0b\x32\x14.mien.v1.TrackedFace\x12\x17\n\x0f\x66\x61\x63\x65s_truncated\x18\x05 \x01(\x08\x12!\n\x05image\x18\x06 \x01(\x0b\x32\x12.mien.v1.ImageInfo\x12\"\n\x05tasks\x18\x07 \x03(\x0b\x32\x13.mien.v1.TaskResult\x12\x16\n\x0e\x64ropped_frames\x18\x08 \x01(\r\x12#\n\x06\x65vents\x18\t \x03(\x0b\x32\x13.mien.v1.TrackEvent\x12\x1f\n\x06timing\x18\n \x01(\x0b\x32\x0f.mien.v1.Timing\x12\x10\n\x08\x64\x65tected\x18\x0b \x01(\x08\x12\x0b\n\x03\x63ut\x18\x0c \x01(\x08\x12\x12\n\x05state\x18\r \x01(\x0cH\x01\x88\x01\x01\x42\x0b\n\t_frame_idB\x08\n\x06_state\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.mien.v1.ModelInfo\"#\n\x13GetModelCardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x14GetModelCardResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x10\n\x08markdown\x18\x02 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x94\x04\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0f\x64\x65ployment_mode\x18\x02 \x01(\x0e\x32\x17.mien.v1.DeploymentMode\x12\r\n\x05tasks\x18\x03 \x03(\t\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12$\n\x08\x64\x65tector\x18\x05 \x01(\x0b\x32\x12.mien.v1.ModelInfo\x12\x17\n\x0fmax_image_bytes\x18\x06 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x07 \x01(\x04\x12\x11\n\tmax_faces\x18\x08 \x01(\r\x12\x13\n\x0bmin_face_px\x18\t \x01(\x01\x12\x15\n\rmin_sharpness\x18\n \x01(\x01\x12:\n\x06models\x18\x0b \x03(\x0b\x32*.mien.v1.GetServerInfoResponse.ModelsEntry\x12>\n\x08rollouts\x18\x0c \x03(\x0b\x32,.mien.v1.GetServerInfoResponse.RolloutsEntry\x1a\x41\n\x0bModelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.mien.v1.ModelInfo:\x02\x38\x01\x1a\x41\n\rRolloutsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.mien.v1.Rollout:\x02\x38\x01*n\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ILURE_POLICY_PARTIAL\x10\x01\x12!\n\x1d\x46\x41ILURE_POLICY_ALL_OR_NOTHING\x10\x02*\x85\x01\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10PIXEL_FORMAT_RGB\x10\x01\x12\x14\n\x10PIXEL_FORMAT_BGR\x10\x02\x12\x15\n\x11PIXEL_FORMAT_GRAY\x10\x03\x12\x15\n\x11PIXEL_FORMAT_NV12\x10\x04*W\n\nDropPolicy\x12\x1b\n\x17\x44ROP_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44ROP_POLICY_NONE\x10\x01\x12\x16\n\x12\x44ROP_POLICY_LATEST\x10\x02*\x88\x01\n\x0e\x44\x65ploymentMode\x12\x1f\n\x1b\x44\x45PLOYMENT_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45PLOYMENT_MODE_EMBEDDED\x10\x01\x12\x1a\n\x16\x44\x45PLOYMENT_MODE_SINGLE\x10\x02\x12\x1b\n\x17\x44\x45PLOYMENT_MODE_CLUSTER\x10\x03\x32\x8b\x03\n\x13\x46\x61\x63\x65\x41nalysisService\x12<\n\x07\x41nalyze\x12\x17.mien.v1.AnalyzeRequest\x1a\x18.mien.v1.AnalyzeResponse\x12R\n\rAnalyzeStream\x12\x1d.mien.v1.AnalyzeStreamRequest\x1a\x1e.mien.v1.AnalyzeStreamResponse(\x01\x30\x01\x12\x45\n\nListModels\x12\x1a.mien.v1.ListModelsRequest\x1a\x1b.mien.v1.ListModelsResponse\x12K\n\x0cGetModelCard\x12\x1c.mien.v1.GetModelCardRequest\x1a\x1d.mien.v1.GetModelCardResponse\x12N\n\rGetServerInfo\x12\x1d.mien.v1.GetServerInfoRequest\x1a\x1e.mien.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mien.v1.face_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ANALYZEREQUEST_MODELSENTRY']._loaded_options = None
+  _globals['_ANALYZEREQUEST_MODELSENTRY']._serialized_options = b'8\001'
   _globals['_STREAMCONFIG_ATTRIBUTEINTERVALSMSENTRY']._loaded_options = None
   _globals['_STREAMCONFIG_ATTRIBUTEINTERVALSMSENTRY']._serialized_options = b'8\001'
   _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_options = b'8\001'
-  _globals['_FAILUREPOLICY']._serialized_start=2265
-  _globals['_FAILUREPOLICY']._serialized_end=2375
-  _globals['_PIXELFORMAT']._serialized_start=2378
-  _globals['_PIXELFORMAT']._serialized_end=2511
-  _globals['_DROPPOLICY']._serialized_start=2513
-  _globals['_DROPPOLICY']._serialized_end=2600
-  _globals['_DEPLOYMENTMODE']._serialized_start=2603
-  _globals['_DEPLOYMENTMODE']._serialized_end=2739
-  _globals['_RAWIMAGE']._serialized_start=105
-  _globals['_RAWIMAGE']._serialized_end=214
-  _globals['_ANALYZEREQUEST']._serialized_start=217
-  _globals['_ANALYZEREQUEST']._serialized_end=395
-  _globals['_ANALYZERESPONSE']._serialized_start=398
-  _globals['_ANALYZERESPONSE']._serialized_end=612
-  _globals['_STREAMCONFIG']._serialized_start=615
-  _globals['_STREAMCONFIG']._serialized_end=1021
-  _globals['_STREAMCONFIG_ATTRIBUTEINTERVALSMSENTRY']._serialized_start=898
-  _globals['_STREAMCONFIG_ATTRIBUTEINTERVALSMSENTRY']._serialized_end=957
-  _globals['_FRAME']._serialized_start=1023
-  _globals['_FRAME']._serialized_end=1125
-  _globals['_ANALYZESTREAMREQUEST']._serialized_start=1127
-  _globals['_ANALYZESTREAMREQUEST']._serialized_end=1234
-  _globals['_ANALYZESTREAMRESPONSE']._serialized_start=1237
-  _globals['_ANALYZESTREAMRESPONSE']._serialized_end=1642
-  _globals['_LISTMODELSREQUEST']._serialized_start=1644
-  _globals['_LISTMODELSREQUEST']._serialized_end=1663
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1665
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1721
-  _globals['_GETMODELCARDREQUEST']._serialized_start=1723
-  _globals['_GETMODELCARDREQUEST']._serialized_end=1758
-  _globals['_GETMODELCARDRESPONSE']._serialized_start=1760
-  _globals['_GETMODELCARDRESPONSE']._serialized_end=1835
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=1837
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=1859
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1862
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2263
-  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_start=2198
-  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_end=2263
-  _globals['_FACEANALYSISSERVICE']._serialized_start=2742
-  _globals['_FACEANALYSISSERVICE']._serialized_end=3137
+  _globals['_GETSERVERINFORESPONSE_ROLLOUTSENTRY']._loaded_options = None
+  _globals['_GETSERVERINFORESPONSE_ROLLOUTSENTRY']._serialized_options = b'8\001'
+  _globals['_FAILUREPOLICY']._serialized_start=2519
+  _globals['_FAILUREPOLICY']._serialized_end=2629
+  _globals['_PIXELFORMAT']._serialized_start=2632
+  _globals['_PIXELFORMAT']._serialized_end=2765
+  _globals['_DROPPOLICY']._serialized_start=2767
+  _globals['_DROPPOLICY']._serialized_end=2854
+  _globals['_DEPLOYMENTMODE']._serialized_start=2857
+  _globals['_DEPLOYMENTMODE']._serialized_end=2993
+  _globals['_RAWIMAGE']._serialized_start=128
+  _globals['_RAWIMAGE']._serialized_end=237
+  _globals['_ANALYZEREQUEST']._serialized_start=240
+  _globals['_ANALYZEREQUEST']._serialized_end=518
+  _globals['_ANALYZEREQUEST_MODELSENTRY']._serialized_start=449
+  _globals['_ANALYZEREQUEST_MODELSENTRY']._serialized_end=494
+  _globals['_ANALYZERESPONSE']._serialized_start=521
+  _globals['_ANALYZERESPONSE']._serialized_end=735
+  _globals['_STREAMCONFIG']._serialized_start=738
+  _globals['_STREAMCONFIG']._serialized_end=1144
+  _globals['_STREAMCONFIG_ATTRIBUTEINTERVALSMSENTRY']._serialized_start=1021
+  _globals['_STREAMCONFIG_ATTRIBUTEINTERVALSMSENTRY']._serialized_end=1080
+  _globals['_FRAME']._serialized_start=1146
+  _globals['_FRAME']._serialized_end=1248
+  _globals['_ANALYZESTREAMREQUEST']._serialized_start=1250
+  _globals['_ANALYZESTREAMREQUEST']._serialized_end=1357
+  _globals['_ANALYZESTREAMRESPONSE']._serialized_start=1360
+  _globals['_ANALYZESTREAMRESPONSE']._serialized_end=1765
+  _globals['_LISTMODELSREQUEST']._serialized_start=1767
+  _globals['_LISTMODELSREQUEST']._serialized_end=1786
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1788
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1844
+  _globals['_GETMODELCARDREQUEST']._serialized_start=1846
+  _globals['_GETMODELCARDREQUEST']._serialized_end=1881
+  _globals['_GETMODELCARDRESPONSE']._serialized_start=1883
+  _globals['_GETMODELCARDRESPONSE']._serialized_end=1958
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=1960
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=1982
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1985
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2517
+  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_start=2385
+  _globals['_GETSERVERINFORESPONSE_MODELSENTRY']._serialized_end=2450
+  _globals['_GETSERVERINFORESPONSE_ROLLOUTSENTRY']._serialized_start=2452
+  _globals['_GETSERVERINFORESPONSE_ROLLOUTSENTRY']._serialized_end=2517
+  _globals['_FACEANALYSISSERVICE']._serialized_start=2996
+  _globals['_FACEANALYSISSERVICE']._serialized_end=3391
 # @@protoc_insertion_point(module_scope)

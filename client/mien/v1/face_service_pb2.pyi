@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from mien.v1 import face_pb2 as _face_pb2
+from mien.v1 import rollout_pb2 as _rollout_pb2
 from mien.v1 import track_pb2 as _track_pb2
 import builtins as _builtins
 import sys
@@ -180,11 +181,32 @@ class AnalyzeRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ModelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMAGE_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     MAX_FACES_FIELD_NUMBER: _builtins.int
     FAILURE_POLICY_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """The bytes of an image file, in one of the formats of `GetServerInfo`."""
     max_faces: _builtins.int
@@ -199,6 +221,10 @@ class AnalyzeRequest(_message.Message):
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks to run: "age", "gender", "emotion". Empty: all tasks of the server."""
 
+    @_builtins.property
+    def models(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Name of a model of `ListModels` by task, instead of the server's, if the server allows it."""
+
     def __init__(
         self,
         *,
@@ -207,10 +233,11 @@ class AnalyzeRequest(_message.Message):
         tasks: _abc.Iterable[_builtins.str] | None = ...,
         max_faces: _builtins.int | None = ...,
         failure_policy: Global___FailurePolicy.ValueType = ...,
+        models: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_faces", b"_max_faces", "image", b"image", "max_faces", b"max_faces", "raw", b"raw", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_faces", b"_max_faces", "failure_policy", b"failure_policy", "image", b"image", "max_faces", b"max_faces", "raw", b"raw", "source", b"source", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_faces", b"_max_faces", "failure_policy", b"failure_policy", "image", b"image", "max_faces", b"max_faces", "models", b"models", "raw", b"raw", "source", b"source", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_faces: _TypeAlias = _typing.Literal["max_faces"]  # noqa: Y015
     _WhichOneofArgType__max_faces: _TypeAlias = _typing.Literal["_max_faces", b"_max_faces"]  # noqa: Y015
@@ -663,6 +690,27 @@ class GetServerInfoResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class RolloutsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _rollout_pb2.Rollout: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _rollout_pb2.Rollout | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     VERSION_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_MODE_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
@@ -674,6 +722,7 @@ class GetServerInfoResponse(_message.Message):
     MIN_FACE_PX_FIELD_NUMBER: _builtins.int
     MIN_SHARPNESS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    ROLLOUTS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Mien."""
     deployment_mode: Global___DeploymentMode.ValueType
@@ -704,6 +753,10 @@ class GetServerInfoResponse(_message.Message):
     def models(self) -> _containers.MessageMap[_builtins.str, _face_pb2.ModelInfo]:
         """The model of each task."""
 
+    @_builtins.property
+    def rollouts(self) -> _containers.MessageMap[_builtins.str, _rollout_pb2.Rollout]:
+        """The tasks that have a canary or a shadow."""
+
     def __init__(
         self,
         *,
@@ -718,10 +771,11 @@ class GetServerInfoResponse(_message.Message):
         min_face_px: _builtins.float = ...,
         min_sharpness: _builtins.float = ...,
         models: _abc.Mapping[_builtins.str, _face_pb2.ModelInfo] | None = ...,
+        rollouts: _abc.Mapping[_builtins.str, _rollout_pb2.Rollout] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_mode", b"deployment_mode", "detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face_px", b"min_face_px", "min_sharpness", b"min_sharpness", "models", b"models", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_mode", b"deployment_mode", "detector", b"detector", "formats", b"formats", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "min_face_px", b"min_face_px", "min_sharpness", b"min_sharpness", "models", b"models", "rollouts", b"rollouts", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -69,7 +69,9 @@ class FaceAnalysisServiceServicer(object):
     def Analyze(self, request, context):
         """Analyze one image. No face is not an error: the list is empty.
         INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
-        IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+        IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MODELS_FIXED,
+        MESSAGE_UNDECODABLE).
+        NOT_FOUND: the request names a model that the server does not have for the task (MODEL_UNKNOWN).
         RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
         large.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.

@@ -36,7 +36,9 @@ class FaceAnalysisServiceStub:
     Analyze: _grpc.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]
     """Analyze one image. No face is not an error: the list is empty.
     INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
-    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MODELS_FIXED,
+    MESSAGE_UNDECODABLE).
+    NOT_FOUND: the request names a model that the server does not have for the task (MODEL_UNKNOWN).
     RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
     large.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
@@ -67,7 +69,9 @@ class FaceAnalysisServiceAsyncStub(FaceAnalysisServiceStub):
     Analyze: _aio.UnaryUnaryMultiCallable[_face_service_pb2.AnalyzeRequest, _face_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Analyze one image. No face is not an error: the list is empty.
     INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
-    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+    IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MODELS_FIXED,
+    MESSAGE_UNDECODABLE).
+    NOT_FOUND: the request names a model that the server does not have for the task (MODEL_UNKNOWN).
     RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
     large.
     DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.
@@ -101,7 +105,9 @@ class FaceAnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_face_service_pb2.AnalyzeResponse, _abc.Awaitable[_face_service_pb2.AnalyzeResponse]]:
         """Analyze one image. No face is not an error: the list is empty.
         INVALID_ARGUMENT: the image or an option is invalid; google.rpc.ErrorInfo has the reason (IMAGE_EMPTY,
-        IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MESSAGE_UNDECODABLE).
+        IMAGE_UNDECODABLE, IMAGE_TOO_LARGE, IMAGE_TOO_COMPLEX, IMAGE_FORMAT_UNSUPPORTED, TASK_UNKNOWN, MODELS_FIXED,
+        MESSAGE_UNDECODABLE).
+        NOT_FOUND: the request names a model that the server does not have for the task (MODEL_UNKNOWN).
         RESOURCE_EXHAUSTED: the server is overloaded (SERVER_BUSY, with google.rpc.RetryInfo), or the message is too
         large.
         DEADLINE_EXCEEDED, UNAVAILABLE: no answer in time, or no server ready; a retry is safe.

@@ -5,22 +5,21 @@ Pure asyncio, without gRPC or Ray. Heavy work leaves the event loop; OpenCV and 
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TypeVar
 
 from mien.errors import DeadlineExceededError, ImageError, InvalidRequestError
-from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.images.errors import ImageError as UnreadableImage
 from mien_models.images.raw import PixelFormat, RawImage
-from mien_models.registry import Entry
-from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
+from mien_models.spec import CropSpec, Task
+from mien_orchestrator.pipeline.backend import Crops, Outcome
 from mien_orchestrator.pipeline.face_stage import BulkheadExecutor, FaceStage, PreparedFaces
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import merge, task_span
-from mien_workers.model_info import detector_info, model_info
+from mien_orchestrator.pipeline.rollout.rollouts import Rollouts
+from mien_orchestrator.pipeline.rollout.variants import Variant
+from mien_workers.model_info import detector_info
 
 _MAX_NAME = 80
 """Maximum length of an unknown task's name in the error, in characters."""
@@ -42,10 +41,6 @@ _HEADROOM = 0.02
 T = TypeVar("T")
 
 
-_KEPT_VARIANTS = 4
-"""Variants that are kept in memory; the one that was not used for longest is dropped."""
-
-
 class Ensemble:
     """Analyzes images with one detector and one model per task."""
 
@@ -53,47 +48,36 @@ class Ensemble:
         self,
         *,
         face_stage: FaceStage,
-        backend: Backend,
-        models: Mapping[Task, Entry],
+        rollouts: Rollouts,
         executor: BulkheadExecutor,
         headroom_s: float,
-        devices: Mapping[Task, str],
     ) -> None:
         """Create the ensemble.
 
         Args:
             face_stage: Decodes, detects and crops.
-            backend: Runs the models.
-            models: The model of each task that is served.
+            rollouts: Runs the models.
             executor: Runs the face stage.
             headroom_s: Least deadline headroom, in seconds.
-            devices: Where each model runs by the settings, for people.
 
         """
-        self.models = models
+        self.models = rollouts.stable.models
         self.detector = detector_info(face_stage.detector.info)
-        self.model_infos: dict[str, face_pb2.ModelInfo] = {
-            task: model_info(entry, devices[task]) for task, entry in models.items()
-        }
-        """The model of each task: that of the settings, then the one that answered last."""
+        self.model_infos = rollouts.stable.infos
         self.face_stage = face_stage
-        self._backend = backend
+        self.rollouts = rollouts
         self._executor = executor
         self._headroom_s = headroom_s
 
-    def variant(self, backend: Backend, models: Mapping[Task, Entry], devices: Mapping[Task, str]) -> "Ensemble":
-        """Return an ensemble with the same face stage and other models."""
-        return Ensemble(
-            face_stage=self.face_stage,
-            backend=backend,
-            models=models,
-            executor=self._executor,
-            headroom_s=self._headroom_s,
-            devices=devices,
-        )
-
-    async def analyze(self, request: pb.AnalyzeRequest, context: RequestContext) -> pb.AnalyzeResponse:
+    async def analyze(
+        self, request: pb.AnalyzeRequest, context: RequestContext, named: Mapping[Task, Variant] | None = None
+    ) -> pb.AnalyzeResponse:
         """Analyze one image before its deadline; a failed or late task becomes a status in the reply.
+
+        Args:
+            request: The image and the options.
+            context: The request.
+            named: Models that answer instead of the server's, by task.
 
         Raises:
             InvalidRequestError: The image, a task or an option is invalid.
@@ -103,25 +87,23 @@ class Ensemble:
         """
         tasks = self.tasks(request.tasks)
         context.deadline -= max(self._headroom_s, _HEADROOM * context.remaining)
-        prepared = await self._prepare(request, tasks, context)
+        choice = self.rollouts.choose(tasks, named or {}, context.request_id)
+        specs = {self.models[task].spec.crop for task in tasks if task not in choice.named} | choice.crops()
+        prepared = await self._prepare(request, specs, context)
         outcomes: Mapping[Task, Outcome] = {}
         if len(prepared.quality.answerable):
             with context.spans.step("tasks") as span:
-                crops = {task: prepared.crops[self.models[task].spec.crop] for task in tasks}
-                outcomes = await self.predict(crops, context)
+                outcomes = await self.rollouts.predict(tasks, prepared.crops, choice, context)
                 span.children.extend(task_span(task, outcome) for task, outcome in outcomes.items())
         if request.failure_policy == pb.FAILURE_POLICY_ALL_OR_NOTHING:
             _raise_first_failure(outcomes)
-        models = {task: self.model_infos[task] for task in tasks}
+        variants = {**choice.canaries, **choice.named}
+        models = {task: variants.get(task, self.rollouts.stable).infos[task] for task in tasks}
         return merge(prepared, outcomes, models, self.detector, context.spans)
 
     async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
-        """Run the models, and note which ones answered: workers may have others than the settings, or reload."""
-        outcomes = await self._backend.predict(crops, context)
-        for task, outcome in outcomes.items():
-            if outcome.prediction and task in outcome.prediction.models:
-                self.model_infos[task] = outcome.prediction.models[task]
-        return outcomes
+        """Run the models of the settings, without canaries and shadows."""
+        return await self.rollouts.stable.predict(crops, context, "stable")
 
     def tasks(self, names: Sequence[str]) -> list[Task]:
         """Return the requested tasks, each once, in the requested order."""
@@ -139,9 +121,8 @@ class Ensemble:
         return [task for task in dict.fromkeys(names or self.models) if task in self.models]  # type: ignore[misc]
 
     async def _prepare(
-        self, request: pb.AnalyzeRequest, tasks: Sequence[Task], context: RequestContext
+        self, request: pb.AnalyzeRequest, specs: Set[CropSpec], context: RequestContext
     ) -> PreparedFaces:
-        specs = {self.models[task].spec.crop for task in tasks}
         source = source_of(request)
         max_faces = request.max_faces if request.HasField("max_faces") else None
 
@@ -204,24 +185,3 @@ def _raise_first_failure(outcomes: Mapping[Task, Outcome]) -> None:
     for outcome in outcomes.values():
         if outcome.error:
             raise outcome.error
-
-
-class Variants:
-    """Ensembles with other models than those of the settings, made when first asked for. Used on one event loop."""
-
-    def __init__(self, make: Callable[[Mapping[str, str]], Ensemble]) -> None:
-        """`make` loads the models, by task, and blocks; it raises `MienError`."""
-        self._make = make
-        self._made: OrderedDict[tuple[tuple[str, str], ...], Ensemble] = OrderedDict()
-        self._making = asyncio.Lock()
-
-    async def get(self, models: Mapping[str, str]) -> Ensemble:
-        """Return the ensemble with these models for their tasks; raises `MienError`."""
-        key = tuple(sorted(models.items()))
-        async with self._making:
-            if key not in self._made:
-                self._made[key] = await asyncio.to_thread(self._make, models)
-            self._made.move_to_end(key)
-            while len(self._made) > _KEPT_VARIANTS:
-                self._made.popitem(last=False)
-            return self._made[key]

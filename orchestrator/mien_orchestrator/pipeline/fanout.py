@@ -110,6 +110,6 @@ def shared(models: Mapping[Task, Entry], choices: Mapping[Task, TaskSettings]) -
     """Return the tasks in groups that one call can answer: those of one model with the same settings."""
     groups: dict[tuple[str, str], list[Task]] = {}
     for task, choice in choices.items():
-        settings = choice.model_dump_json(exclude={"model"})
+        settings = choice.model_dump_json(exclude={"model", "canary", "shadow"})
         groups.setdefault((models[task].spec.name, settings), []).append(task)
     return [tuple(tasks) for tasks in groups.values()]

@@ -31,8 +31,6 @@ class RequestContext:
     """Text metadata of the call; of a repeated key, the last value."""
     protocol: Literal["grpc", "http"] = "grpc"
     """Protocol of the request."""
-    models: Mapping[str, str] = field(default_factory=dict)
-    """Models requested instead of the configured ones, by task."""
     caller: str = ""
     """Name of the caller's token; empty if the server accepts unauthenticated calls."""
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)

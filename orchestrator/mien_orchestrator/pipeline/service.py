@@ -16,9 +16,11 @@ from mien_models.images.formats import FORMATS
 from mien_models.registry import Entry, Registry
 from mien_models.spec import Task
 from mien_orchestrator.pipeline.admission import Admission, CallerLimits
-from mien_orchestrator.pipeline.ensemble import Ensemble, Variants
+from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import Answers
+from mien_orchestrator.pipeline.rollout.counts import RolloutCounts
+from mien_orchestrator.pipeline.rollout.variants import Variant, Variants
 from mien_orchestrator.pipeline.task_health import TaskHealth
 from mien_orchestrator.pipeline.video.streams import Streams
 from mien_orchestrator.settings import Settings
@@ -37,11 +39,25 @@ class FaceAnalysis:
         settings: Settings,
         deployment_mode: pb.DeploymentMode.ValueType,
         health: TaskHealth,
+        counts: RolloutCounts,
         variants: Variants | None = None,
     ) -> None:
+        """Create the service.
+
+        Args:
+            ensemble: Analyzes images.
+            registry: The installed models.
+            settings: The settings.
+            deployment_mode: How the models are run, for people.
+            health: Health of the tasks.
+            counts: Counts the answers of canaries and shadows.
+            variants: The models that a request may name; None if it may name none.
+
+        """
         self.health = health
         self._ensemble = ensemble
         self._variants = variants
+        self._counts = counts
         self._registry = registry
         self._settings = settings
         self._deployment_mode = deployment_mode
@@ -85,21 +101,22 @@ class FaceAnalysis:
         """
         _check(request)
         with self._admission.admit(len(request.image) + len(request.raw.data), context.remaining, context.caller):
-            ensemble = await self._chosen(context.models) if context.models else self._ensemble
-            return await ensemble.analyze(request, context)
+            named = await self._named(request.models) if request.models else {}
+            return await self._ensemble.analyze(request, context, named)
 
-    async def _chosen(self, models: Mapping[str, str]) -> Ensemble:
-        """Return the ensemble with other models than those of the settings."""
+    async def _named(self, models: Mapping[str, str]) -> dict[Task, Variant]:
+        """Return the models that a request names; they take the place of the server's for this request."""
         if not self._variants:
             raise InvalidRequestError(
-                "this server runs only the models of its settings; http.compare_models allows others",
+                "this server runs only the models of its settings; models.selectable allows others",
                 reason="MODELS_FIXED",
             )
-        return await self._variants.get(models)
+        return {task: await self._variants.get(task, models[task]) for task in self._ensemble.tasks(list(models))}
 
     async def drain(self) -> None:
         """End all streams, whose callers go on with another server; other calls go on until their end."""
         await self._streams.drain()
+        await self._ensemble.rollouts.close()
 
     @property
     def stream_bytes(self) -> int:
@@ -169,6 +186,7 @@ class FaceAnalysis:
             formats=FORMATS,
             detector=self._ensemble.detector,
             models=self._ensemble.model_infos,
+            rollouts=self._counts.messages(self._ensemble.rollouts),
             max_image_bytes=settings.limits.max_image_bytes,
             max_image_pixels=settings.limits.max_image_pixels,
             max_faces=settings.limits.max_faces,

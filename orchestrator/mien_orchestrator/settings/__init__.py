@@ -16,20 +16,32 @@ from mien_orchestrator.settings.groups import (
     TelemetrySettings,
     TlsSettings,
 )
-from mien_orchestrator.settings.scaling import OrchestratorSettings, ScalingSettings, TaskSettings
+from mien_orchestrator.settings.scaling import (
+    ROLES,
+    CanarySettings,
+    OrchestratorSettings,
+    RolloutRole,
+    ScalingSettings,
+    ShadowSettings,
+    TaskSettings,
+)
 from mien_orchestrator.settings.settings import Settings
 
 __all__ = [
+    "ROLES",
     "AuthSettings",
     "BreakerSettings",
+    "CanarySettings",
     "DetectorSettings",
     "HttpSettings",
     "LimitsSettings",
     "ModelsSettings",
     "OrchestratorSettings",
+    "RolloutRole",
     "ScalingSettings",
     "ServerSettings",
     "Settings",
+    "ShadowSettings",
     "StreamsSettings",
     "TaskSettings",
     "TelemetrySettings",

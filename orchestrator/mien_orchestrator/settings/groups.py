@@ -90,9 +90,6 @@ class HttpSettings(Group):
     port: int | None = Field(default=None, ge=0, le=65535)
     """Port of HTTP; 0 takes a free one (not in the cluster). Unset: 8080 for `mien serve --inline` on a loopback
     address, otherwise no HTTP."""
-    compare_models: bool = False
-    """Whether a request may name other models than those of the settings (`?models=emotion:NAME`), which are then
-    loaded too; not in the cluster."""
     hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Host names that requests may be addressed to; without any, loopback names on a loopback address, and all
     otherwise. In an environment variable separated by commas."""
@@ -233,7 +230,11 @@ class TelemetrySettings(Group):
 
 
 class ModelsSettings(Group):
-    """Folders of models."""
+    """Folders of models, and who selects them."""
+
+    selectable: bool = False
+    """Whether a request may name other models than those of the settings (`AnalyzeRequest.models`,
+    `?models=emotion:NAME`): any installed model, which is then loaded too; in the cluster, the deployed ones."""
 
     store: Path = Field(
         default_factory=default_folder,

@@ -33,7 +33,7 @@ def _problem(shape: type[BaseModel], item: ErrorDetails, path: Sequence[str]) ->
         return f"unknown; choose one of {', '.join(sorted(known))}"
     if item["type"] == "extra_forbidden":
         near = names.nearest(shape, path)
-        moved = len(path) == 1 and path[0] in names.FORMER
+        moved = ".".join(path) in names.FORMER
         hint = f"; it is now {near}" if moved else f"; did you mean {near}?" if near else ""
         return f"unknown setting{hint}"
     if item["type"] in {"model_type", "dict_type"}:

@@ -44,8 +44,9 @@ FORMER = {
     "breaker_pause_s": "breaker.cooldown_s",
     "model_store": "models.store",
     "model_folders": "models.folders",
+    "http.compare_models": "models.selectable",
 }
-"""Names of the settings before they were grouped, and their present ones."""
+"""Former names of settings, and their present ones."""
 
 
 def variable(path: Sequence[str]) -> str:
@@ -87,8 +88,8 @@ def nearest(shape: type[BaseModel], path: Sequence[str]) -> str | None:
     the last part anywhere, then of the whole name.
     """
     *above, last = path
-    if not above and last in FORMER:
-        return FORMER[last]
+    if ".".join(path) in FORMER:
+        return FORMER[".".join(path)]
     known = list(paths(shape))
     siblings = {
         item[len(above)]: item for item in known if list(item[: len(above)]) == above and len(item) > len(above)

@@ -1,6 +1,6 @@
 """Settings of tasks and orchestrators: models, resources and replicas."""
 
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -34,6 +34,34 @@ class ScalingSettings(Group):
         return self
 
 
+RolloutRole: TypeAlias = Literal["canary", "shadow"]
+"""What a further model of a task is for."""
+
+ROLES: tuple[RolloutRole, ...] = ("canary", "shadow")
+"""The settings of a task that name a further model."""
+
+
+class CanarySettings(Group):
+    """A further model of a task, which answers a share of the requests."""
+
+    model: str | None = None
+    """Name of a model that answers a share of the requests, of which the stable model answers those that it does not;
+    unset: no canary."""
+    share: float = Field(default=0.1, gt=0, le=1)
+    """Share of the requests, chosen by their ids."""
+    scaling: ScalingSettings = ScalingSettings()
+
+
+class ShadowSettings(Group):
+    """A further model of a task, whose answers are compared with those of the stable model and never returned."""
+
+    model: str | None = None
+    """Name of a model whose answers are compared with those of the stable model, and not returned; unset: no shadow."""
+    share: float = Field(default=0.1, gt=0, le=1)
+    """Share of the requests that are compared, chosen by their ids; fewer if the shadow is busy."""
+    scaling: ScalingSettings = ScalingSettings()
+
+
 class TaskSettings(Group):
     """Model, runtime and replicas of a task."""
 
@@ -56,6 +84,8 @@ class TaskSettings(Group):
     """Time limit of one call to a worker of the cluster, after which it counts as hung; unset: ten times the recent
     99th percentile, at least 1 s and 20 ms per face."""
     scaling: ScalingSettings = ScalingSettings()
+    canary: CanarySettings = CanarySettings()
+    shadow: ShadowSettings = ShadowSettings()
     max_ongoing_requests: int = Field(default=16, ge=1)
     """Calls that a replica accepts concurrently."""
     max_queued_requests: int = Field(default=256, ge=1)

@@ -23,7 +23,7 @@ from mien_orchestrator.settings.groups import (
     TelemetrySettings,
     TlsSettings,
 )
-from mien_orchestrator.settings.scaling import OrchestratorSettings, TaskSettings
+from mien_orchestrator.settings.scaling import OrchestratorSettings, RolloutRole, TaskSettings
 from mien_orchestrator.settings.sources import PREFIX, Source, merged, read_sources
 
 
@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     def served(self) -> dict[Task, TaskSettings]:
         """The enabled tasks, in the order in which responses list them."""
         return {task: settings for task, settings in self.tasks.items() if settings.enabled}
+
+    def rollout(self, role: RolloutRole) -> dict[Task, str]:
+        """Return the canary or shadow of each served task that has one, by its model's name."""
+        found = {task: getattr(settings, role).model for task, settings in self.served.items()}
+        return {task: name for task, name in found.items() if name}
 
     def http_port(self, default: int | None = None) -> int | None:
         """Return the port of HTTP, or None if it is not served.

@@ -27,14 +27,17 @@ from mien.errors import ServerUnavailableError
 from mien.v1 import face_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.backend import ModelCall, Prediction
+from mien_orchestrator.pipeline.backend import ModelCall, Outcome, Prediction
 from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.pipeline.rollout.difference import Difference
+from mien_orchestrator.pipeline.rollout.observer import Role
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.observer import End
 
 _LOG = logging.getLogger(__name__)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_YEARS = (1, 2, 3, 5, 10, 20)
 _CROPS = (1, 2, 4, 8, 16, 32, 64, 128)
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
@@ -111,6 +114,41 @@ class Metrics:
             ("task", "version", "value"),
             registry=kept,
         )
+        model = ("task", "model", "version", "role")
+        self._model_requests = Counter(
+            "mien_model_requests_total",
+            "Requests by the model of a task, and what it is used for: stable, canary, shadow, named.",
+            model,
+            registry=kept,
+        )
+        self._model_errors = Counter(
+            "mien_model_errors_total",
+            "Requests that a model did not answer; the stable model answers those of a canary.",
+            model,
+            registry=kept,
+        )
+        self._model_seconds = Histogram(
+            "mien_model_latency_seconds", "Time of a model's answers.", model, buckets=_SECONDS, registry=kept
+        )
+        self._shadow_faces = Counter(
+            "mien_shadow_faces_total", "Faces that a shadow and the stable model answered.", model[:3], registry=kept
+        )
+        self._shadow_disagreements = Counter(
+            "mien_shadow_disagreements_total",
+            "Faces for which the label of a shadow differs from the stable model's.",
+            model[:3],
+            registry=kept,
+        )
+        self._shadow_years = Histogram(
+            "mien_shadow_age_difference_years",
+            "Absolute difference between the ages of a shadow and of the stable model.",
+            model[1:3],
+            buckets=_YEARS,
+            registry=kept,
+        )
+        self._shadow_dropped = Counter(
+            "mien_shadow_dropped_total", "Requests not compared, since the shadow was busy.", model[:3], registry=kept
+        )
         self._available = Gauge(
             "mien_task_available", "1 if the task can be answered now, else 0.", ("task",), registry=kept
         )
@@ -169,6 +207,30 @@ class Metrics:
                 values["emotion"] = face.emotions[0].label
             for task, value in values.items():
                 self._answers.labels(task, versions.get(task, ""), value).inc()
+
+    def answered(self, task: Task, model: face_pb2.ModelInfo, role: Role, outcome: Outcome) -> None:
+        """Count the answer or the error of a model; see `RolloutObserver`."""
+        labels = (task, model.name, model.version, role)
+        self._model_requests.labels(*labels).inc()
+        if outcome.prediction:
+            self._model_seconds.labels(*labels).observe(outcome.elapsed_ms / 1e3)
+        else:
+            self._model_errors.labels(*labels).inc()
+
+    def compared(self, task: Task, shadow: face_pb2.ModelInfo, difference: Difference) -> None:
+        """Count the faces of a comparison, and those that differ."""
+        labels = (task, shadow.name, shadow.version)
+        if difference.labels is not None:
+            self._shadow_faces.labels(*labels).inc(len(difference.labels))
+            self._shadow_disagreements.labels(*labels).inc(int(difference.labels.sum()))
+        if difference.years is not None:
+            self._shadow_faces.labels(*labels).inc(len(difference.years))
+            for years in difference.years.tolist():
+                self._shadow_years.labels(*labels[1:]).observe(years)
+
+    def dropped(self, task: Task, shadow: face_pb2.ModelInfo) -> None:
+        """Count a request that a shadow did not answer."""
+        self._shadow_dropped.labels(task, shadow.name, shadow.version).inc()
 
     def set_available(self, task: Task, available: bool) -> None:
         """Record whether a task can be answered now."""

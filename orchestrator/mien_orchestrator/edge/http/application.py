@@ -63,9 +63,7 @@ class Endpoints:
 
     async def _analyze_request(self, request: Request) -> Message:
         max_bytes = self._parts.settings.limits.max_image_bytes
-        message, models = analyze_options(request.query_params.multi_items())
-        if (context := request_context.current()) and models:
-            context.models = models
+        message = analyze_options(request.query_params.multi_items())
         check_declared(request.headers, max_bytes)
         message.image = await read_image(request.receive, request.headers, max_bytes)
         return message

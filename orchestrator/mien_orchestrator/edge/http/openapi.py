@@ -131,7 +131,7 @@ _ANALYZE_PARAMETERS = [
     _parameter(
         "models",
         "query",
-        "Other models than those in use, such as emotion:mien-emotion-fer2013; if the server compares models.",
+        "Other models than those in use, such as emotion:mien-emotion-fer2013; if models.selectable allows it.",
         {"type": "string"},
     ),
 ]

@@ -27,7 +27,7 @@ _PERMISSIONS = "camera=(self), microphone=(), geolocation=()"
 
 def page_routes(settings: Settings) -> list[Route]:
     """Return the routes of the page, its files, and what it must know of the settings."""
-    known = {"compare_models": settings.http.compare_models, "grpc_port": settings.server.port}
+    known = {"compare_models": settings.models.selectable, "grpc_port": settings.server.port}
     files = sorted(path for path in _FOLDER.iterdir() if path.suffix != ".py")
     return [
         Route("/static/settings.json", fixed(encoded(known), "application/json")),

@@ -60,8 +60,8 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
     return seconds
 
 
-def analyze_options(query: Iterable[tuple[str, str]]) -> tuple[pb.AnalyzeRequest, dict[str, str]]:
-    """Return the request of an analysis, without its image, and the requested models by task.
+def analyze_options(query: Iterable[tuple[str, str]]) -> pb.AnalyzeRequest:
+    """Return the request of an analysis, without its image.
 
     Args:
         query: The parameters: `tasks` (names separated by commas), `max_faces`, `failure_policy`, `models`
@@ -79,7 +79,9 @@ def analyze_options(query: Iterable[tuple[str, str]]) -> tuple[pb.AnalyzeRequest
         request.max_faces = _count(given["max_faces"])
     if "failure_policy" in given:
         request.failure_policy = _policy(given["failure_policy"])
-    return request, _models(given["models"]) if "models" in given else {}
+    if "models" in given:
+        request.models.update(_models(given["models"]))
+    return request
 
 
 def stream_options(query: Iterable[tuple[str, str]]) -> tuple[pb.StreamConfig, float | None]:

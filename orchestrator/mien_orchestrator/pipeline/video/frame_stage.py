@@ -19,7 +19,7 @@ from mien_models.quality import Quality
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.face_stage import FaceStage, check_cancelled, image_info
 from mien_orchestrator.pipeline.request_context import RequestContext
-from mien_orchestrator.pipeline.tracking import Changes, Floats, Track, Tracker, overlaps
+from mien_orchestrator.pipeline.video.tracking import Changes, Floats, Track, Tracker, overlaps
 
 WEAK = 0.5
 """Score of detections that keep a track alive, relative to the detector's threshold."""

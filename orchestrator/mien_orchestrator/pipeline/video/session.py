@@ -25,11 +25,11 @@ from mien_orchestrator.pipeline.response import (
     task_span,
 )
 from mien_orchestrator.pipeline.timing import critical_path
-from mien_orchestrator.pipeline.tracking import Track, Tracker, TrackerOptions
 from mien_orchestrator.pipeline.video.answers import TrackAnswers
 from mien_orchestrator.pipeline.video.config import VideoConfig
 from mien_orchestrator.pipeline.video.frame_stage import FrameStage, SeenFrame, strong_score
 from mien_orchestrator.pipeline.video.state import restore, save
+from mien_orchestrator.pipeline.video.tracking import Track, Tracker, TrackerOptions
 
 _GOOD_SHARPNESS = 0.25
 """Sharpness from which a picture counts fully."""
