@@ -66,7 +66,8 @@ class LingeringTransport:
             self._transport.close()
             return
         self._transport.resume_reading()
-        self.lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+        # What is then not sent is not read: closing would wait for it without end.
+        self.lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)
 
     def close_now(self) -> None:
         """Close without waiting for the client."""
