@@ -183,12 +183,16 @@ def test_a_client_that_leaves_ends_its_stream(url: str) -> None:
     wait_until(lambda: not in_flight(url), 20)
 
 
+def send_many(socket: ClientConnection, count: int) -> None:
+    for _ in range(count):
+        socket.send(b"not an image")
+
+
 def test_a_client_that_does_not_read_is_slowed_down_and_ended(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_stream, "STALLED_SECONDS", 0.5)
     with open_stream(url, max_queue=1) as socket:
         with pytest.raises(ConnectionClosed):
-            for _ in range(1_000_000):  # replies of some 10,000 fit into the buffers of both systems
-                socket.send(b"not an image")
+            send_many(socket, 1_000_000)  # the replies of some 10,000 fit into the buffers of both systems
         wait_until(lambda: not in_flight(url), 20)
     assert 'reason="STREAM_STALLED"' in fetch(url, "/metrics").body.decode()
 
