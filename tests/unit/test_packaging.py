@@ -13,7 +13,7 @@ from mien.protos import include_paths
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SHIPPED = ("local", "heic", "serve", "otel", "torch", "train")
+SHIPPED = ("local", "heic", "serve", "jwt", "otel", "torch", "train")
 BOUND = re.compile(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)")
 
 

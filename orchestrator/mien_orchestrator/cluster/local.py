@@ -17,7 +17,7 @@ from mien_orchestrator.cluster.log_forwarding import LogReceiver
 from mien_orchestrator.cluster.processes import descendants, kill
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.tls import server_credentials
-from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.settings import Settings
 
 SWITCHES = {
@@ -106,8 +106,7 @@ class Cluster:
         check_devices(self._settings)
         make_detector(self._settings)
         server_credentials(self._settings)
-        if self._settings.auth.token_file:
-            TokenFile(self._settings.auth.token_file)
+        Authentication(self._settings.auth)
 
     def start_ray(self) -> None:
         """Start Ray on this machine."""

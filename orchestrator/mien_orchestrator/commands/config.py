@@ -8,7 +8,7 @@ import typer
 from mien_orchestrator.build import check_devices, make_detector, make_registry, served_models
 from mien_orchestrator.commands.exit_codes import reported_errors
 from mien_orchestrator.edge.tls import server_credentials
-from mien_orchestrator.edge.tokens import TokenFile
+from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.settings.origins import to_yaml
 from mien_orchestrator.settings.sources import read_sources
@@ -66,5 +66,4 @@ def check_files(settings: Settings) -> None:
     check_devices(settings)
     make_detector(settings)
     server_credentials(settings)
-    if settings.auth.token_file:
-        TokenFile(settings.auth.token_file)
+    Authentication(settings.auth)

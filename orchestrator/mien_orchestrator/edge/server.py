@@ -23,7 +23,7 @@ from mien_orchestrator.edge.open_inference.grpc_handlers import add_inference_ha
 from mien_orchestrator.edge.open_inference.models import InferenceModels
 from mien_orchestrator.edge.tls import http_context, server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
-from mien_orchestrator.edge.tokens import Authentication, TokenFile
+from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline.request_context import MAX_SECONDS, RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
@@ -139,7 +139,6 @@ class Server:
         served = settings.server.open_inference
         self._models = InferenceModels(lambda: self._service, self._serves) if served else None
         self._in_flight = InFlight()
-        self._authentication = Authentication()
         self._http: HttpServer | None = None
         self._http_port = settings.http_port(default_http_port)
         self._draining = False
@@ -156,6 +155,7 @@ class Server:
         file.
         """
         credentials = server_credentials(self._settings)
+        self._authentication = Authentication(self._settings.auth)
         limit = self._settings.limits.max_image_bytes + _MESSAGE_OVERHEAD
         uploads = UploadGate(max(1, self._settings.limits.max_concurrent_bytes // limit))
         observers = [observer for observer in (self._in_flight, CallLog(), self._metrics, self._traces) if observer]
@@ -163,7 +163,6 @@ class Server:
             ObserveInterceptor(observers),
             ErrorInterceptor(uploads, self._check_load),
         ]
-        self._authentication.tokens = _tokens(self._settings)
         interceptors.append(TokenInterceptor(self._authentication, refuse))
         _warn_if_open(self._settings)
         options = [
@@ -201,6 +200,7 @@ class Server:
             replicas = self._settings.orchestrator.scaling.max_replicas if self._shared_port else 1
             first = self._settings.telemetry.metrics_port
             self._metrics.serve(self._settings.server.host, range(first, first + replicas))
+        self._authentication.start()
         await self._server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -257,7 +257,7 @@ class Server:
             SettingsError: The token file is invalid; nothing has changed.
 
         """
-        self._authentication.tokens = _tokens(settings)
+        self._authentication.replace(settings.auth)
         former, self._service, self._settings = self._service, service, settings
         self._former.add(former)
         former.health.listen(lambda task, serves: None)
@@ -286,6 +286,7 @@ class Server:
         left = max(0.0, ends - time.monotonic())
         stopping = [self._server.stop(left), *([self._http.stop(left)] if self._http else [])]
         await asyncio.gather(*stopping)
+        self._authentication.close()
         for observer in (self._metrics, self._traces):
             if observer:
                 await asyncio.to_thread(observer.stop)
@@ -295,15 +296,13 @@ class Server:
         await self._server.wait_for_termination()
 
 
-def _tokens(settings: Settings) -> TokenFile | None:
-    return TokenFile(settings.auth.token_file) if settings.auth.token_file else None
-
-
 def _warn_if_open(settings: Settings) -> None:
     """Warn if the server is reachable from other machines without authentication or TLS."""
     if settings.server.is_loopback:
         return
     if not settings.tls.certificate:
         _LOG.warning("%s accepts connections without TLS; set tls.certificate and tls.key", settings.server.host)
-    if not settings.auth.token_file and not settings.tls.client_ca:
-        _LOG.warning("%s accepts unauthenticated calls; set auth.token_file or tls.client_ca", settings.server.host)
+    if not settings.auth.required and not settings.tls.client_ca:
+        _LOG.warning(
+            "%s accepts unauthenticated calls; set auth.token_file, auth.jwt or tls.client_ca", settings.server.host
+        )

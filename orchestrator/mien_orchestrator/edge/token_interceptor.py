@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 
-from mien.errors import AuthenticationError, MienError
+from mien.errors import MienError
 from mien_orchestrator.edge.interceptors import Handler
 from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.pipeline import request_context
@@ -33,7 +33,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         if not details.method.startswith(_OPEN):
             made = request_context.current() or request_context.begin(details.method, details.invocation_metadata)
             try:
-                self._authentication.check(made)
-            except AuthenticationError as error:
+                await self._authentication.check(made)
+            except MienError as error:
                 return self._refuse(error)
         return await continuation(details)

@@ -1,4 +1,4 @@
-"""API keys: bearer tokens stored as hashes in a file that is reloaded when it changes."""
+"""Bearer tokens of callers: API keys, stored as hashes in a file that is reloaded when it changes, or JWTs."""
 
 import hashlib
 import hmac
@@ -6,10 +6,15 @@ import logging
 import re
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mien.errors import AuthenticationError, SettingsError
 from mien_orchestrator.file_watch import WatchedFiles
 from mien_orchestrator.pipeline.request_context import RequestContext
+from mien_orchestrator.settings import AuthSettings, JwtSettings
+
+if TYPE_CHECKING:
+    from mien_orchestrator.edge.jwt.verifier import JwtVerifier  # imported only if JSON Web Tokens are accepted
 
 _LOG = logging.getLogger(__name__)
 
@@ -17,6 +22,9 @@ _PREFIX = "mien_"
 """Prefix of tokens, so that secret scanners can find leaked ones."""
 
 _RANDOM_BYTES = 32
+
+_JWT_DOTS = 2
+"""Dots of a signed JSON Web Token: header, claims, signature."""
 
 _LINE = re.compile(r"([\w.@-]{1,64}):([0-9a-f]{64})")
 
@@ -43,22 +51,12 @@ class TokenFile:
         self._watched = WatchedFiles([path])
         self._entries = self._read()
 
-    def check(self, authorization: str | None) -> str:
-        """Return the caller's name for an `authorization` header; raises `AuthenticationError`."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise AuthenticationError(
-                "this server requires a token: set MIEN_TOKEN, or pass Client(token=...) or --token-file",
-                reason="TOKEN_MISSING",
-            )
+    def find(self, token: str) -> str | None:
+        """Return the name of a token, None if it is unknown."""
         self._refresh()
-        digest = _digest(token.strip())
+        digest = _digest(token)
         known = [name for name, other in self._entries if hmac.compare_digest(digest, other)]
-        if not known:
-            raise AuthenticationError(
-                "this server does not know the token; ask its operator for a new one", reason="TOKEN_UNKNOWN"
-            )
-        return known[0]
+        return known[0] if known else None
 
     def _refresh(self) -> None:
         if self._watched.changed():
@@ -90,16 +88,72 @@ class TokenFile:
 
 
 class Authentication:
-    """Checks the token of a call; one object for all protocols of a server."""
+    """Checks the token of a call; one object for all protocols of a server. Used on one event loop."""
 
-    def __init__(self) -> None:
-        self.tokens: TokenFile | None = None
-        """The known tokens; None if calls are not authenticated."""
+    def __init__(self, settings: AuthSettings) -> None:
+        """Read the token file and the key set, if they are files; raises `SettingsError`."""
+        self._settings = settings
+        self._tokens = TokenFile(settings.token_file) if settings.token_file else None
+        self._jwt = _make_verifier(settings.jwt) if settings.jwt.issuer else None
 
-    def check(self, context: RequestContext) -> None:
-        """Authenticate a call and record the caller's name in its context; raises `AuthenticationError`."""
-        if self.tokens:
-            context.caller = self.tokens.check(context.metadata.get("authorization"))
+    def start(self) -> None:
+        """Begin to fetch the key set of JSON Web Tokens, if it is at a URL."""
+        if self._jwt:
+            self._jwt.keys.start()
+
+    def replace(self, settings: AuthSettings) -> None:
+        """Use other settings, and read the files again; raises `SettingsError`, and nothing has changed.
+
+        A key set that was fetched is kept if its settings are the same.
+        """
+        other = Authentication(settings)
+        if settings.jwt == self._settings.jwt and settings.jwt.is_url:
+            other._jwt = self._jwt
+        elif self._jwt:
+            self._jwt.keys.close()
+        self._settings, self._tokens, self._jwt = settings, other._tokens, other._jwt
+        self.start()
+
+    def close(self) -> None:
+        """Stop fetching."""
+        if self._jwt:
+            self._jwt.keys.close()
+
+    async def check(self, context: RequestContext) -> None:
+        """Authenticate a call and record the caller's name in its context.
+
+        Raises:
+            AuthenticationError: The token is missing, unknown, invalid or expired.
+            ServerUnavailableError: The keys that verify JSON Web Tokens cannot be fetched.
+
+        """
+        if not self._settings.required:
+            return
+        scheme, _, token = context.metadata.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise AuthenticationError(
+                "this server requires a token: set MIEN_TOKEN, or pass Client(token=...) or --token-file",
+                reason="TOKEN_MISSING",
+            )
+        name = self._tokens.find(token) if self._tokens else None
+        if name is None and self._jwt and (self._tokens is None or token.count(".") == _JWT_DOTS):
+            name = await self._jwt.check(token)
+        if name is None:
+            raise AuthenticationError(
+                "this server does not know the token; ask its operator for a new one", reason="TOKEN_UNKNOWN"
+            )
+        context.caller = name
+
+
+def _make_verifier(settings: JwtSettings) -> "JwtVerifier":
+    try:
+        from mien_orchestrator.edge.jwt.verifier import JwtVerifier
+    except ImportError as error:
+        raise SettingsError(
+            f"JSON Web Tokens need the package {error.name!r}: pip install 'mien[jwt]', or unset auth.jwt.issuer"
+        ) from error
+    return JwtVerifier(settings)
 
 
 def _digest(token: str) -> str:

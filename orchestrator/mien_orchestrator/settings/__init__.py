@@ -4,8 +4,8 @@ Values passed to `Settings.load` override the environment (`MIEN_*`), the enviro
 the file overrides the defaults. `docs/settings.md` lists every setting.
 """
 
+from mien_orchestrator.settings.auth import AuthSettings, JwtSettings
 from mien_orchestrator.settings.groups import (
-    AuthSettings,
     BreakerSettings,
     DetectorSettings,
     HttpSettings,
@@ -34,6 +34,7 @@ __all__ = [
     "CanarySettings",
     "DetectorSettings",
     "HttpSettings",
+    "JwtSettings",
     "LimitsSettings",
     "ModelsSettings",
     "OrchestratorSettings",

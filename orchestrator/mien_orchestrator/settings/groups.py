@@ -1,4 +1,4 @@
-"""The groups of settings, except those of tasks and orchestrators."""
+"""The groups of settings, except those of authentication, tasks and orchestrators."""
 
 import ipaddress
 import os
@@ -111,25 +111,6 @@ class HttpSettings(Group):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin; use scheme and host, such as https://example.org")
         return origins
-
-
-class AuthSettings(Group):
-    """Authentication of callers."""
-
-    token_file: Path | None = None
-    """File with one line `name:sha256` per access token, as `mien token` prints it, reloaded when it changes; unset:
-    calls need no token."""
-    max_concurrent_requests: int | None = Field(default=None, ge=1)
-    """Images of one token's name that a process analyzes at once, so that no caller delays the others; unset: no limit
-    but that of all callers."""
-    max_requests_per_second: float | None = Field(default=None, gt=0)
-    """Images of one token's name that a process takes per second, up to a second's worth at once; unset: no limit."""
-
-    @model_validator(mode="after")
-    def _for_names(self) -> Self:
-        if self.token_file is None and (self.max_concurrent_requests or self.max_requests_per_second):
-            raise ValueError("limits per token need auth.token_file")
-        return self
 
 
 class LimitsSettings(Group):

@@ -101,6 +101,8 @@ def _type(field: FieldInfo) -> str:
         (annotation,) = (item for item in get_args(annotation) if item is not type(None))
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is Literal:
+        return "list of " + ", ".join(f"`{value}`" for value in get_args(get_args(annotation)[0]))
     return ", ".join([_TYPES[annotation], *_bounds(field)])
 
 

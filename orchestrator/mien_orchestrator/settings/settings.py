@@ -11,8 +11,8 @@ from mien_models.registry import TASKS
 from mien_models.spec import Task
 from mien_models.store import ModelStore
 from mien_orchestrator.settings import messages
+from mien_orchestrator.settings.auth import AuthSettings
 from mien_orchestrator.settings.groups import (
-    AuthSettings,
     BreakerSettings,
     DetectorSettings,
     HttpSettings,

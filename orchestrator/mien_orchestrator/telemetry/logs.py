@@ -98,6 +98,8 @@ class CallLog:
             if end.reply:
                 fields["faces"] = len(end.reply.faces)
                 text += f", {len(end.reply.faces)} faces"
+            if context.caller:
+                text += f", called by {context.caller}"
             trace = _TRACE_ID.match(context.metadata.get("traceparent", ""))
             if trace:
                 fields["trace_id"] = trace[1]

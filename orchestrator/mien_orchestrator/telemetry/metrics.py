@@ -41,6 +41,9 @@ _YEARS = (1, 2, 3, 5, 10, 20)
 _CROPS = (1, 2, 4, 8, 16, 32, 64, 128)
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
+_MAX_CALLERS = 200
+"""Callers with metrics of their own; JSON Web Tokens may bring any number of names."""
+
 _UNKNOWN = ("UNARY", "unknown", "unknown")
 """Labels of unknown methods: their names come from clients, and each would create a time series."""
 
@@ -154,10 +157,12 @@ class Metrics:
         )
         self._by_caller = Counter(
             "mien_caller_requests_total",
-            "Calls that ended, by the name of their token.",
+            f"Calls that ended, by caller: the first {_MAX_CALLERS} by name, the rest as other.",
             ("caller", "code"),
             registry=kept,
         )
+        self._callers: set[str] = set()
+        """Names of callers with a label of their own."""
         self._http_replies = Counter(
             "mien_http_responses_total", "HTTP responses, pages included.", ("route", "status"), registry=kept
         )
@@ -177,7 +182,7 @@ class Metrics:
         self._handled.labels(*labels, end.code.name).inc()
         self._seconds.labels(*labels).observe(end.seconds)
         if context.caller:
-            self._by_caller.labels(context.caller, end.code.name).inc()
+            self._by_caller.labels(self._label_of(context.caller), end.code.name).inc()
         if context.reason:
             self._refused.labels(context.reason).inc()
         if end.reply:
@@ -193,6 +198,12 @@ class Metrics:
                 self._task_seconds.labels(span.name, "total").observe(span.elapsed_ms / 1e3)
                 for stage in span.children:
                     self._task_seconds.labels(span.name, stage.name).observe(stage.elapsed_ms / 1e3)
+
+    def _label_of(self, caller: str) -> str:
+        """Return a caller's name, or `other` once there are too many: each label value costs memory."""
+        if len(self._callers) < _MAX_CALLERS:
+            self._callers.add(caller)
+        return caller if caller in self._callers else "other"
 
     def _count_answers(self, reply: pb.AnalyzeResponse) -> None:
         versions = {result.task: result.model.version for result in reply.tasks if result.HasField("model")}

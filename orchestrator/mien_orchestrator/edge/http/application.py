@@ -104,7 +104,7 @@ class Endpoints:
         """Return the metrics in Prometheus' text format; needs a token as every call does."""
         context = request_context.begin("/metrics", request.headers.items())
         try:
-            self._parts.calls.authentication.check(context)
+            await self._parts.calls.authentication.check(context)
         except MienError as error:
             return error_reply(error)
         assert self._parts.metrics, "a server with HTTP has metrics"

@@ -84,7 +84,7 @@ class HttpCalls:
         """Return the response before the deadline; raises only `MienError`."""
         try:
             context.limit(timeout_of(request.headers))
-            self._parts.authentication.check(context)
+            await self._parts.authentication.check(context)
             self._parts.check_load(context)
             return await self._in_time(request, read, work, context.deadline)
         except MienError as error:

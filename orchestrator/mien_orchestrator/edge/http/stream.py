@@ -68,7 +68,7 @@ class StreamEndpoint:
         try:
             with observed(context, self._parts.observers, lambda: None, _code_of):
                 try:
-                    self._parts.authentication.check(context)
+                    await self._parts.authentication.check(context)
                     config, interval_ms = stream_options(websocket.query_params.multi_items())
                     chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
                     await websocket.accept(chosen, [(b"x-request-id", context.request_id.encode())])

@@ -1,0 +1,1 @@
+"""JSON Web Tokens (JWT) of an OpenID Connect provider. Needs PyJWT, from the extra `jwt`."""
