@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 LAST_TAG = $(shell git describe --tags --abbrev=0 2> /dev/null)
 
-.PHONY: help analyze test quick check format protos lowest serve bench bench-video fuzz soak endurance attack clusters-test image-base image-test clean
+.PHONY: help analyze test coverage quick check format protos lowest serve bench bench-video fuzz soak endurance faults attack clusters-test image-base image-test clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,10 @@ serve: $(VENV)/.dev  ## Serve a cluster on this machine until Ctrl-C
 	$(BIN)/mien serve
 
 test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+	$(BIN)/pytest --durations=10
+
+coverage: $(VENV)/.dev  ## Run all tests and list the lines that none of them runs
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
 
 quick: $(VENV)/.dev  ## Check format, lint, types and import directions, in seconds; the commit hook
 	$(BIN)/ruff format --check .
@@ -70,6 +73,9 @@ bench-video: $(VENV)/.dev  ## Measure video streams beside calls per frame; PHOT
 
 soak: $(VENV)/.dev  ## Send 20,000 requests to each deployment mode and measure memory growth; SOAK='--mode single'
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results/soak.json $(SOAK)
+
+faults: $(VENV)/.dev  ## Kill, stop and slow down processes of a cluster, and measure what callers notice
+	$(BIN)/python benchmarks/faults.py --out benchmarks/results/faults.json $(FAULTS)
 
 endurance: $(VENV)/.dev  ## Two hours of mixed requests to a cluster, with a kill every ten minutes; ENDURANCE='--minutes 20'
 	$(BIN)/python benchmarks/endurance.py --out benchmarks/results/endurance.json $(ENDURANCE)

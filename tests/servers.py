@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from mien_orchestrator.edge.server import Server
@@ -76,3 +76,10 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_port_pair() -> int:
+    """Return a free port whose successor is free too."""
+    while True:
+        with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", (port := free_port()) + 1)):
+            return port

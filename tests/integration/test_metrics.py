@@ -26,7 +26,7 @@ from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import make_metrics
 from tests.backends import fanout
 from tests.photographs import EXAMPLE
-from tests.servers import Running, free_port, run_server
+from tests.servers import Running, free_port, free_port_pair, run_server
 
 ANALYZE = {"grpc_service": "mien.v1.FaceAnalysisService", "grpc_method": "Analyze", "grpc_type": "UNARY"}
 
@@ -106,7 +106,7 @@ def test_unknown_methods_share_one_label() -> None:
 
 
 def test_replicas_on_one_machine_use_consecutive_ports() -> None:
-    settings = Settings.load({"telemetry.metrics_port": free_port()})
+    settings = Settings.load({"telemetry.metrics_port": free_port_pair()})
     first, second = make_metrics(settings), make_metrics(settings)
     assert first
     assert second
