@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _FIXED = (
     "server.host",
     "server.port",
+    "server.pid_file",
     "server.reflection",
     "server.open_inference",
     "http.",

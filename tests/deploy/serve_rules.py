@@ -9,8 +9,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from mien.errors import SettingsError
 from mien_orchestrator.cluster.autoscaling import POLICY
-from mien_orchestrator.settings import Settings
-from mien_orchestrator.settings.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of
+from mien_orchestrator.settings import ROLES, Settings
+from mien_orchestrator.settings.serve_config import IMPORT_PATH, ORCHESTRATOR, settings_of, variant_deployment
 from tests.deploy.manifests import Manifest, cluster, deployments, groups, serve_config
 from tests.deploy.operator_rules import Rule
 
@@ -38,7 +38,8 @@ def _settings(documents: list[Manifest]) -> Iterator[str]:
     except (SettingsError, ValueError) as error:
         yield f"`mien serve --config` rejects the config: {error}"
         return
-    missing = {ORCHESTRATOR, *settings.served} - deployments(documents).keys()
+    variants = {variant_deployment(task, role) for role in ROLES for task in settings.rollout(role)}
+    missing = {ORCHESTRATOR, *settings.served, *variants} - deployments(documents).keys()
     if missing:
         yield f"the Serve config has no deployment {', '.join(sorted(missing))}"
 

@@ -31,13 +31,23 @@ def http_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory, metrics_port: int, http_port: int) -> Iterator[str]:
-    """The address of a cluster: one orchestrator, two emotion workers, one worker per other task."""
-    folder = tmp_path_factory.mktemp("cluster")
-    tasks = {"emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}}, "age": {"scaling": SCALING}}
-    config = folder / "mien.yaml"
+def cluster_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of the cluster's settings file."""
+    return tmp_path_factory.mktemp("cluster") / "mien.yaml"
+
+
+@pytest.fixture(scope="session")
+def cluster(cluster_config: Path, metrics_port: int, http_port: int) -> Iterator[str]:
+    """The address of a cluster: one orchestrator, two emotion workers, one worker per other task and for a shadow."""
+    config, folder = cluster_config, cluster_config.parent
+    tasks = {
+        "emotion": {"scaling": {"min_replicas": 2, "max_replicas": 2}},
+        "age": {"scaling": SCALING},
+        "gender": {"shadow": {"model": "ssrnet-gender", "share": 0.2}},
+    }
     settings = {
-        "server": {"port": free_port(), "drain_s": 2},
+        "server": {"port": free_port(), "drain_s": 2, "pid_file": str(folder / "pid")},
+        "models": {"selectable": True},
         "http": {"port": http_port},
         "telemetry": {"metrics_port": metrics_port},
         "tasks": tasks,

@@ -49,8 +49,8 @@ def replicas() -> dict[str, int]:
     return counts
 
 
-def test_four_deployments_with_their_own_replica_counts(cluster: str) -> None:
-    assert replicas() == {"orchestrator": 1, "age": 1, "gender": 1, "emotion": 2}
+def test_every_deployment_has_its_own_replica_count(cluster: str) -> None:
+    assert replicas() == {"orchestrator": 1, "age": 1, "gender": 1, "gender-shadow": 1, "emotion": 2}
 
 
 @pytest.mark.parametrize("token", [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "0" * 64}], ids=["none", "other"])

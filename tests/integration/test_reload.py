@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.edge.server import Server
 from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.settings import Settings
+from tests.callers import Caller
 from tests.photographs import EXAMPLE
 from tests.servers import serve_command
 from tests.waits import wait_until
@@ -49,32 +49,6 @@ def serving(folder: Path, settings: dict[str, object]) -> Iterator[Served]:
     config.write_text(yaml.safe_dump(settings))
     with serve_command(log, "--config", config) as (address, process):
         yield Served(process, address, config, log)
-
-
-class Caller(threading.Thread):
-    """Calls without a pause until it is stopped; keeps errors, and the emotion models that answered."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__()
-        self._address = address
-        self._ended = threading.Event()
-        self.models: list[str] = []
-        self.errors: list[Exception] = []
-
-    def run(self) -> None:
-        with mien.Client(self._address) as client:
-            while not self._ended.is_set():
-                try:
-                    result = client.analyze(EXAMPLE, timeout=30)
-                    (model,) = (task.model for task in result.tasks if task.task == "emotion")
-                    assert model
-                    self.models.append(model.name)
-                except Exception as error:
-                    self.errors.append(error)
-
-    def stop(self) -> None:
-        self._ended.set()
-        self.join()
 
 
 def test_models_and_limits_change_without_a_lost_call(tmp_path: Path) -> None:

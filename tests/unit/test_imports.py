@@ -26,7 +26,7 @@ LAYERS = [
     ["edge"],
     ["telemetry"],
     ["pipeline"],
-    ["settings", "file_watch"],
+    ["settings", "file_watch", "pid_file"],
 ]
 """The orchestrator's packages, from top to bottom: an import goes down or stays inside its package."""
 

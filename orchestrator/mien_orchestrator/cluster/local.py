@@ -9,16 +9,17 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
-from mien.errors import ServerUnavailableError
-from mien_orchestrator.build import check_devices, make_detector, make_registry, served_models
+from mien.errors import MienError, ServerUnavailableError, SettingsError
+from mien_orchestrator.build import check_devices, check_rollouts, make_detector, make_registry, served_models
 from mien_orchestrator.cluster.log_forwarding import LogReceiver
 from mien_orchestrator.cluster.processes import descendants, kill
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.tokens import Authentication
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import Settings, TaskSettings
+from mien_orchestrator.settings.origins import differences
 
 SWITCHES = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # gRPC between replicas, user code in the router's loop
@@ -39,50 +40,62 @@ _SIGNAL_SECONDS = 0.005
 
 _RAY_PROCESSES = ("gcs_server", "raylet")
 
+_FIXED = ("server.host", "server.port", "server.pid_file", "http.", "telemetry.metrics_port")
+"""Settings that a reload does not change."""
+
+_LOG = logging.getLogger(__name__)
+
 _LOGS = "(see /tmp/ray/session_latest/logs/serve)"
 
 
-def serve(settings: Settings, ready: Callable[[str, str], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP; call `ready` with the address and the URL of HTTP once the server is
-    ready.
+def serve(settings: Settings, ready: Callable[[str, str], None], load: Callable[[], Settings]) -> None:
+    """Serve until SIGINT or SIGTERM; call `ready` with the address and the URL of HTTP once the server is ready.
 
-    A signal during the start takes effect after the current step: interrupting Ray would leave processes behind.
-    Raises `ServerUnavailableError` if the cluster does not start, or a process of Ray ends; `DetectorError` and
-    `ModelError` before that.
+    SIGHUP reloads the settings that `load` reads: Serve replaces the replicas of the deployments that have changed, one
+    by one. If something is invalid, the former settings stay. A signal during the start takes effect after the current
+    step: interrupting Ray would leave processes behind. Raises `ServerUnavailableError` if the cluster does not start,
+    or a process of Ray ends; `DetectorError` and `ModelError` before that.
     """
-    stop = threading.Event()
+    stop, reload = threading.Event(), threading.Event()
     cluster = Cluster(settings)
     # One thread for Ray until the end: Ray's processes are killed when the thread that started them ends.
     with ThreadPoolExecutor(1, thread_name_prefix="mien-ray") as ray_thread:
         try:
             for step in (cluster.check, cluster.start_ray, cluster.deploy):
-                _finish(ray_thread.submit(step), stop)
+                _finish(ray_thread.submit(step), stop, reload)
                 if stop.is_set():
                     return
             ready(cluster.address, cluster.http_address)
             while not stop.wait(_WATCH_SECONDS):
                 cluster.check_ray()
+                if reload.is_set():
+                    reload.clear()
+                    _finish(ray_thread.submit(cluster.reload, load), stop, reload)
         finally:
-            _handle_signals(signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown
+            _handle_signals(signal.SIG_IGN, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown
             ray_thread.submit(cluster.shutdown).result()
 
 
-def _finish(step: "Future[None]", stop: threading.Event) -> None:
+def _finish(step: "Future[None]", stop: threading.Event, reload: threading.Event) -> None:
     """Wait for a step that runs on another thread, and handle signals meanwhile.
 
     Ray sets handlers of its own during its start: in Python on the main thread alone, in C++ in every process, whose
     handler would end this one with a stack dump. So ours are set again and again.
     """
     while not step.done():
-        _handle_signals(lambda *_: stop.set())
+        _handle_signals(lambda *_: stop.set(), lambda *_: reload.set())
         wait([step], timeout=_SIGNAL_SECONDS)
-    _handle_signals(lambda *_: stop.set())
+    _handle_signals(lambda *_: stop.set(), lambda *_: reload.set())
     step.result()
 
 
-def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handler)
+_Handler: TypeAlias = "Callable[[int, FrameType | None], None] | signal.Handlers"
+
+
+def _handle_signals(stop: _Handler, reload: _Handler) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    signal.signal(signal.SIGHUP, reload)
 
 
 class Cluster:
@@ -102,11 +115,7 @@ class Cluster:
     def check(self) -> None:
         """Raise errors that would otherwise appear only in a replica's log."""
         self._check_ports()
-        served_models(self._settings, make_registry(self._settings))
-        check_devices(self._settings)
-        make_detector(self._settings)
-        server_credentials(self._settings)
-        Authentication(self._settings.auth)
+        _check(self._settings)
 
     def start_ray(self) -> None:
         """Start Ray on this machine."""
@@ -146,7 +155,7 @@ class Cluster:
         """Return the CPUs reported to Ray: enough for all replicas, since on one machine they are only counted."""
         orchestrator = self._settings.orchestrator
         reserved = orchestrator.num_cpus * orchestrator.scaling.max_replicas
-        reserved += sum(task.num_cpus * task.scaling.max_replicas for task in self._settings.served.values())
+        reserved += sum(task.num_cpus * _replicas(task) for task in self._settings.served.values())
         return max(os.cpu_count() or 1, int(reserved) + 1)
 
     def deploy(self) -> None:
@@ -155,7 +164,7 @@ class Cluster:
 
         from mien_orchestrator.cluster.app import build
 
-        self._logs = LogReceiver()
+        self._logs = self._logs or LogReceiver()
         app = build(self._settings.model_dump(mode="json"), self._logs.path)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
@@ -164,6 +173,23 @@ class Cluster:
         except RuntimeError as error:
             raise ServerUnavailableError(f"the cluster did not start: {error} {_LOGS}") from error
         self._check_health()
+
+    def reload(self, load: Callable[[], Settings]) -> None:
+        """Deploy changed settings, and log the outcome; if they are invalid, the former ones stay."""
+        former = self._settings
+        try:
+            changed = load()
+            _check(changed)
+            fixed = [name for name in differences(former, changed) if name.startswith(_FIXED)]
+            if fixed:
+                raise SettingsError(f"{', '.join(fixed)}: requires a restart")
+            self._settings = changed
+            self.deploy()
+        except MienError as error:
+            self._settings = former
+            _LOG.error("the reload failed, keeping the previous settings and models: %s", error)
+        else:
+            _LOG.info("reloaded: %s", ", ".join(differences(former, changed)) or "the same settings")
 
     def _check_health(self) -> None:
         try:
@@ -194,6 +220,22 @@ class Cluster:
         ray.shutdown()
         if self._logs:
             self._logs.close()
+
+
+def _replicas(task: TaskSettings) -> int:
+    """Return the largest number of replicas of a task; one of each variant beside it counts, whether it has any."""
+    return task.scaling.max_replicas + task.canary.scaling.max_replicas + task.shadow.scaling.max_replicas
+
+
+def _check(settings: Settings) -> None:
+    """Check the models, devices and files of settings; raises `MienError`."""
+    registry = make_registry(settings)
+    served_models(settings, registry)
+    check_rollouts(settings, registry)
+    check_devices(settings)
+    make_detector(settings)
+    server_credentials(settings)
+    Authentication(settings.auth)
 
 
 def _ray_node() -> Any:

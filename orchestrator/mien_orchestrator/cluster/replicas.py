@@ -20,16 +20,23 @@ _INTERVAL_SECONDS = 2.0
 class Replicas:
     """Counts the running replicas of an application's deployments, whose names are the tasks."""
 
-    def __init__(self, served: Mapping[Task, TaskSettings], health: TaskHealth) -> None:
-        """Mark tasks in `health` as unavailable while they have no replica but should have one."""
-        self._running: dict[Task, int] = dict.fromkeys(served, 0)
+    def __init__(self, served: Mapping[Task, TaskSettings], health: TaskHealth, variants: Sequence[str] = ()) -> None:
+        """Mark tasks in `health` as unavailable while they have no replica but should have one.
+
+        Args:
+            served: The tasks.
+            health: Is kept current.
+            variants: Names of the deployments of canaries and shadows, which are counted only.
+
+        """
+        self._running: dict[str, int] = dict.fromkeys([*served, *variants], 0)
         self._always = [task for task, settings in served.items() if settings.scaling.min_replicas > 0]
         self._health = health
         health.mark(self._always, "starting", True)
 
-    def of(self, tasks: Sequence[Task]) -> int:
-        """Return the total number of replicas of the tasks."""
-        return sum(self._running[task] for task in tasks)
+    def of(self, names: Sequence[str]) -> int:
+        """Return the total number of replicas of the deployments."""
+        return sum(self._running[name] for name in names)
 
     async def watch(self) -> None:
         """Poll until cancelled."""

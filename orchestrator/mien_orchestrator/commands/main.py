@@ -1,6 +1,8 @@
 """The command `mien`: run and administer servers."""
 
 import asyncio
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +12,11 @@ from mien.cli.version import version_option
 from mien.errors import SettingsError
 from mien_models.detectors import DETECTORS
 from mien_orchestrator.commands import config as config_commands
-from mien_orchestrator.commands import models
+from mien_orchestrator.commands import models, rollout
 from mien_orchestrator.commands.exit_codes import reported_errors
 from mien_orchestrator.commands.health import health
 from mien_orchestrator.edge.tokens import make_token, token_line
+from mien_orchestrator.pid_file import held
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry import logs
 
@@ -22,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(config_commands.app, name="config")
+app.add_typer(rollout.app, name="rollout")
 
 
 @app.callback()
@@ -44,7 +48,7 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C: a Ray Serve cluster, or one process with --inline. Prints the address when ready.
 
-    With --inline, SIGHUP reloads settings, models and tokens without losing a call.
+    SIGHUP reloads settings, models and tokens without losing a call.
     """
     options = {"server.host": host, "server.port": port, "http.port": http_port, "detector.name": detector}
     given = {name: value for name, value in options.items() if value is not None}
@@ -55,12 +59,14 @@ def serve(
     with reported_errors():
         settings = load()
         logs.configure(settings)
-        if inline:
-            from mien_orchestrator.single import serve as serve_single
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the start reads the settings as they are now
+        with held(settings.server.pid_file):
+            if inline:
+                from mien_orchestrator.single import serve as serve_single
 
-            asyncio.run(serve_single(settings, _ready, load))
-        else:
-            _serve_cluster(settings)
+                asyncio.run(serve_single(settings, _ready, load))
+            else:
+                _serve_cluster(settings, load)
 
 
 @app.command()
@@ -77,7 +83,7 @@ def token(
 app.command()(health)
 
 
-def _serve_cluster(settings: Settings) -> None:
+def _serve_cluster(settings: Settings, load: Callable[[], Settings]) -> None:
     if settings.server.port == 0:
         raise SettingsError("the orchestrators of a cluster share a port, so it cannot be 0: set one with --port")
     if settings.http_port() == 0:
@@ -90,7 +96,7 @@ def _serve_cluster(settings: Settings) -> None:
         raise SettingsError(
             f"the cluster needs the package {error.name!r}: pip install 'mien[serve]', or serve with --inline"
         ) from error
-    local.serve(settings, _ready)
+    local.serve(settings, _ready, load)
 
 
 def _ready(address: str, http_address: str) -> None:

@@ -72,17 +72,36 @@ def check_own(settings: Settings, *, service: str = "", timeout: float, client: 
         ServerUnavailableError: The server does not answer, or does not serve.
 
     """
-    server = settings.server
-    reachable = server.model_copy(update={"host": _WILDCARDS.get(server.host, server.host)})
-    address, certificate = reachable.address(), settings.tls.certificate
-    if certificate is None:
-        return check(address, service=service, timeout=timeout)
     ends = monotonic() + timeout
-    name = _certificate_name(reachable.host, server.port, certificate, timeout)
+    address, tls = own_address(settings, timeout, client)
     if settings.tls.client_ca and not (client and client.certificate):
         return LISTENING
-    tls = replace(client or Tls(), ca=certificate, server_name=name)
     return check(address, service=service, timeout=max(0.1, ends - monotonic()), tls=tls)
+
+
+def own_address(settings: Settings, timeout: float, client: Tls | None = None) -> tuple[str, Tls | None]:
+    """Return the address of the server with these settings, on this machine, and its TLS options.
+
+    Args:
+        settings: Settings of the server.
+        timeout: Seconds to wait for the server's certificate.
+        client: The client certificate, for a server with `tls.client_ca`.
+
+    Returns:
+        `host:port`, and options that trust exactly the certificate of the settings; None without TLS.
+
+    Raises:
+        InvalidRequestError: A TLS file is invalid.
+        ServerUnavailableError: The server does not present the certificate.
+
+    """
+    server = settings.server
+    reachable = server.model_copy(update={"host": _WILDCARDS.get(server.host, server.host)})
+    certificate = settings.tls.certificate
+    if certificate is None:
+        return reachable.address(), None
+    name = _certificate_name(reachable.host, server.port, certificate, timeout)
+    return reachable.address(), replace(client or Tls(), ca=certificate, server_name=name)
 
 
 def _certificate_name(host: str, port: int, certificate: Path, timeout: float) -> str:

@@ -29,6 +29,8 @@ class ServerSettings(Group):
     """Port that the server listens on; 0 for any free port (not in the cluster, whose orchestrators share it)."""
     drain_s: float = Field(default=10, ge=0)
     """Time that calls in flight have to finish when the server stops."""
+    pid_file: Path | None = None
+    """File for the process id of `mien serve`, by which `mien rollout` finds the server; unset: none."""
     reflection: bool = True
     """Whether gRPC reflection is served, for tools such as grpcurl."""
     open_inference: bool = True

@@ -7,6 +7,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mien_orchestrator.settings.scaling import ROLES
+
 IMPORT_PATH = "mien_orchestrator.cluster.app:build"
 """Import path that a Serve config of Mien must have."""
 
@@ -18,22 +20,43 @@ _ACTOR_PLACEMENT = {"label_selector"}
 _SERVE_ONLY = {"policy", "initial_replicas"}
 
 
+_VARIANT = {"scaling", "model"}
+"""Settings of a canary or shadow; the others are those of its task."""
+
+
 def is_serve_config(content: Mapping[str, object]) -> bool:
     """Return whether the content is a Serve config rather than a settings file."""
     return "applications" in content
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a Serve config; raises `ValueError` if it is not a config of Mien."""
+def variant_deployment(task: str, role: str) -> str:
+    """Return the name of the deployment of a task's canary or shadow."""
+    return f"{task}-{role}"
+
+
+def main_application(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the application of Mien in a Serve config; raises `ValueError` if there is none."""
     applications = [app for app in config["applications"] if app.get("import_path") == IMPORT_PATH]
     if len(applications) != 1:
         raise ValueError(f"a Serve config must have one application with import_path {IMPORT_PATH!r}")
-    settings = dict(applications[0].get("args") or {})
+    found: dict[str, Any] = applications[0]
+    return found
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a Serve config; raises `ValueError` if it is not a config of Mien."""
+    application = main_application(config)
+    settings = dict(application.get("args") or {})
     tasks = {task: dict(values) for task, values in (settings.get("tasks") or {}).items()}
-    for options in applications[0].get("deployments", []):
+    for options in application.get("deployments") or []:
         name = options["name"]
+        task, _, role = name.rpartition("-")
         if name == ORCHESTRATOR:
             settings[ORCHESTRATOR] = {**(settings.get(ORCHESTRATOR) or {}), **_of_deployment(options)}
+        elif role in ROLES:
+            inner = {key: value for key, value in _of_deployment(options).items() if key in _VARIANT}
+            own = tasks.setdefault(task, {})
+            own[role] = {**(own.get(role) or {}), **inner}
         else:
             tasks[name] = {**tasks.get(name, {}), **_of_deployment(options)}
     return {**settings, "tasks": tasks} if tasks else settings

@@ -88,6 +88,14 @@ def read_sources(shape: type[BaseSettings], arguments: Mapping[str, object], con
     return [*sources, Source(str(file), read_file(Path(file)))] if file else sources
 
 
+def config_path(config: Path | None) -> Path:
+    """Return the settings file: `config`, or the one of `MIEN_CONFIG`; raises `SettingsError` without either."""
+    file = config or os.environ.get(CONFIG)
+    if not file:
+        raise SettingsError(f"no settings file: pass --config FILE, or set {CONFIG}")
+    return Path(file)
+
+
 def nested(values: Mapping[str, object]) -> dict[str, Any]:
     """Convert dotted names to groups: `{"server.port": 0}` becomes `{"server": {"port": 0}}`."""
     result: dict[str, Any] = {}
