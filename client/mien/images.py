@@ -162,7 +162,11 @@ def _read_bounded(file: BinaryIO, name: str) -> bytes:
     data = file.read(MAX_BYTES + 1)
     if not isinstance(data, bytes):
         raise ImageError(f"{name} is not open for reading bytes; open it with mode 'rb'", reason="IMAGE_UNREADABLE")
-    _within(len(data), name)
+    if len(data) > MAX_BYTES:
+        raise ImageError(
+            f"{name} has more than {MAX_BYTES / 2**20:,.0f} MiB, the limit; use a smaller image",
+            reason="IMAGE_TOO_LARGE",
+        )
     return data
 
 

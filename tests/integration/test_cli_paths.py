@@ -132,7 +132,8 @@ def test_an_annotated_image_that_cannot_be_written_keeps_its_analysis(single: st
     result = client("analyze", EXAMPLE, "--json", "--annotate", tmp_path / "file" / "x", "--server", single)
     assert result.returncode == 1
     assert len(json.loads(result.stdout)["faces"]) == 1
-    assert "not annotated: cannot write" in result.stderr
+    assert f"not annotated: cannot write {tmp_path / 'file' / 'x'}" in result.stderr
+    assert f"{tmp_path / 'file'} is not a folder" in result.stderr
 
 
 def test_ctrl_c_prints_the_finished_results(single: str, tmp_path: Path) -> None:

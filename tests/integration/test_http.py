@@ -361,10 +361,17 @@ def test_the_description_covers_every_route_and_reference(url: str) -> None:
     assert schemas["AnalyzeResponse"]["properties"].keys() == reply.keys()
     assert schemas["Face"]["properties"].keys() >= reply["faces"][0].keys()
     assert all(value["description"] for schema in schemas.values() for value in schema["properties"].values())
+    assert {"101", "400", "426"} <= description["paths"]["/v1/stream"]["get"]["responses"].keys()
     page = fetch(url, "/docs").body.decode()
     assert all(path in page for path in description["paths"])
     assert "http://" not in page
     assert "https://" not in page.replace("https://mien.example", "")
+
+
+def test_a_path_with_a_slash_at_its_end_is_refused_as_json(url: str) -> None:
+    answer = fetch(url, "/v1/server/")
+    assert (answer.status, answer.reason) == (404, "PATH_UNKNOWN")
+    assert "remove the slash" in answer.error.message
 
 
 def test_other_models_are_compared_if_the_settings_allow_it(url: str) -> None:

@@ -106,8 +106,9 @@ async def test_many_first_calls_at_once_load_the_models_once(monkeypatch: pytest
     assert ages == pytest.approx([ages[0]] * len(analyses), abs=1e-3)
 
 
-def test_missing_packages_are_reported(tmp_path: Path) -> None:
-    (tmp_path / "cv2.py").write_text("raise ImportError('no cv2', name='cv2')")
+@pytest.mark.parametrize("package", ["cv2", "onnxruntime"])
+def test_missing_packages_are_reported(tmp_path: Path, package: str) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ImportError('missing', name={package!r})")
     code = """
 import asyncio, mien
 for call in (mien.Client, lambda: asyncio.run(mien.AsyncClient.local().server_info())):
@@ -122,4 +123,4 @@ for call in (mien.Client, lambda: asyncio.run(mien.AsyncClient.local().server_in
     )
     lines = result.stdout.splitlines()
     assert len(lines) == 2, result
-    assert all("needs the package 'cv2': pip install 'mien[local]'" in line for line in lines)
+    assert all(f"needs the package {package!r}: pip install 'mien[local]'" in line for line in lines)

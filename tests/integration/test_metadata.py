@@ -10,6 +10,7 @@ import pytest
 import mien
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceServicer, add_FaceAnalysisServiceServicer_to_server
+from mien_orchestrator.edge.server import Server
 from mien_orchestrator.pipeline import request_context
 from tests.photographs import EXAMPLE
 
@@ -102,6 +103,24 @@ async def test_local_mode_has_request_ids_too() -> None:
         with pytest.raises(mien.ImageError) as caught:
             client.analyze(b"text", request_id="order-8")
         assert caught.value.request_id == "order-8"
+
+
+def test_too_long_metadata_is_an_error_of_the_request(single: str) -> None:
+    with (
+        mien.Client(single) as client,
+        pytest.raises(mien.InvalidRequestError, match="the metadata of the call is too long") as caught,
+    ):
+        client.analyze(EXAMPLE, metadata={"x-note": "y" * 20_000})
+    assert caught.value.reason == "METADATA_TOO_LARGE"
+
+
+def test_a_call_to_the_http_port_is_refused_with_the_port_to_use(single_server: Server) -> None:
+    address = single_server.http_address.removeprefix("http://")
+    with (
+        mien.Client(address) as client,
+        pytest.raises(mien.ServerUnavailableError, match="an HTTP port; use the server's gRPC port"),
+    ):
+        client.server_info()
 
 
 def test_an_unreachable_server_keeps_the_sent_request_id() -> None:

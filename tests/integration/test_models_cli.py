@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 from tests.face_zips import write_faces, write_photographs
 from tests.file_server import serve_folder
 from tests.keras_files import write_ssrnet
+from tests.servers import free_port
 
 BIN = Path(sys.executable).parent
 EMOTION_HERE = "mini-xception-emotion"
@@ -32,6 +33,13 @@ def run(command: str, *words: str | Path, store: Path, **environment: str) -> su
 
 def models(*words: str | Path, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return run("mien", "models", *words, store=store, **environment)
+
+
+def without(folder: Path, *packages: str) -> str:
+    """Return a PYTHONPATH on which these packages are missing."""
+    for package in packages:  # a module that fails as a missing one does, found before the real one
+        (folder / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def test_an_empty_store_lists_shipped_and_published_models(tmp_path: Path) -> None:
@@ -92,13 +100,41 @@ def test_an_invalid_setting_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", ["h5py", "torch", "onnx"])
 def test_a_missing_package_is_reported_with_the_install_command(tmp_path: Path, package: str) -> None:
-    # A module that fails as a missing one does, found before the real one.
-    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
+    path = without(tmp_path, package)
     own = write_ssrnet(tmp_path / "own.h5")
-    result = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=str(tmp_path))
+    result = models("import", own, "--as", AGE, "--any-file", store=tmp_path / "store", PYTHONPATH=path)
     assert result.returncode == 2
-    assert result.stderr == f"mien: this needs the package {package!r}: pip install 'mien[train]'\n"
-    assert models("list", store=tmp_path / "store", PYTHONPATH=str(tmp_path)).returncode == 0
+    assert result.stderr == f"mien: this command needs the package {package!r}: pip install 'mien[train]'\n"
+    assert models("list", store=tmp_path / "store", PYTHONPATH=path).returncode == 0
+
+
+SERVING = ("grpc_health", "grpc_reflection", "prometheus_client", "ray", "starlette", "uvicorn", "websockets")
+
+
+def test_listing_models_needs_no_package_of_serving(tmp_path: Path) -> None:
+    result = models("list", store=tmp_path / "store", PYTHONPATH=without(tmp_path, *SERVING))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "command", "message"),
+    [
+        ("grpc_health", ["health"], "a health check needs the package 'grpc_health': pip install 'mien[serve]'"),
+        ("prometheus_client", ["serve", "--inline", "--port", "0"], "serving needs the package 'prometheus_client'"),
+        ("uvicorn", ["serve", "--inline", "--port", "0", "--http-port", "0"], "HTTP needs the package 'uvicorn'"),
+        (
+            "ray",
+            ["serve", "--port", str(free_port()), "--http-port", str(free_port())],
+            "a cluster needs the package 'ray': pip install 'mien[serve]'",
+        ),
+    ],
+)
+def test_a_missing_package_of_serving_is_reported_with_its_extra(
+    tmp_path: Path, package: str, command: list[str], message: str
+) -> None:
+    result = run("mien", *command, store=tmp_path / "store", PYTHONPATH=without(tmp_path, package))
+    assert (result.returncode, message in result.stderr) == (2, True), result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.shared

@@ -189,7 +189,25 @@ def test_the_length_of_the_json_must_be_within_the_body(single_server: Server) -
 
 def test_an_inference_request_above_the_limit_is_cut_off(single_server: Server) -> None:
     answer = infer(single_server.http_address, bytes(5 * 2**20))
-    assert (answer.status, answer.reason) == (413, "IMAGE_TOO_LARGE")
+    assert (answer.status, answer.reason) == (413, "INFERENCE_REQUEST_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "message"),
+    [
+        ("GET", "/v2/nothing", None, 404, "unknown path '/v2/nothing'"),
+        ("GET", "/v2/models/mien/", None, 404, "remove the slash at its end"),
+        ("GET", "/v2/models/mien/infer", None, 405, "/v2/models/mien/infer does not accept GET; use POST"),
+        ("POST", "/v2/models/mien/infer", b"", 400, "the inference request is empty; send a JSON object"),
+        ("POST", "/v2/models/mien/infer", bytes(5 * 2**20), 413, "the inference request is larger than"),
+    ],
+)
+def test_every_error_below_v2_has_the_text_of_the_protocol(
+    single_server: Server, method: str, path: str, body: bytes | None, status: int, message: str
+) -> None:
+    answer = fetch(single_server.http_address, path, body, method=method)
+    assert answer.status == status
+    assert message in answer.json["error"]
 
 
 def test_nested_lists_and_typed_contents_are_accepted(single_server: Server) -> None:

@@ -60,7 +60,10 @@ class Annotator:
         except OSError as error:
             _remove(partial)
             kind = FileError if error.errno in MACHINE_ERRORS else InvalidRequestError
-            raise kind(f"cannot write {path}: {error.strerror or error}") from error
+            no_folder = isinstance(error, FileExistsError | NotADirectoryError)
+            nearest = next(parent for parent in path.parents if os.path.lexists(parent))
+            cause = f"{nearest} is not a folder" if no_folder else error.strerror or error
+            raise kind(f"cannot write {path}: {cause}") from error
         except MemoryError as error:
             _remove(partial)
             raise FileError(f"cannot draw {path}: out of memory") from error

@@ -7,12 +7,14 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from mien.errors import ImageError, MienError, OverloadedError, from_status
+from mien.errors import ImageError, InvalidRequestError, MienError, OverloadedError, from_status
 from mien.transport.connection import Connection
 
 Detail = TypeVar("Detail", bound=Message)
 
 _OTHER_NAME = "the server's certificate is for another name; check the address, or set Tls(server_name)"
+
+_HTTP_PORT = "this is an HTTP port; use the server's gRPC port, 50051 by default"
 
 _HINTS = (
     ("WRONG_VERSION_NUMBER", "the server does not use TLS; remove the option tls"),
@@ -24,7 +26,10 @@ _HINTS = (
         "CERTIFICATE_VERIFY_FAILED",
         "the server's certificate is signed by an unknown authority; pass the authority's file: Tls(ca)",
     ),
+    # the statuses with which HTTP/1.1 servers refuse HTTP/2; 502 and 503 of a proxy are temporary
+    *((f"http1.x server (HTTP status {status})", _HTTP_PORT) for status in (400, 404, 405, 505)),
 )
+"""Parts of gRPC's messages for errors that do not go away by themselves, with what to do."""
 
 _ENDED = ("Socket closed", "Connection reset", "Broken pipe")
 """gRPC's messages for a connection closed by the peer, such as if only one side uses TLS."""
@@ -86,6 +91,11 @@ def _mapped(
                 f"the image exceeds the message limit of {server} ({text}); send a smaller one",
                 reason="IMAGE_TOO_LARGE",
             )
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "metadata size" in text:
+            return InvalidRequestError(
+                f"the metadata of the call is too long for {server} ({text}); send at most 8 KiB with all keys",
+                reason="METADATA_TOO_LARGE",
+            )
         case grpc.StatusCode.UNIMPLEMENTED:
             text = f"{server} does not implement this method ({text}); is it a Mien server of this version or later?"
         case grpc.StatusCode.CANCELLED:
@@ -103,7 +113,7 @@ def is_retryable(error: grpc.RpcError) -> bool:
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
     match _code(error):
         case grpc.StatusCode.UNAVAILABLE:
-            return not any(sign in (error.details() or "") for sign, _ in _HINTS)  # TLS errors are permanent
+            return not any(sign in (error.details() or "") for sign, _ in _HINTS)  # these errors are permanent
         case grpc.StatusCode.CANCELLED:
             return True
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

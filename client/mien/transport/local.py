@@ -34,12 +34,13 @@ def _start(settings: LocalSettings) -> "EmbeddedService":
     """Load the service; raises `EmbeddedUnavailableError` if its packages are missing, `InvalidRequestError`."""
     try:
         from mien_orchestrator.embedded import EmbeddedService
+
+        return EmbeddedService(settings)
     except ImportError as error:
         raise EmbeddedUnavailableError(
             f"local mode needs the package {error.name!r}: pip install 'mien[local]', or call a server "
             "(server='host:port', --server, MIEN_SERVER)"
         ) from error
-    return EmbeddedService(settings)
 
 
 class _Worker:

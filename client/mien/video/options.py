@@ -22,7 +22,7 @@ DROP_POLICIES: Mapping[str, pb.DropPolicy.ValueType] = {
 MAX_HALF_LIFE_MS = 10_000
 MAX_DETECTION_INTERVAL = 100
 _MAX_INTERVAL_MS = 60_000
-_MAX_FRAME_RATE = 1000
+MAX_FRAME_RATE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +76,9 @@ def check_config(config: pb.StreamConfig) -> None:
 
 def check_frame_rate(frame_rate: float) -> None:
     """Check a number of frames per second; raises `InvalidRequestError`."""
-    if not isinstance(frame_rate, int | float) or not 0 < frame_rate <= _MAX_FRAME_RATE:
+    if not isinstance(frame_rate, int | float) or not 0 < frame_rate <= MAX_FRAME_RATE:
         raise _invalid(
-            f"frame_rate must be more than 0 and at most {_MAX_FRAME_RATE} frames per second, not {frame_rate!r:.80}"
+            f"frame_rate must be more than 0 and at most {MAX_FRAME_RATE} frames per second, not {frame_rate!r:.80}"
         )
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from mien_models.errors import ModelError
 from mien_models.registry import Entry
 from mien_models.runtimes.base import Model
 from mien_models.runtimes.devices import Device
@@ -29,7 +30,12 @@ def load(entry: Entry, task: Task, *, runtime: RuntimeName = "onnx", device: str
     # Imported here so that a process loads only the runtime that it uses.
     model: Model
     if runtime == "torch":
-        from mien_models.runtimes.torch import TorchModel
+        try:
+            from mien_models.runtimes.torch import TorchModel
+        except ImportError as error:
+            raise ModelError(
+                f"the runtime torch needs the package {error.name!r}: pip install 'mien[torch]'"
+            ) from error
 
         model = TorchModel(entry, task, device=device, threads=threads)
     else:

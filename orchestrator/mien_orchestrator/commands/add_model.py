@@ -12,7 +12,7 @@ from mien_models.store import ModelStore
 from mien_models.store.own_model.add import add as add_to_store
 from mien_models.store.own_model.face_check import describe
 from mien_models.store.own_model.options import OwnModel
-from mien_orchestrator.commands.exit_codes import USAGE, reported_errors
+from mien_orchestrator.commands.exit_codes import needs_extra, reported_errors
 from mien_orchestrator.settings import Settings
 
 
@@ -46,27 +46,23 @@ def add(
     The file is inspected: layout and size of its input, scores or probabilities of its outputs. Colours, shift, scale
     and crop are those that it was trained with; wrong ones give wrong predictions, so look at those for the face.
     """
-    with reported_errors():
-        try:
-            own = OwnModel(
-                tasks=cast(tuple[Task, ...], _known("task", task, TASKS)),
-                name=name,
-                outputs=_outputs(output or []),
-                colour=cast(Any, _known("colour", [colour], ("rgb", "bgr", "grey"))[0] if colour else None),
-                shift=_numbers("shift", shift),
-                scale=_numbers("scale", scale),
-                size=size,
-                crop_scale=crop_scale,
-                crop_center_y=crop_center_y,
-                labels=tuple(label.strip() for label in labels.split(",")),
-                high=cast(Any, _known("high", [high], ("male", "female"))[0]),
-                years=years,
-                summary=summary,
-            )
-            added = add_to_store(ModelStore(Settings.load().models.store), file, own, replace=replace)
-        except ImportError as error:
-            typer.echo(f"mien: this needs the package {error.name!r}: pip install 'mien[torch]'", err=True)
-            raise typer.Exit(USAGE) from error
+    with reported_errors(), needs_extra("torch", "adding a model"):
+        own = OwnModel(
+            tasks=cast(tuple[Task, ...], _known("task", task, TASKS)),
+            name=name,
+            outputs=_outputs(output or []),
+            colour=cast(Any, _known("colour", [colour], ("rgb", "bgr", "grey"))[0] if colour else None),
+            shift=_numbers("shift", shift),
+            scale=_numbers("scale", scale),
+            size=size,
+            crop_scale=crop_scale,
+            crop_center_y=crop_center_y,
+            labels=tuple(label.strip() for label in labels.split(",")),
+            high=cast(Any, _known("high", [high], ("male", "female"))[0]),
+            years=years,
+            summary=summary,
+        )
+        added = add_to_store(ModelStore(Settings.load().models.store), file, own, replace=replace)
     for note in added.notes:
         typer.echo(note)
     head = added.spec.heads.get("emotion")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mien.transport.tls import Tls
-from mien_orchestrator.commands.exit_codes import reported_errors
+from mien_orchestrator.commands.exit_codes import needs_extra, reported_errors
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.settings import Settings
 
@@ -28,7 +28,7 @@ def health(
     Without --server, address, port and TLS are those of the settings (environment, settings file), as for a health
     check in the server's own container.
     """
-    with reported_errors():
+    with reported_errors(), needs_extra("serve", "a health check"):
         if server:
             chosen = Tls(ca=ca, certificate=cert, key=key) if tls or ca or cert else None
             status = health_probe.check(server, service=service, timeout=timeout, tls=chosen)

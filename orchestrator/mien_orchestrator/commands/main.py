@@ -13,7 +13,7 @@ from mien.errors import SettingsError
 from mien_models.detectors import DETECTORS
 from mien_orchestrator.commands import config as config_commands
 from mien_orchestrator.commands import models, rollout
-from mien_orchestrator.commands.exit_codes import reported_errors
+from mien_orchestrator.commands.exit_codes import needs_extra, reported_errors
 from mien_orchestrator.commands.health import health
 from mien_orchestrator.edge.tokens import make_token, token_line
 from mien_orchestrator.pid_file import held
@@ -62,7 +62,8 @@ def serve(
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the start reads the settings as they are now
         with held(settings.server.pid_file):
             if inline:
-                from mien_orchestrator.single import serve as serve_single
+                with needs_extra("serve", "serving"):
+                    from mien_orchestrator.single import serve as serve_single
 
                 asyncio.run(serve_single(settings, _ready, load))
             else:
@@ -90,13 +91,10 @@ def _serve_cluster(settings: Settings, load: Callable[[], Settings]) -> None:
         raise SettingsError(
             "the orchestrators of a cluster share http.port, so it cannot be 0: set one with --http-port"
         )
-    try:
+    with needs_extra("serve", "a cluster"):
         from mien_orchestrator.cluster import local
-    except ImportError as error:
-        raise SettingsError(
-            f"the cluster needs the package {error.name!r}: pip install 'mien[serve]', or serve with --inline"
-        ) from error
-    local.serve(settings, _ready, load)
+
+        local.serve(settings, _ready, load)
 
 
 def _ready(address: str, http_address: str) -> None:

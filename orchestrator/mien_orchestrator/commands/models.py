@@ -16,7 +16,7 @@ from mien_models.registry import DEFAULTS, Entry
 from mien_models.store import TRAINED_DETECTORS, ModelStore
 from mien_orchestrator.build import make_detector, make_registry
 from mien_orchestrator.commands.add_model import add
-from mien_orchestrator.commands.exit_codes import INTERRUPTED, USAGE, reported_errors
+from mien_orchestrator.commands.exit_codes import INTERRUPTED, needs_extra, reported_errors
 from mien_orchestrator.settings import Settings
 from mien_training.detection.recipes import DETECTION_RECIPES, DetectionRecipe
 from mien_training.faces.recipe import Recipe
@@ -165,12 +165,8 @@ def _yunet(settings: Settings) -> Path:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    try:
-        with reported_errors():
-            yield
-    except ImportError as error:
-        typer.echo(f"mien: this needs the package {error.name!r}: pip install 'mien[train]'", err=True)
-        raise typer.Exit(USAGE) from error
+    with reported_errors(), needs_extra("train", "this command"):
+        yield
 
 
 def _installed(settings: Settings, entries: list[Entry]) -> Table:

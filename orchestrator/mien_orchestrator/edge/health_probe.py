@@ -7,7 +7,6 @@ from pathlib import Path
 from time import monotonic
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mien.errors import ServerUnavailableError
 from mien.transport.channel import open_channel
@@ -40,6 +39,8 @@ def check(address: str, *, service: str = "", timeout: float, tls: Tls | None = 
         ServerUnavailableError: The server does not answer, or does not serve.
 
     """
+    from grpc_health.v1 import health_pb2, health_pb2_grpc  # of the extra `serve`; the commands need the rest without
+
     request = health_pb2.HealthCheckRequest(service=service)
     with open_channel(Connection((address,), tls)) as channel:
         try:

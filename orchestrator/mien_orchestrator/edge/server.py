@@ -211,9 +211,14 @@ class Server:
         self._service.health.listen(self._set_health)
 
     async def _start_http(self, port: int, calls: CallParts) -> None:
-        from mien_orchestrator.edge.http.application import Parts, make_application
-        from mien_orchestrator.edge.http.listener import HttpServer, bind
-
+        try:
+            from mien_orchestrator.edge.http.application import Parts, make_application
+            from mien_orchestrator.edge.http.listener import HttpServer, bind
+        except ImportError as error:
+            raise SettingsError(
+                f"HTTP needs the package {error.name!r}: pip install 'mien[serve]', or set http.enabled to false",
+                reason="PACKAGE_MISSING",
+            ) from error
         context = http_context(self._settings)
         try:
             listening = bind(self._settings, port, shared=self._shared_port)

@@ -21,7 +21,7 @@ from mien_orchestrator.edge.http.body import check_declared, read_image
 from mien_orchestrator.edge.http.calls import HttpCalls
 from mien_orchestrator.edge.http.documentation import documentation
 from mien_orchestrator.edge.http.guard import STREAM_PATH, Guard
-from mien_orchestrator.edge.http.inference import inference_routes
+from mien_orchestrator.edge.http.inference import inference_error, inference_routes
 from mien_orchestrator.edge.http.openapi import openapi
 from mien_orchestrator.edge.http.pages import fixed, page_routes
 from mien_orchestrator.edge.http.parameters import analyze_options
@@ -133,6 +133,7 @@ def make_application(parts: Parts) -> ASGIApp:
         ],
         exception_handlers={HTTPException: _http_error, Exception: _failure},
     )
+    app.router.redirect_slashes = False  # a redirect has an empty body, and some clients drop the request's body
     return Guard(app, parts.settings, parts.metrics.count_http if parts.metrics else _not_counted)
 
 
@@ -150,10 +151,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers: Mapping[str, str] = error.headers or {}
     allow = headers.get("Allow", headers.get("allow", ""))
     path = request.url.path[:80]
+    refuse = inference_error if path == "/v2" or path.startswith("/v2/") else error_reply
     if error.status_code == 405:
-        return error_reply(
+        return refuse(
             HttpRequestError(
-                f"{path} does not take {request.method[:16]}; it takes {allow}",
+                f"{path} does not accept {request.method[:16]}; use {allow}",
                 reason="METHOD_NOT_ALLOWED",
                 http_status=405,
                 code=code_pb2.UNIMPLEMENTED,
@@ -171,7 +173,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
                 connection="upgrade",
             )
         )
-    return error_reply(NotFoundError(f"there is nothing at {path!r}; /docs lists what is", reason="PATH_UNKNOWN"))
+    advice = "remove the slash at its end" if path.endswith("/") else "see /docs"
+    return refuse(NotFoundError(f"unknown path {path!r}; {advice}", reason="PATH_UNKNOWN"))
 
 
 async def _failure(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from mien.errors import MienError
 from mien.types.proto_json import as_dict
 from mien.version import __version__
-from mien_orchestrator.edge.http.body import check_length, read_body
+from mien_orchestrator.edge.http.body import Kind, check_length, read_body
 from mien_orchestrator.edge.http.calls import HttpCalls
 from mien_orchestrator.edge.http.replies import JsonReply, error_reply
 from mien_orchestrator.edge.open_inference.json_form import JSON_LENGTH, metadata, parse, write
@@ -23,6 +23,12 @@ from mien_orchestrator.telemetry.observer import End
 
 _SMALL = 64 * 1024
 """Bytes of a body that is parsed on the event loop."""
+
+_REQUEST = Kind(
+    "inference request",
+    "send a JSON object with the list inputs, as the Open Inference Protocol defines it",
+    "INFERENCE_REQUEST",
+)
 
 Work = Callable[[bytes, RequestContext], Awaitable[Response]]
 """Answers a call with its body, which is empty if it has none."""
@@ -97,8 +103,8 @@ class _Endpoints:
         async def read(request: Request) -> bytes:
             if request.method != "POST":
                 return b""
-            check_length(request.headers, self._max_bytes)
-            return await read_body(request.receive, self._max_bytes)
+            check_length(request.headers, self._max_bytes, _REQUEST)
+            return await read_body(request.receive, self._max_bytes, _REQUEST)
 
         async def answer(body: bytes, context: RequestContext, end: End) -> Response:
             return await work(body, context)

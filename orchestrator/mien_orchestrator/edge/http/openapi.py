@@ -8,6 +8,7 @@ from google.rpc import status_pb2
 
 from mien.v1 import face_service_pb2 as pb
 from mien.version import __version__
+from mien.video.options import DROP_POLICIES, MAX_DETECTION_INTERVAL, MAX_FRAME_RATE, MAX_HALF_LIFE_MS
 from mien_orchestrator.edge.http.multipart import FIELD
 from mien_orchestrator.edge.http.proto_comments import comments
 
@@ -27,11 +28,12 @@ _SCALARS: Mapping[int, Json] = {
 """JSON of each scalar type in proto3 JSON; 64-bit numbers are strings there."""
 
 _ERRORS: Mapping[str, str] = {
-    "400": "The image or an option is invalid; `ErrorInfo.reason` states what.",
+    "400": "The image or an option is invalid; see `ErrorInfo.reason`.",
     "401": "The token is missing or unknown.",
-    "404": "There is no such model or path.",
+    "404": "The model or path does not exist.",
     "413": "The image is larger than the server's limit; it was not read.",
     "415": "The body is not the bytes of an image, nor a form with one.",
+    "426": "The request is not a WebSocket handshake.",
     "429": "Too many images at once; `Retry-After` has the seconds to wait.",
     "500": "The server failed; its log has the details under the request id.",
     "503": "The server does not serve now; a retry is safe.",
@@ -42,7 +44,13 @@ _ERRORS: Mapping[str, str] = {
 def openapi(max_image_bytes: int) -> Json:
     """Return the description of a server that takes images of at most `max_image_bytes`."""
     schemas: Json = {"Error": _error_schema()}
-    for message in (pb.AnalyzeResponse, pb.ListModelsResponse, pb.GetModelCardResponse, pb.GetServerInfoResponse):
+    for message in (
+        pb.AnalyzeResponse,
+        pb.AnalyzeStreamResponse,
+        pb.ListModelsResponse,
+        pb.GetModelCardResponse,
+        pb.GetServerInfoResponse,
+    ):
         _add(message.DESCRIPTOR, schemas, comments())
     return {
         "openapi": "3.1.0",
@@ -87,6 +95,7 @@ def _paths(max_image_bytes: int) -> Json:
                 "responses": _responses("AnalyzeResponse", ("400", "401", "413", "415", "429", "500", "503", "504")),
             }
         },
+        "/v1/stream": _stream(),
         "/v1/models": _get("models", "List the models, those in use first.", "ListModelsResponse", ("401",)),
         "/v1/models/{name}": _get(
             "model",
@@ -104,7 +113,7 @@ def _paths(max_image_bytes: int) -> Json:
             "Return 200 if the server, or one task, can be called now.",
             None,
             ("404", "503"),
-            [_parameter("service", "query", "A task; without it, the server.", {"type": "string"})],
+            [_parameter("service", "query", "A task. Default: the server.", {"type": "string"})],
         ),
         "/metrics": _get("metrics", "Return the metrics of the process, for Prometheus.", None, ("401",)),
     }
@@ -118,7 +127,7 @@ _ANALYZE_PARAMETERS = [
     _parameter(
         "tasks",
         "query",
-        "Tasks to run, separated by commas: age, gender, emotion. Without it: all.",
+        "Tasks to run, separated by commas: age, gender, emotion. Default: all.",
         {"type": "string"},
     ),
     _parameter("max_faces", "query", "Return at most this many faces, the largest.", {"type": "integer", "minimum": 1}),
@@ -131,8 +140,37 @@ _ANALYZE_PARAMETERS = [
     _parameter(
         "models",
         "query",
-        "Other models than those in use, such as emotion:mien-emotion-fer2013; if models.selectable allows it.",
+        "Models to use instead of the configured ones, such as emotion:mien-emotion-fer2013; needs the setting "
+        "`models.selectable`.",
         {"type": "string"},
+    ),
+]
+
+_STREAM_PARAMETERS = [
+    *_ANALYZE_PARAMETERS[:2],
+    _parameter(
+        "drop_policy",
+        "query",
+        "`none` analyzes every frame; `latest` drops frames that arrive faster than they are analyzed.",
+        {"type": "string", "enum": list(DROP_POLICIES), "default": "none"},
+    ),
+    _parameter(
+        "frame_rate",
+        "query",
+        "Frames per second of a recording. Default: the time of a frame is that of its arrival.",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_FRAME_RATE},
+    ),
+    _parameter(
+        "detection_interval",
+        "query",
+        "The detector runs on every n-th frame.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_DETECTION_INTERVAL, "default": 5},
+    ),
+    _parameter(
+        "smoothing_half_life_ms",
+        "query",
+        "Half-life of earlier expressions, in milliseconds; 0 disables smoothing.",
+        {"type": "number", "minimum": 0, "maximum": MAX_HALF_LIFE_MS, "default": 200},
     ),
 ]
 
@@ -141,8 +179,33 @@ _HEADERS = [
         "X-Request-Timeout", "header", "Seconds until the deadline, such as 2.5; at most 60.", {"type": "number"}
     ),
     _parameter("grpc-timeout", "header", "The deadline as gRPC writes it, such as 500m.", {"type": "string"}),
-    _parameter("X-Request-Id", "header", "Id of the request in the server's log; returned.", {"type": "string"}),
+    _parameter(
+        "X-Request-Id",
+        "header",
+        "Id of the request in the server's log, and of the reply. The server generates one if it is absent or invalid.",
+        {"type": "string", "pattern": "^[A-Za-z0-9_.:/+=@-]{1,128}$"},
+    ),
 ]
+
+
+def _stream() -> Json:
+    """Return the WebSocket, which OpenAPI describes by its handshake."""
+    operation = _get(
+        "stream",
+        "Follow faces through a video: a WebSocket. Each binary message is one frame, the bytes of an image file; an "
+        "empty one ends the stream. Each text message of the server is one `AnalyzeStreamResponse` as JSON, or "
+        '`{"error": ...}` with an `Error` before the server closes the connection.',
+        None,
+        ("400", "401", "426"),
+        _STREAM_PARAMETERS,
+    )
+    responses = operation["get"]["responses"]
+    opened = {
+        "description": "The WebSocket is open; its text messages have this schema.",
+        **_json("AnalyzeStreamResponse"),
+    }
+    operation["get"]["responses"] = {"101": opened} | {code: responses[code] for code in responses if code != "200"}
+    return operation
 
 
 def _get(
@@ -159,12 +222,14 @@ def _get(
 
 
 def _responses(reply: str | None, errors: Iterable[str]) -> Json:
-    content = {"content": {"application/json": {"schema": _reference(reply)}}} if reply else {}
-    error = {"application/json": {"schema": _reference("Error")}}
     return {
-        "200": {"description": "The reply.", **content},
-        **{code: {"description": _ERRORS[code], "content": error} for code in errors},
+        "200": {"description": "The reply.", **(_json(reply) if reply else {})},
+        **{code: {"description": _ERRORS[code], **_json("Error")} for code in errors},
     }
+
+
+def _json(name: str) -> Json:
+    return {"content": {"application/json": {"schema": _reference(name)}}}
 
 
 def _reference(name: str) -> Json:
@@ -177,7 +242,7 @@ def _error_schema() -> Json:
         "description": "google.rpc.Status.",
         "properties": {
             "code": {"type": "integer", "description": "Number of the google.rpc.Code, not the HTTP status."},
-            "message": {"type": "string", "description": "What is wrong, and what to do."},
+            "message": {"type": "string", "description": "The problem and its remedy."},
             "details": {
                 "type": "array",
                 "description": "google.rpc.ErrorInfo (with a reason), BadRequest, RetryInfo, RequestInfo.",
