@@ -6,7 +6,7 @@ import time
 import pytest
 
 import mien
-from mien_orchestrator.pipeline.admission import Admission
+from mien_orchestrator.pipeline.admission.admission import Admission
 
 LONG = 1e9
 

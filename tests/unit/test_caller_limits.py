@@ -3,8 +3,9 @@
 import pytest
 
 import mien
-from mien_orchestrator.pipeline import admission as module
-from mien_orchestrator.pipeline.admission import Admission, CallerLimits
+from mien_orchestrator.pipeline.admission import caller_limits as module
+from mien_orchestrator.pipeline.admission.admission import Admission
+from mien_orchestrator.pipeline.admission.caller_limits import CallerLimits
 
 LONG = 1e9
 
@@ -34,7 +35,7 @@ def test_a_caller_at_its_limit_is_refused_and_others_are_not() -> None:
     made = admission(CallerLimits(max_requests=2))
     with made.admit(1, LONG, "a"), made.admit(1, LONG, "a"):
         for attempt in (lambda: made.admit(1, LONG, "a").__enter__(), lambda: made.check(LONG, "a")):
-            with pytest.raises(mien.OverloadedError, match="2 images of the token a") as caught:
+            with pytest.raises(mien.OverloadedError, match="2 images of a") as caught:
                 attempt()
             assert caught.value.reason == "CALLER_LIMIT"
             assert caught.value.retry_after

@@ -6,7 +6,6 @@ meet a free model leave at once.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +22,7 @@ from mien.errors import (
 )
 from mien_models.registry import ANSWERS
 from mien_models.spec import Task
+from mien_orchestrator.pipeline.admission.fair_queue import FairQueue
 from mien_orchestrator.pipeline.backend import ModelCall, Prediction
 from mien_orchestrator.pipeline.call_limit import CallLimit
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
@@ -85,10 +85,12 @@ class Batcher:
         self._best_batch = best_batch
         self._slots = slots
         self._breaker = breaker
-        self._queue: deque[_Item] = deque()
+        self._queue: FairQueue[_Item] = FairQueue()
         self._calls: dict[asyncio.Task[None], list[_Item]] = {}
 
-    async def predict(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
+    async def predict(
+        self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float, caller: str = ""
+    ) -> Prediction:
         """Answer some tasks of the model for (N, S, S, 3) uint8 crops, before a deadline in event-loop time.
 
         A request that is cancelled leaves its batch; a call that nobody waits for any more is cancelled.
@@ -100,7 +102,7 @@ class Batcher:
         """
         self._breaker.admit()
         item = _Item(tasks, crops, asyncio.get_running_loop().time(), deadline)
-        self._queue.append(item)
+        self._queue.push(caller, item, len(crops))
         self._start()
         try:
             return await item.answer
@@ -108,8 +110,7 @@ class Batcher:
             self._forget(item)
 
     def _forget(self, item: _Item) -> None:
-        if item in self._queue:
-            self._queue.remove(item)
+        self._queue.discard(item)
         for call, items in self._calls.items():
             if all(other.answer.done() for other in items):
                 call.cancel()
@@ -125,12 +126,12 @@ class Batcher:
         self._start()
 
     def _next(self) -> list[_Item]:
-        """Take the items of the next call from the queue, in order; late ones fail instead."""
+        """Take the items of the next call from the queue, in fair order of callers; late ones fail instead."""
         now = asyncio.get_running_loop().time()
         items: list[_Item] = []
         room = self._best_batch
-        while self._queue and (not items or len(self._queue[0].crops) <= room):
-            item = self._queue.popleft()
+        while self._queue and (not items or len(self._queue.peek().crops) <= room):
+            item = self._queue.pop()
             if item.deadline <= now:
                 item.fail(
                     DeadlineExceededError("the model was busy for too long; raise the timeout or send fewer at once")

@@ -157,7 +157,7 @@ class Ensemble:
 
         try:
             async with asyncio.timeout(context.deadline - time.monotonic()):
-                return await asyncio.get_running_loop().run_in_executor(executor, run)
+                return await asyncio.wrap_future(executor.submit_for(context.caller, run))
         except UnreadableImage as error:
             raise ImageError(str(error), reason=error.reason) from error
         except TimeoutError as error:

@@ -1,7 +1,6 @@
 """The steps before the models: decode an image, detect faces, measure their quality, and crop them."""
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from mien_models.images.memory import PixelBudget
 from mien_models.images.raw import RawImage
 from mien_models.quality import Quality, QualityLimits, compare, judge
 from mien_models.spec import CropSpec
+from mien_orchestrator.pipeline.admission.fair_executor import FairExecutor
 from mien_orchestrator.pipeline.request_context import RequestContext
 
 FINENESS = 2
@@ -34,7 +34,7 @@ LARGE_BYTES = 128 * 2**20
 """Memory at the peak of decoding from which an image is a large one: JPEGs of 19 megapixels, other formats of 15."""
 
 
-class BulkheadExecutor(ThreadPoolExecutor):
+class BulkheadExecutor(FairExecutor):
     """A bounded pool, with a second one for large images.
 
     Large images take long, and wait for memory: in the pool of the others, a few of them would occupy all threads.
@@ -42,8 +42,8 @@ class BulkheadExecutor(ThreadPoolExecutor):
 
     def __init__(self, threads: int) -> None:
         """Use up to `threads` threads, and half as many, at least one, for large images; started when needed."""
-        super().__init__(threads, thread_name_prefix="mien")
-        self.large = ThreadPoolExecutor(max(1, threads // 2), thread_name_prefix="mien-large")
+        super().__init__(threads, "mien")
+        self.large = FairExecutor(max(1, threads // 2), "mien-large")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop both pools; see `Executor.shutdown`."""

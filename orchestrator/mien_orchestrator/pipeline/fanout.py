@@ -85,7 +85,7 @@ class Fanout:
         names = " and ".join(tasks)
         try:
             async with asyncio.timeout_at(context.deadline):
-                prediction = await batcher.predict(tasks, crops, context.deadline)
+                prediction = await batcher.predict(tasks, crops, context.deadline, context.caller)
         except TimeoutError:
             error: MienError = DeadlineExceededError(f"no answer for {names} before the deadline")
         except MienError as failure:

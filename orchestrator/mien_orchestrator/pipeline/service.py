@@ -15,7 +15,8 @@ from mien_models.card import card
 from mien_models.images.formats import FORMATS
 from mien_models.registry import Entry, Registry
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.admission import Admission, CallerLimits
+from mien_orchestrator.pipeline.admission.admission import Admission
+from mien_orchestrator.pipeline.admission.caller_limits import CallerLimits
 from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.response import Answers
@@ -67,7 +68,11 @@ class FaceAnalysis:
             callers=CallerLimits(settings.auth.max_concurrent_requests, settings.auth.max_requests_per_second),
         )
         self._streams = Streams(
-            ensemble, self._admission, settings.streams, max_bytes=settings.limits.max_concurrent_bytes
+            ensemble,
+            self._admission,
+            settings.streams,
+            max_bytes=settings.limits.max_concurrent_bytes,
+            max_per_caller=settings.auth.max_streams,
         )
 
     @property

@@ -81,6 +81,10 @@ class AuthSettings(Group):
     max_requests_per_second: float | None = Field(default=None, gt=0)
     """Images of one caller's name that a process takes per second, up to a second's worth at once; unset: no limit."""
 
+    max_streams: int | None = Field(default=None, ge=1)
+    """Video streams of one caller's name per process at the same time; unset: no limit but its share of
+    `streams.max_streams`."""
+
     @property
     def required(self) -> bool:
         """Whether calls need a token."""
@@ -88,6 +92,7 @@ class AuthSettings(Group):
 
     @model_validator(mode="after")
     def _for_names(self) -> Self:
-        if not self.required and (self.max_concurrent_requests or self.max_requests_per_second):
+        limits = (self.max_concurrent_requests, self.max_requests_per_second, self.max_streams)
+        if not self.required and any(limits):
             raise ValueError("limits per caller need auth.token_file or auth.jwt")
         return self

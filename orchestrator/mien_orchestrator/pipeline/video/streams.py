@@ -16,7 +16,8 @@ from mien.errors import (
 )
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.admission import Admission
+from mien_orchestrator.pipeline.admission.admission import Admission
+from mien_orchestrator.pipeline.admission.shared_limit import SharedLimit
 from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.timing import SpanRecorder
@@ -51,19 +52,38 @@ class _Waiting:
 class Streams:
     """Analyzes video streams. Used on one event loop."""
 
-    def __init__(self, ensemble: Ensemble, admission: Admission, limits: StreamsSettings, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        admission: Admission,
+        limits: StreamsSettings,
+        *,
+        max_bytes: int,
+        max_per_caller: int | None = None,
+    ) -> None:
         """Create it; frames count in `admission` beside other requests, but are not refused by it.
 
-        `max_bytes` is the most that the frames of all streams have which wait or are analyzed.
+        Args:
+            ensemble: Analyzes the frames.
+            admission: Counts the frames that are analyzed.
+            limits: Limits of the streams.
+            max_bytes: Most bytes of the frames of all streams that wait or are analyzed.
+            max_per_caller: Most streams of one caller; None for no limit but its share of all.
+
         """
         self.bytes = ByteBudget(max_bytes)
         """The bytes of the frames of all streams."""
         self._ensemble = ensemble
         self._admission = admission
         self._limits = limits
-        self.open = 0
-        """Streams at this moment."""
+        self._open = SharedLimit(limits.max_streams)
+        self._max_per_caller = max_per_caller
         self._queues: set[FrameQueue[_Waiting]] = set()
+
+    @property
+    def open(self) -> int:
+        """Streams at this moment."""
+        return self._open.used
 
     async def run(
         self, requests: AsyncIterator[pb.AnalyzeStreamRequest], context: RequestContext
@@ -83,7 +103,7 @@ class Streams:
             DeadlineExceededError: No frame came for the idle timeout.
 
         """
-        with self._admitted():
+        with self._admitted(context.caller):
             config = await self._configured(requests)
             queue: FrameQueue[_Waiting] = FrameQueue(latest=config.latest)
             session = VideoSession(self._ensemble, config, self._limits.max_frame_pixels)
@@ -118,25 +138,35 @@ class Streams:
                 return reply
             context.limit(FRAME_SECONDS)
             context.spans.add_since("queue", 0.0)
-            with self._admission.counted(waiting.size):
+            with self._admission.counted(waiting.size, context.caller):
                 return await session.analyze(frame, dropped, context)
         finally:
             context.cancelled.set()
             self.bytes.give(waiting.size)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self.open >= self._limits.max_streams:
+    def _admitted(self, caller: str) -> Iterator[None]:
+        own = self._open.of(caller)
+        if caller and self._max_per_caller is not None and own >= self._max_per_caller:
+            raise OverloadedError(
+                f"{caller} has as many streams as it may have ({own}); end one of them",
+                reason="CALLER_LIMIT",
+                retry_after=_RETRY_SECONDS,
+            )
+        if self._open.is_full():
             raise OverloadedError(
                 f"there are {self.open} streams already, the most that this server takes; try again later",
                 reason="STREAMS_EXHAUSTED",
                 retry_after=_RETRY_SECONDS,
             )
-        self.open += 1
-        try:
+        if self._open.exceeds_share(caller):
+            raise OverloadedError(
+                f"{caller} has {own} streams, which leave too few for other callers; try again later",
+                reason="STREAMS_EXHAUSTED",
+                retry_after=_RETRY_SECONDS,
+            )
+        with self._open.taken(caller):
             yield
-        finally:
-            self.open -= 1
 
     async def _next(self, requests: AsyncIterator[pb.AnalyzeStreamRequest]) -> pb.AnalyzeStreamRequest | None:
         """Return the next message, None after the last one."""
