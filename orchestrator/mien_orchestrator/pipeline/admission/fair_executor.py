@@ -49,9 +49,11 @@ class FairExecutor(ThreadPoolExecutor):
 
     def _run_next(self) -> None:
         """Run the next work in fair order: the pool has as many calls of this as there is work."""
+        self._take().run()  # no variable: the traceback of an error leads to this frame too
+
+    def _take(self) -> _Work[Any]:
         with self._waiting_lock:
-            work = self._waiting.pop()
-        work.run()
+            return self._waiting.pop()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop the pool; see `Executor.shutdown`."""
