@@ -17,6 +17,7 @@ FILES = (
     "photographs.json",
     "protocols.json",
     "reduced.json",
+    "rollout.json",
     "systems.json",
     "video.json",
 )

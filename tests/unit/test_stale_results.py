@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import report
+import rollout
 import video_report
 import weights
 from alternatives import page
@@ -37,6 +38,11 @@ def test_changed_weights_are_detected(tmp_path: Path) -> None:
 def test_the_page_of_videos_is_generated_from_its_results() -> None:
     text = video_report.PAGE.read_text(encoding="utf-8")
     assert video_report.page(text, json.loads(video_report.RESULT.read_text())) == text
+
+
+def test_the_measured_part_of_the_page_of_rollouts_is_generated_from_its_results() -> None:
+    text = rollout.PAGE.read_text(encoding="utf-8")
+    assert rollout.page(text, json.loads((RESULTS / "rollout.json").read_text())) == text
 
 
 def test_the_benchmark_page_is_generated_from_the_results(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from mien_orchestrator.build import check_devices, make_detector, make_registry, served_models
+from mien_orchestrator.build import check_devices, check_rollouts, make_detector, make_registry, served_models
 from mien_orchestrator.commands.exit_codes import reported_errors
 from mien_orchestrator.edge.tls import server_credentials
 from mien_orchestrator.edge.tokens import Authentication
-from mien_orchestrator.settings import Settings
+from mien_orchestrator.settings import ROLES, Settings
 from mien_orchestrator.settings.origins import to_yaml
 from mien_orchestrator.settings.sources import read_sources
 
@@ -61,8 +61,13 @@ def check_files(settings: Settings) -> None:
         DetectorError: The detector's file is missing or invalid.
 
     """
-    for entry in served_models(settings, make_registry(settings)).values():
+    registry = make_registry(settings)
+    for entry in served_models(settings, registry).values():
         entry.read()
+    check_rollouts(settings, registry)
+    for role in ROLES:
+        for task, name in settings.rollout(role).items():
+            registry.for_task(task, name).read()
     check_devices(settings)
     make_detector(settings)
     server_credentials(settings)

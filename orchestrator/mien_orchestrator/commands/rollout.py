@@ -19,7 +19,8 @@ from mien.types.rollout import ModelTraffic, Rollout, ShadowComparison
 from mien.types.server_info import ServerInfo
 from mien_models.registry import TASKS
 from mien_models.spec import Task
-from mien_orchestrator.build import check_rollouts, make_registry, served_models
+from mien_orchestrator.build import make_registry
+from mien_orchestrator.commands.config import check_files
 from mien_orchestrator.commands.exit_codes import reported_errors
 from mien_orchestrator.edge import health_probe
 from mien_orchestrator.pid_file import running
@@ -106,17 +107,20 @@ def _task(name: str) -> Task:
 
 
 def _check(settings: Settings) -> None:
-    registry = make_registry(settings)
-    for entry in served_models(settings, registry).values():
-        entry.read()
-    check_rollouts(settings, registry)
+    """Check the files of changed settings if a server runs with them here; another machine may have others."""
+    if _process(settings):
+        check_files(settings)
+
+
+def _process(settings: Settings) -> int | None:
+    """Return the id of the server's process, or None if none runs with `server.pid_file`."""
+    return running(settings.server.pid_file) if settings.server.pid_file else None
 
 
 def _reload(path: Path) -> None:
     """Let the server of the settings reload them, and wait until it has."""
     settings = Settings.load(config=path)
-    file = settings.server.pid_file
-    process = running(file) if file else None
+    process = _process(settings)
     if process is None:
         typer.echo("no server runs with server.pid_file: reload the server (SIGHUP), or apply the file")
         return
