@@ -1,4 +1,4 @@
-"""Attack a server in every way of the tests, on a larger scale, and measure what it costs a neighbour.
+"""Run the attacks of the tests on a larger scale, and measure their effect on another caller.
 
 python benchmarks/attack.py --out benchmarks/results/attack.json
 
@@ -38,7 +38,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(slots=True)
 class Neighbour:
-    """A caller that does nothing wrong: its latencies in seconds, and its errors."""
+    """A well-behaved caller: its latencies in seconds, and its errors."""
 
     seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
@@ -155,7 +155,7 @@ def terminated(rounds: int, mode: str, *options: str) -> Row:
 
 
 def returned(away: float) -> Row:
-    """Let a server be gone for a while, and measure how soon an idle client's call is answered once it is back."""
+    """Stop a server, start it again, and measure the latency of the next call of an idle client."""
     port = 0
     with ExitStack() as stack:
         with serving("--inline") as (_, address):

@@ -4,7 +4,7 @@ python benchmarks/endurance.py --out benchmarks/results/endurance.json
 
 Four callers, slow enough to leave the machine idle most of the time: the SDK, HTTP, a video stream, and one that sends
 images that are corrupt or hostile. Each reply is compared with the one of the same image before the start. A reply may
-lack the answers of a task for a while after its worker was killed (`--settle-seconds`); it must never be wrong, and no
+lack the predictions of a task after its worker was killed (`--settle-seconds`); it must never be wrong, and no
 valid request may fail. The memory of all processes together is compared between the first and the last quarter of the
 samples after the warm-up.
 """
@@ -64,7 +64,7 @@ class Log:
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     """Replies of each caller by outcome."""
     unexpected: list[dict[str, object]] = field(default_factory=list)
-    """Wrong answers, failed requests, and answers that were missing too long after a kill."""
+    """Wrong replies, failed requests, and predictions that were missing too long after a kill."""
     kills: list[dict[str, object]] = field(default_factory=list)
     memory_mib: list[tuple[float, float]] = field(default_factory=list)
     last_kill: float = float("-inf")

@@ -4,7 +4,7 @@ python benchmarks/faults.py --out benchmarks/results/faults.json
 
 A cluster with one worker per task and two orchestrators gets calls from a few callers of the SDK with its default
 settings. Each fault hits one process: `kill -9`, SIGSTOP, or SIGSTOP for five seconds. Every call is recorded until all
-answers have been complete for a while. The table and the plot of `docs/serving.md` are made from the result file; the
+replies have been complete for some time. The table and the plot of `docs/serving.md` are made from the result file; the
 normal latencies are those of the same callers before the first fault.
 """
 
@@ -41,7 +41,7 @@ _BEFORE_SECONDS = 3.0
 """Seconds before each fault that the plot shows."""
 
 _WHOLE_SECONDS = 5.0
-"""A cluster is whole again once all answers have been complete for so long."""
+"""Time of complete replies after which a cluster counts as recovered."""
 
 _LONGEST_SECONDS = 120.0
 _SLOW_SECONDS = 5.0
@@ -86,7 +86,7 @@ async def stop(pid: int) -> None:
 
 
 async def slow(pid: int) -> None:
-    """Stop the process for a while."""
+    """Stop the process for some seconds."""
     os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(_SLOW_SECONDS)
     os.kill(pid, signal.SIGCONT)

@@ -128,7 +128,7 @@ def _total(parts: Sequence[Figures]) -> Figures:
 
 
 def _summary(rounds: Sequence[dict[str, Figures]]) -> dict[str, object]:
-    """Return the figures of both protocols over all rounds, and the ratios of HTTP to gRPC."""
+    """Return the metrics of both protocols over all rounds, and the ratios of HTTP to gRPC."""
     totals = {name: _total([each[name] for each in rounds]) for name in ("grpc", "http")}
     return {name: _rates(total) for name, total in totals.items()} | {
         "http_over_grpc": {

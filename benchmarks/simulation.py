@@ -1,8 +1,8 @@
 """Discrete-event simulation of a Mien cluster: arrivals, orchestrators, batching workers, autoscaling.
 
 A request waits for a core of its orchestrator (decoding and detection), then makes one call to each pool of workers,
-which run what has arrived meanwhile as one batch, and ends with the last answer. The numbers of replicas follow the
-calls in flight as in the real cluster, with the policy, the bounds and the delays of Ray Serve
+which run the calls that have arrived meanwhile as one batch, and ends with the last reply. The numbers of replicas
+follow the calls in flight as in the real cluster, with the policy, the bounds and the delays of Ray Serve
 (`ray.serve.autoscaling_policy`), and the time that a replica takes to start.
 """
 
@@ -26,7 +26,7 @@ class Photograph:
     front_s: float
     """Decoding, detection, cropping and merging: seconds of one core of an orchestrator."""
     faces: int
-    """Number of faces, all of which every task looks at."""
+    """Number of faces; every task predicts all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ClusterSpec:
     start_s: float
     """Seconds from the decision for a replica to its first call."""
     deadline_s: float
-    """Answers that take longer are late."""
+    """Replies that take longer are late."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Outcome:
     """Replicas per pool, and `cores` of all, every second: those that have been started and not yet stopped."""
 
     def quantile(self, share: float, since: float = 0.0, until: float = math.inf) -> float:
-        """Return a quantile of the latencies of requests that arrived in a period, in seconds; nan if there is none."""
+        """Return a quantile of the latencies of requests that arrived in a period, in seconds; NaN without one."""
         chosen = sorted(latency for arrival, latency in self.latencies if since <= arrival < until)
         return chosen[min(int(share * len(chosen)), len(chosen) - 1)] if chosen else math.nan
 
@@ -124,7 +124,7 @@ class _Call:
     """One call to a replica."""
 
     seconds: float
-    """Its own work; of workers 0, as theirs is that of the batch."""
+    """Own work in seconds; 0 for workers, whose work is that of the batch."""
     faces: int
     done: Callable[[], None]
     held: bool = False
@@ -145,7 +145,7 @@ class _Pool:
         self._reports: deque[tuple[float, int]] = deque()
 
     def call(self, call: _Call) -> bool:
-        """Give a call to the less loaded of two random replicas; False if it is refused."""
+        """Send a call to the less loaded of two random replicas; return False if it is refused."""
         replica = self._choose()
         if replica is None or replica.in_flight >= self.spec.limit:
             return False
@@ -243,12 +243,12 @@ class Simulation:
         return [self._orchestrators, *self._workers]
 
     def at(self, time: float, action: Callable[[], None]) -> None:
-        """Do something at a time."""
+        """Schedule a function."""
         self._sequence += 1
         heapq.heappush(self._events, (time, self._sequence, action))
 
     def run(self, seconds: float, *, peak: float, lose: tuple[float, float] | None = None) -> Outcome:
-        """Simulate arrivals for `seconds`, at most `peak` a second, and let all of them finish.
+        """Simulate arrivals for `seconds`, at most `peak` a second, and run until all of them have finished.
 
         `lose`: a time and the share of all replicas that are lost then.
         """

@@ -22,7 +22,7 @@ _MODELS: dict[str, Task] = {"age-gender": "age", "emotion": "emotion"}
 def measured(folder: Path, seed: int) -> tuple[list[Photograph], dict[str, float], dict[str, float]]:
     """Return the photographs' work, and seconds per batch and per face of each model.
 
-    The photographs are those of the serving benchmark. Each figure is the lowest of several runs, in processor time, so
+    The photographs are those of the serving benchmark. Each time is the lowest of several runs, in processor time, so
     that other work on the machine counts little.
     """
     finder = FaceFinder()

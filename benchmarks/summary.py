@@ -30,7 +30,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread | None":
-        """Return the spread of the values, or None if there are none."""
+        """Return the spread of the values, or None without values."""
         listed = [round(value, 3) for value in values]
         return cls(median(listed), min(listed), max(listed)) if listed else None
 

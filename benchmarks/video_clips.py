@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from video_metrics import Truth, read_truth
 
 QUALITY = 90
-"""Of the JPEG frames that are sent."""
+"""JPEG quality of the frames."""
 
 FPS = 25.0
 """Of the pans."""

@@ -113,9 +113,9 @@ EDITS: dict[str, list[tuple[str, str]]] = {
             '        glasses=face.glasses if face.HasField("glasses") else None,\n        quality=Quality(',
         ),
         (
-            "        if self.abstained:\n            said",
-            '        if self.glasses is not None:\n            said.append(f"glasses {self.glasses:.0%}")\n'
-            "        if self.abstained:\n            said",
+            "        if self.abstained:\n            parts",
+            '        if self.glasses is not None:\n            parts.append(f"glasses {self.glasses:.0%}")\n'
+            "        if self.abstained:\n            parts",
         ),
     ],
     "client/mien/drawing/draw.py": [

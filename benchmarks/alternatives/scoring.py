@@ -116,7 +116,7 @@ def outcomes(samples: Sequence[Sample], answers: Sequence[Answer]) -> dict[str, 
 
 
 def figures(system: Mapping[str, Outcomes], mien: Mapping[str, Outcomes]) -> dict[str, Figure]:
-    """Return a system's figures of the measures it answers, with the comparison with Mien on the same faces."""
+    """Return a system's metrics, each with the comparison with Mien on the same faces."""
     return {
         name: figure(name, values, mien[name])
         for name, values in system.items()

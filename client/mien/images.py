@@ -143,10 +143,10 @@ def _unreadable(name: str, error: OSError | ValueError) -> ImageError | FileErro
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENAMETOOLONG and _BASE64.fullmatch(name):
         return _missing(name)
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if number in MACHINE_ERRORS:
-        return FileError(f"cannot read {shown(name)}: {said.lower()}")
-    return ImageError(f"{shown(name)!r}: {said}", reason="IMAGE_UNREADABLE")
+        return FileError(f"cannot read {shown(name)}: {cause.lower()}")
+    return ImageError(f"{shown(name)!r}: {cause}", reason="IMAGE_UNREADABLE")
 
 
 def _read_file(file: BinaryIO) -> bytes:

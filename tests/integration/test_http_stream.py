@@ -134,7 +134,7 @@ def test_an_invalid_option_is_refused(
     assert "uvicorn.error" not in {record.name for record in caplog.records}
 
 
-def test_a_call_that_is_not_a_websocket_is_told_so(url: str) -> None:
+def test_a_request_without_a_websocket_handshake_gets_426(url: str) -> None:
     for body in (None, IMAGE):
         answer = fetch(url, "/v1/stream", body)
         assert (answer.status, answer.reason) == (426, "WEBSOCKET_REQUIRED")

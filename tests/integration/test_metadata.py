@@ -16,7 +16,7 @@ from tests.photographs import EXAMPLE
 
 
 class Recorder(FaceAnalysisServiceServicer):
-    """Answers with nothing, and keeps the metadata of each call."""
+    """Returns empty replies, and records the metadata of each call."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, str]] = []

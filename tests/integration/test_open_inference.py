@@ -82,12 +82,12 @@ def test_both_protocols_answer_crops_equally(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_tritonclient_is_told_what_is_wrong(protocol: str, found: dict[str, Any]) -> None:
+def test_tritonclient_gets_clear_errors(protocol: str, found: dict[str, Any]) -> None:
     errors = found[protocol]["errors"]
     assert "unknown model 'nose'; available: mien, age, gender, emotion" in errors["model"]
     assert "not '99'" in errors["version"]
     assert "image 1: " in errors["image"]
-    assert "the input crops is UINT8 of shape" in errors["shape"]
+    assert "the input crops must be UINT8 of shape" in errors["shape"]
     assert "the input images is BYTES of shape [-1], not UINT8 of shape [3]" in errors["type"]
     assert "unknown output 'nose'" in errors["output"]
 

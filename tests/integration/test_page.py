@@ -1,4 +1,4 @@
-"""Tests of the page in headless Chromium: what a visitor does, sees, and what the browser loads."""
+"""Tests of the page in headless Chromium: the actions of a visitor, the result, and the requests of the browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -199,7 +199,7 @@ def test_the_live_camera_has_boxes_track_numbers_and_a_curve(visit: Visit) -> No
     assert not visit.page.is_visible("#camera")
 
 
-def test_an_abstention_says_why(visit: Visit) -> None:
+def test_an_abstention_has_a_reason(visit: Visit) -> None:
     visit.choose(photograph(blurred=6))
     assert "Too blurred to tell: sharpness 0." in visit.text(".face")
     assert visit.page.locator(".bars").count() == 0
@@ -210,7 +210,7 @@ def test_no_face_is_an_answer(visit: Visit) -> None:
     assert "0 faces, in 300 by 200 pixels of PNG." in visit.text("#status")
 
 
-def test_only_the_chosen_tasks_and_faces_are_asked_for(visit: Visit) -> None:
+def test_only_the_selected_tasks_and_faces_are_requested(visit: Visit) -> None:
     visit.page.uncheck("#tasks input[value=emotion]")
     visit.page.fill("#max-faces", "3")
     visit.choose(EXAMPLE.read_bytes())
@@ -252,7 +252,7 @@ def test_an_error_is_an_alert_with_its_reason(browser: "Browser", url: str) -> N
     visit.close()
 
 
-def test_a_token_is_asked_for(browser: "Browser", service: FaceAnalysis, tmp_path: Path) -> None:
+def test_the_page_requests_a_token(browser: "Browser", service: FaceAnalysis, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text(token_line("visitor", "secret-token") + "\n")
     settings = Settings.load({"server.port": 0, "http.port": 0, "server.drain_s": 1, "auth.token_file": tokens})

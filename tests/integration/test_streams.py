@@ -64,7 +64,7 @@ def test_a_face_is_followed_and_answered(local_results: list[mien.FrameResult]) 
     assert first.raw.age
     assert first.face.age == first.raw.age
     (second,) = frames[1].faces
-    assert second.raw.age  # a new track is asked for quickly
+    assert second.raw.age  # a new track gets predictions quickly
     assert not second.raw.emotions
     assert second.face.emotions == first.face.emotions
     assert frames[0].events[0].kind == "track_started"
@@ -261,7 +261,7 @@ async def test_the_async_twin_goes_on_too(running: Running) -> None:
     ],
     ids=["empty", "cut", "negative", "unknown emotion", "long"],
 )
-def test_a_state_that_is_none_is_refused(single: str, change: Callable[[bytes], bytes]) -> None:
+def test_an_invalid_state_is_refused(single: str, change: Callable[[bytes], bytes]) -> None:
     picture = mien.Frame(encoded(next(pan(1))), 0)
     frame = pb.AnalyzeStreamRequest(frame=pb.Frame(image=picture.image, timestamp_ms=0))
     config = pb.AnalyzeStreamRequest(config=pb.StreamConfig(send_state=True))

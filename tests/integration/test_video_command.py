@@ -97,18 +97,18 @@ def test_a_large_video_is_reduced_and_its_boxes_are_in_its_own_pixels(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("none.mp4", None, "no such file"),
         ("empty.mp4", b"", "is empty"),
-        ("text.mp4", b"not a video at all\n" * 50, "is not a video that can be read"),
+        ("text.mp4", b"not a video at all\n" * 50, "is not a readable video"),
     ],
 )
-def test_bad_files_are_refused_in_one_line(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
+def test_bad_files_are_refused_in_one_line(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     error = client(tmp_path / name, code=2).stderr
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 
@@ -118,7 +118,7 @@ def test_sound_folders_cut_files_and_missing_cameras_are_refused(clip: Path, tmp
     assert "no camera 7" in client("7", code=2).stderr
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[:5000])
-    assert "not a video that can be read" in client(cut, code=2).stderr
+    assert "not a readable video" in client(cut, code=2).stderr
 
 
 def test_a_file_that_breaks_off_is_analyzed_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_file_that_breaks_off_is_analyzed_as_far_as_it_goes(tmp_path: Path) ->
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_the_first_frame(clip: Path, tmp_path: Path) -> None:
-    assert "annotated videos are written as" in client(clip, "--annotate", tmp_path / "out.gif", code=2).stderr
-    assert "plots are written as" in client(clip, "--plot", tmp_path / "out.txt", code=2).stderr
+    assert "unsupported file type of a video; use" in client(clip, "--annotate", tmp_path / "out.gif", code=2).stderr
+    assert "unsupported file type of a plot; use" in client(clip, "--plot", tmp_path / "out.txt", code=2).stderr
     assert "is the video itself" in client(clip, "--annotate", clip, code=2).stderr
 
 
@@ -145,9 +145,9 @@ def test_ctrl_c_finishes_the_outputs(tmp_path: Path) -> None:
         lines = [process.stdout.readline() for _ in range(20)]
         process.send_signal(signal.SIGINT)
         lines += process.stdout.readlines()
-        said = process.stderr.read()
-    assert process.returncode == 130, said
-    assert "the outputs are complete" in said
+        message = process.stderr.read()
+    assert process.returncode == 130, message
+    assert "the outputs are complete" in message
     assert len(lines) < 900
     assert json.loads(lines[-1])["events"]
     with av.open(str(annotated)) as written:

@@ -11,7 +11,7 @@ LONG = 1e9
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that is advanced by the test."""
 
     def __init__(self) -> None:
         self.now = 100.0

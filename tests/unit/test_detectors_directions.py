@@ -63,7 +63,7 @@ def test_its_crop_is_that_of_the_upright_face(astronaut: NDArray[np.uint8], turn
     assert np.abs(upright.astype(int) - found.astype(int)).mean() < 4
 
 
-def test_an_image_without_a_face_has_none_in_any_direction() -> None:
+def test_an_image_without_a_face_has_no_face_in_any_direction() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     assert len(create("mien", long_side=640, four_directions=True).detect(noise)) == 0
 

@@ -110,7 +110,7 @@ async def test_a_redirect_and_a_large_answer_are_refused(
     assert "larger than 1 MiB" in caplog.text
 
 
-async def test_nobody_listening_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_key_server_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with serve_keys() as gone:
         pass
     with caplog.at_level(logging.ERROR), pytest.raises(ServerUnavailableError):

@@ -28,7 +28,7 @@ def test_a_covered_face_is_not_found() -> None:
     assert search(covered, template(picture, box), box)[1] < 0.5
 
 
-def test_another_picture_is_a_cut_and_a_flash_or_a_pan_is_none() -> None:
+def test_another_picture_is_a_cut_but_a_flash_or_a_pan_is_not() -> None:
     picture = example()
     first = scene(picture)
     flash = np.clip(picture.astype(np.int16) + 70, 0, 255).astype(np.uint8)

@@ -67,6 +67,6 @@ def test_a_change_that_breaks_callers_is_found(tmp_path: Path) -> None:
         subprocess.run([*git, *words], check=True)
     face.write_text(now)
     check = [sys.executable, copy / "check.py", "--against", "HEAD"]
-    said = subprocess.run(check, capture_output=True, text=True, check=False)
-    assert said.returncode != 0
-    assert 'name "years" on message "Age" changed type' in said.stdout
+    result = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert 'name "years" on message "Age" changed type' in result.stdout

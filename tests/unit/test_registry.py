@@ -46,7 +46,7 @@ def test_the_int8_file_is_used_where_the_processor_is_fast_at_it(fast: bool, mon
     assert entry.whole.digest == f"sha256:{entry.spec.weights.sha256}"
 
 
-def test_processors_that_are_fast_at_int8_are_told_by_their_flags() -> None:
+def test_processors_that_are_fast_at_int8_are_recognized_by_their_flags() -> None:
     assert has_int8_flags("processor\t: 0\nflags\t\t: fpu avx512f avx512_vnni\n")
     assert has_int8_flags("Features\t: fp asimd asimddp\n")
     assert not has_int8_flags("flags\t\t: fpu avx2\nmodel name\t: avx512_vnni\n")

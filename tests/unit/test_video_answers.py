@@ -109,10 +109,10 @@ def test_the_mood_never_contradicts_the_emotion(seed: int) -> None:
 def test_the_model_is_called_more_often_while_the_expression_changes() -> None:
     track = answers()
     track.add_emotions(emotions(happy=0.9), 0, 1.0)
-    track.asked_ms["emotion"] = 0
+    track.called_ms["emotion"] = 0
     assert not track.due("emotion", 120)
     track.add_emotions(emotions(sad=0.9), 160, 1.0)
-    track.asked_ms["emotion"] = 160
+    track.called_ms["emotion"] = 160
     assert track.due("emotion", 260)
 
 
@@ -122,7 +122,7 @@ def test_models_are_called_often_for_a_new_track_and_rarely_later() -> None:
         now = number * 40.0
         for task in ("age", "emotion"):
             if track.due(task, now):
-                track.asked_ms[task] = now
+                track.called_ms[task] = now
                 calls[task] += 1
                 if task == "age":
                     track.add_age(30, 25, 35, 1.0)

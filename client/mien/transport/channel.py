@@ -12,7 +12,7 @@ Options = Sequence[tuple[str, str | int]]
 OPTIONS: Options = (
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ("grpc.enable_retries", 0),  # `mien.transport.retries` is the only layer
-    ("grpc.max_send_message_length", -1),  # the server's limit counts, and its error says so
+    ("grpc.max_send_message_length", -1),  # the server's limit applies, and its error states it
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),  # a restarted server is found within a second
     ("grpc.max_reconnect_backoff_ms", 1_000),

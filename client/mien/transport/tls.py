@@ -41,9 +41,9 @@ class Tls:
                 context.load_cert_chain(self.certificate, self.key, password="")
         except ssl.SSLError as error:
             files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path)
-            said = (error.reason or str(error)).lower().replace("_", " ")
+            cause = (error.reason or str(error)).lower().replace("_", " ")
             raise InvalidRequestError(
-                f"TLS files {files}: {said}; they must be PEM files, and the key must be that of the certificate",
+                f"TLS files {files}: {cause}; they must be PEM files, and the key must be that of the certificate",
                 reason="TLS_FILES",
             ) from error
         return ca, key, certificate

@@ -148,18 +148,18 @@ class Face:
         return self.emotions[0] if self.emotions else None
 
     def __str__(self) -> str:
-        said = [f"({self.box.x:.0f}, {self.box.y:.0f}) {self.box.width:.0f}x{self.box.height:.0f}"]
+        parts = [f"({self.box.x:.0f}, {self.box.y:.0f}) {self.box.width:.0f}x{self.box.height:.0f}"]
         if self.age:
-            said.append(f"{self.age.years:.0f} years ({self.age.low:.0f}-{self.age.high:.0f})")
+            parts.append(f"{self.age.years:.0f} years ({self.age.low:.0f}-{self.age.high:.0f})")
         if self.gender:
-            said.append(str(self.gender))
+            parts.append(str(self.gender))
         if self.emotion:
-            said.append(f"{self.emotion.label} {self.emotion.probability:.0%}")
+            parts.append(f"{self.emotion.label} {self.emotion.probability:.0%}")
         if self.mood:
-            said.append(f"mood {self.mood.label}")
+            parts.append(f"mood {self.mood.label}")
         if self.abstained:
-            said.append(self.abstention)
-        return ", ".join(said)
+            parts.append(self.abstention)
+        return ", ".join(parts)
 
 
 def read_face(face: face_pb2.Face) -> Face:

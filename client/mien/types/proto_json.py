@@ -94,7 +94,7 @@ def _float(value: float) -> object:
 
 
 def _double(value: float) -> object:
-    """Return a number, or the name that proto3 JSON has for what is none."""
+    """Return a number, or the string for NaN and infinity in proto3 JSON."""
     if isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

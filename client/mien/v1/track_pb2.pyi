@@ -168,7 +168,7 @@ class TrackedFace(_message.Message):
     """Time since the first frame of the track, in milliseconds."""
     emotion: _builtins.str
     """The label of the emotion, which changes less often than the most probable one: only if another is clearly ahead.
-    Empty while there is none. `face.mood` never contradicts it.
+    Empty before the first prediction. `face.mood` never contradicts it.
     """
     stable: _builtins.bool
     """Whether there was enough evidence for all tasks, so that the answers will change little."""

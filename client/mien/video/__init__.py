@@ -1,1 +1,1 @@
-"""Streams of frames: their messages, and connections that go on after a lost server."""
+"""Streams of frames: options, messages, and recovery from lost connections."""

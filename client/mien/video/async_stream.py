@@ -27,7 +27,7 @@ class AsyncStream:
         self._progress = Progress(options, timeout)
         self._changed = asyncio.Condition()
         self._pull: asyncio.Task[pb.AnalyzeStreamRequest | None] | None = None
-        """Takes the caller's next frame; goes on if its connection is lost."""
+        """Reads the caller's next frame; continues if the connection is lost."""
         self._ended = False
 
     async def results(self, frames: AsyncIterable[FrameSource] | Iterable[FrameSource]) -> AsyncGenerator[FrameResult]:

@@ -10,7 +10,7 @@ from mien.v1 import face_service_pb2 as pb
 from mien.video.options import StreamOptions
 
 WINDOW = 16
-"""Frames without a reply that are kept, to be sent again."""
+"""Maximum number of frames without a reply that are kept for a retry."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Progress:
 
     options: StreamOptions
     timeout: float
-    """Seconds for which a lost connection is tried again, at most."""
+    """Maximum time of retries after a lost connection, in seconds."""
     unanswered: deque[pb.AnalyzeStreamRequest] = field(default_factory=deque)
     answered: int = 0
     """Frames that need not be sent again."""
@@ -29,7 +29,7 @@ class Progress:
     replied: bool = False
     """Whether there was any reply."""
     restarted: bool = False
-    """Whether the next result is the first one of another stream, without the tracks of before."""
+    """Whether the next result is the first of a new stream, without the previous tracks."""
     retries: Retries | None = None
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class Progress:
         return pb.AnalyzeStreamRequest(config=config)
 
     def take(self, reply: pb.AnalyzeStreamResponse) -> FrameResult:
-        """Note a reply; return its result."""
+        """Record a reply; return its result."""
         if reply.HasField("frame_id"):
             while self.unanswered:
                 frame = self.unanswered.popleft()
@@ -77,7 +77,7 @@ class Progress:
         return wait
 
     def drop_oldest(self) -> None:
-        """Keep no more frames of a live source than the window: the older ones would be dropped in any case."""
+        """Drop the oldest frame of a live source beyond the window: the server would drop it anyway."""
         if self.options.drop_policy == "latest" and len(self.unanswered) > WINDOW:
             self.unanswered.popleft()
             self.answered += 1

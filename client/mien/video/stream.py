@@ -29,7 +29,7 @@ class Stream:
         self._changed = threading.Condition()
         self._pulling = threading.Lock()
         self._connection = 0
-        """Number of the current connection; the requests of another one end."""
+        """Number of the current connection; the requests of earlier ones end."""
         self._ended = False
         """Whether the caller has no more frames."""
 
@@ -81,7 +81,7 @@ class Stream:
             yield request
 
     def _pull(self, made: Iterator[pb.AnalyzeStreamRequest], connection: int, place: int) -> bool:
-        """Take the caller's next frame unless there is one to send; return whether there are more to send."""
+        """Read the caller's next frame unless one is ready to send; return whether there is one."""
         progress = self._progress
         with self._changed:
             self._changed.wait_for(lambda: self._connection != connection or not progress.full or self._left(place))

@@ -1,4 +1,4 @@
-"""Detection in four directions: photographs that lie on their side or upside down, without EXIF data that says so."""
+"""Detection in four directions: photographs that lie on their side or upside down, without an EXIF orientation."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -40,7 +40,7 @@ class FaceData:
     emotion: NDArray[np.int64]
     """(N,) index into `EMOTIONS`, or -1."""
     votes: NDArray[np.float32]
-    """(N, 7) FER+ votes of the shared classes, in the order of `EMOTIONS`; all 0 if there are none."""
+    """(N, 7) FER+ votes of the shared classes, in the order of `EMOTIONS`; all 0 without votes."""
     majority: NDArray[np.int64]
     """(N,) FER+ class with the most votes, the first on a tie; -1 if contempt, unknown or not-a-face has as many."""
     male: NDArray[np.int64]

@@ -1,1 +1,1 @@
-"""Train on a graphics card in minutes: a large teacher, then a served model that learns from its answers."""
+"""Train on a GPU in minutes: a large teacher, then a served model by distillation."""

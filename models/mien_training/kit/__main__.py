@@ -1,4 +1,4 @@
-"""Pack a kit on this machine; train it on a machine with a graphics card.
+"""Pack a kit on this machine; train it on a machine with a GPU.
 
 python -m mien_training.kit pack emotion --data ../shared/data --out emotion.kit
 python -m mien_training.kit train emotion.kit --out emotion-run --minutes 9
@@ -27,7 +27,7 @@ def pack(
 
     try:
         if name not in KITS:
-            raise KitError(f"there is no kit {name!r}; the kits: {', '.join(KITS)}")
+            raise KitError(f"unknown kit {name!r}; available: {', '.join(KITS)}")
         size = pack(KITS[name], data, out)
     except MienError as error:
         typer.echo(f"error: {error}", err=True)

@@ -1,4 +1,4 @@
-"""Losses of a kit: a teacher's against labels, a student's against its teachers' answers."""
+"""Losses of a kit: of a teacher against labels, of a student against its teachers' predictions."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from mien_training.kit.views import Labels, Mix
 _GENDER_WEIGHT = 2.0  # as in `mien_training.faces.losses`
 _SMOOTHING = 0.1
 FOREIGN_OUTPUTS = len(EMOTIONS)
-"""Columns of a teacher's head for labels of a foreign style; they are its last ones."""
+"""Columns of a teacher's head for labels of another style: the last ones."""
 
 
 def label_loss(heads: Sequence[Head], scores: Tensor, labels: Labels, mix: Mix | None) -> Tensor:
@@ -52,7 +52,7 @@ def _probabilities(head: Head, scores: Tensor) -> Tensor:
 
 
 def answer_loss(heads: Sequence[Head], scores: Tensor, taught: Sequence[Tensor]) -> Tensor:
-    """Return the cross-entropy of the student's answers to the teachers'."""
+    """Return the cross-entropy of the student's predictions to those of the teachers."""
     total = scores.new_zeros(())
     for head, target in zip(heads, taught, strict=True):
         columns = scores[:, head.first : head.first + head.count]

@@ -1,7 +1,7 @@
 """Pack faces and labels into one small file, and read them from it.
 
-The images lie in mosaics of up to 32 x 32 faces, which compress to half the bytes of single files. The face sizes are
-multiples of 16 pixels, so that no block of the compression holds two faces.
+The images are stored in mosaics of up to 32 x 32 faces, which compress to half the bytes of single files. Face sizes
+are multiples of 16 pixels, so that no compression block contains two faces.
 """
 
 import io
@@ -27,19 +27,19 @@ _LABELS = ("emotion", "votes", "majority", "male", "age", "foreign", "weight")
 
 
 class KitError(MienError):
-    """A kit that is too large, damaged or not for this program; the message says what to do."""
+    """A kit that is too large, damaged, or of another version; the message states the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a run on a card needs."""
+    """The inputs of a training run."""
 
     recipe: KitRecipe
     train: FaceData
     foreign: NDArray[np.int64]
     """(N,) index into `EMOTIONS` of a label in a foreign style, or -1."""
     weight: NDArray[np.float32]
-    """(N,) how often a face is drawn, relative to the others."""
+    """(N,) sampling weight of each face."""
     val: dict[str, FaceData]
     """The `val` parts by the names of their data sets."""
 
@@ -62,7 +62,7 @@ def pack(recipe: KitRecipe, data: Path, out: Path) -> int:
         size = partial.stat().st_size
         if size > _LARGEST:
             raise KitError(
-                f"the kit {recipe.name} takes {size:,} bytes, {_LARGEST:,} at most: lower a source's quality"
+                f"the kit {recipe.name} has {size:,} bytes, more than {_LARGEST:,}; lower a source's quality"
             )
         partial.replace(out)
     except OSError as error:
@@ -100,7 +100,7 @@ def _pack_part(archive: zipfile.ZipFile, recipe: KitRecipe, source: Source, spli
 
 
 def _mosaic(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Arrange (N, S, S, 3) images in rows of 32; the last row is filled with black."""
+    """Arrange (N, S, S, 3) images in rows of 32; pad the last row with black."""
     count, size = images.shape[:2]
     rows = -(-count // _ACROSS)
     full = np.zeros((rows * _ACROSS, size, size, 3), np.uint8)
@@ -123,7 +123,7 @@ def unpack(path: Path, recipes: Mapping[str, KitRecipe] = KITS) -> Kit:
         with zipfile.ZipFile(path) as archive:
             name = json.loads(archive.read("kit.json"))["kit"]
             if name not in recipes:
-                raise KitError(f"{path} is the kit {name!r}, which this version does not know; pack it again")
+                raise KitError(f"{path} is the kit {name!r}, which is unknown to this version; pack it again")
             parts = {
                 (source.name, split): _unpack_part(archive, source.name, split)
                 for source in recipes[name].sources

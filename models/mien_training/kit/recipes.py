@@ -1,4 +1,4 @@
-"""What the kits contain: the faces, how strongly their images are compressed, and the teachers.
+"""Recipes of the kits: faces, compression of their images, and teachers.
 
 Does not import PyTorch.
 """
@@ -18,14 +18,14 @@ class Source:
     quality: int
     """WebP quality of the packed images, 1 to 100."""
     weight: float = 1.0
-    """How often one of its faces is drawn, relative to the other sources."""
+    """Sampling weight of its faces, relative to the other sources."""
     foreign: bool = False
-    """Labelled in a style of its own: the teacher learns it in a head of its own, and the student not at all."""
+    """Whether the labels have another style: the teacher learns them in a separate head, the student does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class KitRecipe:
-    """One kit: the served model it makes, and the teachers it learns from."""
+    """One kit: the served model that it trains, and its teachers."""
 
     name: str
     student: Recipe
@@ -40,7 +40,7 @@ class KitRecipe:
     batch: int = 512
     """Faces in a step."""
     teacher_share: float = 0.5
-    """Share of the time that all teachers together get."""
+    """Share of the time for all teachers together."""
 
 
 _RECIPES = (

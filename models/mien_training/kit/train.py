@@ -1,4 +1,4 @@
-"""Train a kit's teachers and its student inside a time box, on a graphics card or a CPU."""
+"""Train a kit's teachers and its student inside a time box, on a GPU or a CPU."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from mien_training.kit.recipes import KITS, KitRecipe
 from mien_training.kit.views import Faces, inputs
 
 PART = 15 * 2**20
-"""Largest file of a teacher, in bytes; what is larger is split."""
+"""Maximum size of a teacher's file, in bytes; larger ones are split."""
 
 _MIXED = 0.5  # share of the mixed batches
 _LABEL_WEIGHT = 0.3  # of the labels, beside the teachers' answers
@@ -36,7 +36,8 @@ class KitRun:
 
     `out` gets `teacher-N.pt.K` (half precision, in parts of 15 MiB), `NAME.pt` (the student's checkpoint, which
     `mien models train NAME --runs OUT` exports without further training) and `kit.jsonl` (one line per stage). Teachers
-    and a student that are in `out` already are kept: their time goes to what is left, and the student goes on learning.
+    and a student that are in `out` already are kept: the remaining stages get their time, and the student's training
+    continues.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ def _mean_scores(nets: Sequence[nn.Module], images: Tensor) -> Tensor:
 
 
 def _fused(net: nn.Module) -> nn.Module:
-    """Fold each normalisation into the convolution before it."""
+    """Fold each batch normalization into the preceding convolution."""
     for module in net.modules():
         if isinstance(module, nn.Sequential):
             for index in range(len(module) - 1):

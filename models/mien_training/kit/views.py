@@ -1,4 +1,4 @@
-"""Faces on the device, drawn in batches, as a teacher and a student see them."""
+"""Sample batches of faces on the device, augmented for a teacher and for a student."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ class Faces:
         self._mixes = np.random.default_rng(seed)
 
     def draw(self, count: int) -> tuple[Tensor, Labels]:
-        """Draw faces by their weights: (N, H, H, 3) uint8 and their labels."""
+        """Sample faces by their weights: (N, H, H, 3) uint8 and their labels."""
         rows = torch.multinomial(self._weight, count, replacement=True, generator=self.generator)
         return self._images[rows], {name: values[rows] for name, values in self._labels.items()}
 
@@ -61,8 +61,8 @@ class Faces:
     def pair(self, faces: Tensor, size: int, how: Augmentation) -> tuple[Tensor, Tensor]:
         """Return a teacher's and a student's view of the same faces, (N, 3, size, size) float RGB in [0, 255] each.
 
-        The student's is shifted against the teacher's by up to 6 % and blurred, noisy and occluded: it learns to
-        answer as if it were not.
+        The student's is shifted against the teacher's by up to 6 %, and has blur, noise and occlusions: the student
+        learns to be robust to them.
         """
         margin = max(1, round(_SHIFT * size))
         wide = size + 2 * margin

@@ -34,7 +34,7 @@ def build(arguments: dict[str, Any], log_path: str | None = None) -> Application
 
     Args:
         arguments: The settings.
-        log_path: Address of the `LogReceiver` on this machine; None if there is none.
+        log_path: Address of the `LogReceiver` on this machine; None without one.
 
     Raises:
         SettingsError: A setting is invalid.

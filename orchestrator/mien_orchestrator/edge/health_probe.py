@@ -66,7 +66,7 @@ def check_own(settings: Settings, *, service: str = "", timeout: float, client: 
         client: The client certificate, for a server with `tls.client_ca`.
 
     Returns:
-        `SERVING`, or `LISTENING` if `tls.client_ca` requires a client certificate and there is none.
+        `SERVING`, or `LISTENING` if `tls.client_ca` requires a client certificate and none is given.
 
     Raises:
         InvalidRequestError: A TLS file is invalid.

@@ -35,7 +35,7 @@ def variant_deployment(task: str, role: str) -> str:
 
 
 def main_application(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the application of Mien in a Serve config; raises `ValueError` if there is none."""
+    """Return the application of Mien in a Serve config; raises `ValueError` if it has no such application."""
     applications = [app for app in config["applications"] if app.get("import_path") == IMPORT_PATH]
     if len(applications) != 1:
         raise ValueError(f"a Serve config must have one application with import_path {IMPORT_PATH!r}")

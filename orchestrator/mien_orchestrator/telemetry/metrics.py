@@ -266,7 +266,7 @@ class Metrics:
         return counted
 
     def serve(self, host: str, ports: Iterable[int]) -> int:
-        """Listen on the first free port and return it; raises `ServerUnavailableError` if there is none."""
+        """Listen on the first free port and return it; raises `ServerUnavailableError` if all are in use."""
         for port in ports:
             try:
                 self._http = start_http_server(port, host, self.registry)

@@ -1,1 +1,1 @@
-"""`client video`: a file, a stream or a camera in; tracks, JSON, an annotated video and a plot out."""
+"""The command `client video`: analyze a file, a stream or a camera; write JSON, an annotated video and a plot."""

@@ -33,15 +33,15 @@ from mien.types.video import Frame, FrameResult
 from mien.video.options import MAX_DETECTION_INTERVAL, MAX_HALF_LIFE_MS
 
 EXIT_CODES = (
-    "Exit codes: 0 the video was analyzed; 1 a frame or an output failed; 2 wrong usage, or no video; "
-    "3 no server answers; 130 interrupted, with all outputs finished."
+    "Exit codes: 0 the video was analyzed; 1 a frame or an output failed; 2 invalid usage, or no video; "
+    "3 no server is reachable; 130 interrupted, with complete outputs."
 )
 
 _CLOSEST_MS = 8.4
-"""Frames that are closer are left out: servers take 120 frames per second of a video by default."""
+"""Minimum time between frames; closer ones are skipped, since servers accept 120 frames per second by default."""
 
 _QUALITY = 92
-"""Of the JPEG frames that are sent to a server."""
+"""JPEG quality of frames sent to a server."""
 
 
 class _Rate(ProgressColumn):
@@ -68,7 +68,9 @@ def video(
     smoothing_half_life_ms: Annotated[
         float, typer.Option(min=0, max=MAX_HALF_LIFE_MS, help="Half-life of expressions; 0 disables smoothing.")
     ] = 200,
-    seconds: Annotated[float, typer.Option(min=0, help="Stop after this many seconds of the video; 0: never.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="Stop after this many seconds of the video; 0 for no limit.")
+    ] = 0,
     *,
     connection: ConnectionOptions,
 ) -> None:
@@ -82,7 +84,7 @@ def video(
             found = open_parts.enter_context(opened(source))
             if annotate:
                 if Path(source).exists() and annotate.exists() and annotate.samefile(source):
-                    raise InvalidRequestError(f"{annotate} is the video itself; name another file after --annotate")
+                    raise InvalidRequestError(f"{annotate} is the video itself; pass another file to --annotate")
                 run.writer = open_parts.enter_context(VideoWriter(annotate, found.fps))
             client = open_parts.enter_context(connection.client())
             open_parts.enter_context(_stopping(run))
@@ -104,12 +106,15 @@ def video(
 
 
 def _report(run: "_Run", *, summary: bool) -> None:
-    """Print the table and what went wrong, and leave with the exit code."""
+    """Print the table and the failures, and exit with the exit code."""
     history = run.history
     if summary:
         console_tables.console().print(tables.summary(history))
     if history.dropped:
-        typer.echo(f"client: {history.dropped} frames were dropped, since they came too fast", err=True)
+        typer.echo(
+            f"client: {history.dropped} frames were dropped, since they arrived faster than they were analyzed",
+            err=True,
+        )
     if history.failed:
         typer.echo(f"client: {history.failed} of {history.frames} frames failed: {run.failure}", err=True)
     if run.stopped:
@@ -121,7 +126,7 @@ def _report(run: "_Run", *, summary: bool) -> None:
 
 @contextmanager
 def _stopping(run: "_Run") -> Iterator[None]:
-    """Let the first Ctrl-C end the video at its next frame, so that all outputs are finished."""
+    """End the video at its next frame on the first Ctrl-C, so that all outputs are complete."""
 
     def stop(number: int, frame: object) -> None:
         if run.stopped:
@@ -146,7 +151,7 @@ class _Run:
     history: History = field(default_factory=History)
     stopped: bool = False
     failure: str = ""
-    """Why the last failed frame failed."""
+    """Error message of the last failed frame."""
     _drawer: FaceDrawer = field(default_factory=FaceDrawer)
     _waiting: deque[Picture] = field(default_factory=deque)
     """Frames that were sent and have no result yet."""

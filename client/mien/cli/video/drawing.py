@@ -1,4 +1,4 @@
-"""Draw the followed faces onto a frame: steady labels, and the trail of each face's mood."""
+"""Draw the tracked faces on a frame: labels, and the trail of each face's mood."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mien.types.video import TrackedFace
 
 COLOURS = ((255, 176, 0), (86, 180, 233), (0, 200, 130), (240, 120, 190), (240, 228, 66), (213, 94, 0))
-"""Of the tracks, in turn (Okabe and Ito's palette, which colour-blind people can tell apart)."""
+"""Colours of the tracks in turn: the palette of Okabe and Ito, distinguishable with colour blindness."""
 
 _INK = (20, 20, 20)
 _TRAIL_MS = 2000.0

@@ -1,11 +1,11 @@
-"""What a video's tracks were over time, for the table and the plot."""
+"""Record the tracks of a video over time, for the table and the plot."""
 
 from dataclasses import dataclass, field
 
 from mien.types.video import FrameResult, TrackSummary
 
 _STEP_MS = 100.0
-"""Least time between two points of a track."""
+"""Minimum time between two points of a track."""
 
 
 @dataclass(frozen=True, slots=True)

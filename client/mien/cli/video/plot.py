@@ -29,13 +29,13 @@ _MOST_TRACKS = 12
 """The longest ones."""
 
 _BREAK_MS = 400.0
-"""A face that was not seen for longer has a gap in its lines."""
+"""The lines of a track have a gap where its face was hidden for longer."""
 
 
 def check_suffix(path: Path) -> None:
     """Raise `InvalidRequestError` if a plot cannot be written to a file of this name."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise InvalidRequestError(f"{path}: plots are written as {', '.join(_SUFFIXES)}")
+        raise InvalidRequestError(f"{path}: unsupported file type of a plot; use {', '.join(_SUFFIXES)}")
 
 
 def plot(history: History, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Read the frames of a video file, a stream or a camera with PyAV: upright, with rising times."""
+"""Read the frames of a video file, a stream or a camera with PyAV: upright, with increasing timestamps."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 LONGEST_SIDE = 1920
-"""Pixels of a frame's longer side from which it is reduced: faces are searched for at 640 pixels in any case."""
+"""Longer side in pixels above which a frame is reduced; detection runs at 640 pixels anyway."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LIVE = ("rtsp://", "rtsps://", "rtmp://", "rtp://", "udp://", "srt://")
@@ -31,10 +31,10 @@ _OPEN_SECONDS = 10.0
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 
 _STEP_MS = 0.001
-"""Between frames whose times do not rise."""
+"""Time between frames whose timestamps do not increase."""
 
 _MOST_BROKEN = 50
-"""Damaged packets in a row after which a video ends."""
+"""Number of consecutive damaged packets after which a video ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Video:
     fps: float
     """Mean frames per second."""
     frames: int | None
-    """Number of frames, about; None if the source does not state its length."""
+    """Approximate number of frames; None if the length of the source is unknown."""
     pictures: Iterator[Picture]
 
 
@@ -77,12 +77,12 @@ def opened(source: str) -> Iterator[Video]:
     """Open a path, a URL or the number of a camera.
 
     Raises:
-        InvalidRequestError: there is no such source, or it has no video.
+        InvalidRequestError: the source does not exist, or has no video.
         FileError: this machine cannot read it now.
 
     """
     av = av_module()
-    av.logging.set_level(av.logging.PANIC)  # what FFmpeg says of damaged files is reported here in one line
+    av.logging.set_level(av.logging.PANIC)  # FFmpeg's messages; errors are reported in one line
     live = source.isdecimal() or source.startswith(_LIVE)
     try:
         container = _open(av, source)
@@ -100,7 +100,7 @@ def opened(source: str) -> Iterator[Video]:
         pictures = _pictures(av, source, container, stream, fps)
         first = next(pictures, None)
         if first is None:
-            raise InvalidRequestError(f"{shown(source)} has no frame that can be read")
+            raise InvalidRequestError(f"{shown(source)} has no readable frame")
         yield Video(
             source,
             live,
@@ -119,20 +119,20 @@ def _open(av: ModuleType, source: str) -> "InputContainer":
         return av.open(source, timeout=_OPEN_SECONDS, options=options)  # type: ignore[no-any-return]
     path = Path(source)
     if path.is_dir():
-        raise InvalidRequestError(f"{shown(source)} is a folder; name one video")
+        raise InvalidRequestError(f"{shown(source)} is a folder; pass one video file")
     if path.is_file() and not os.path.getsize(path):
         raise InvalidRequestError(f"{shown(source)} is empty")
     return av.open(source)  # type: ignore[no-any-return]
 
 
 def _failure(source: str, error: Exception) -> MienError:
-    said = (getattr(error, "strerror", None) or str(error)).lower()
+    cause = (getattr(error, "strerror", None) or str(error)).lower()
     if isinstance(error, FileNotFoundError):
         what = f"there is no camera {source}" if source.isdecimal() else f"{shown(source)}: no such file"
         return InvalidRequestError(what)
     if isinstance(error, PermissionError | ConnectionError | TimeoutError):
-        return FileError(f"cannot read {shown(source)}: {said}")
-    return InvalidRequestError(f"{shown(source)} is not a video that can be read: {said}")
+        return FileError(f"cannot read {shown(source)}: {cause}")
+    return InvalidRequestError(f"{shown(source)} is not a readable video: {cause}")
 
 
 def _count(stream: "VideoStream", duration: int | None, fps: float) -> int | None:
@@ -144,7 +144,7 @@ def _count(stream: "VideoStream", duration: int | None, fps: float) -> int | Non
 def _pictures(
     av: ModuleType, source: str, container: "InputContainer", stream: "VideoStream", fps: float
 ) -> Iterator[Picture]:
-    """Yield the frames; damaged ones are left out, and a file that breaks off ends there."""
+    """Yield the frames; damaged ones are skipped, and a truncated file ends early."""
     last_ms, first_ms = -np.inf, 0.0
     for number, frame in enumerate(_decoded(av, source, container, stream)):
         time = frame.time

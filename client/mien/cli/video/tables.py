@@ -1,4 +1,4 @@
-"""The tracks of a video as a table for people."""
+"""Format the tracks of a video as a table."""
 
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Write the annotated video with PyAV: never half a file under the name that was asked for."""
+"""Write the annotated video with PyAV, to a temporary file that is renamed when it is complete."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,16 +14,16 @@ from mien.errors import FileError, InvalidRequestError
 _CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 _FALLBACK = "mpeg4"
 _TICKS = 1000
-"""Per second, of the frames' times."""
+"""Ticks per second of the timestamps."""
 
 
 class VideoWriter:
-    """Writes frames of one size with their times. The file has its name once `close` has finished it."""
+    """Writes frames of one size with their timestamps. `close` completes the file and renames it."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        """Open the file at the first frame; raises `InvalidRequestError` for an unknown kind of file."""
+        """Open the file at the first frame; raises `InvalidRequestError` for an unsupported file type."""
         if path.suffix.lower() not in _CODECS:
-            raise InvalidRequestError(f"{path}: annotated videos are written as {', '.join(_CODECS)}")
+            raise InvalidRequestError(f"{path}: unsupported file type of a video; use {', '.join(_CODECS)}")
         self._av = av_module()
         self._path = path
         self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")

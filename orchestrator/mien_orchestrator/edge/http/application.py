@@ -34,17 +34,17 @@ from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import Metrics
 
 _JSON_OVERHEAD = 64 * 1024
-"""Allowance for what an inference request has beside an image, in bytes; that of gRPC."""
+"""Allowance for the other fields of an inference request beside an image, in bytes; as for gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the application is made from."""
+    """Dependencies of the application."""
 
     calls: CallParts
     settings: Settings
     serves: Callable[[str], bool | None]
-    """Whether the server (empty name) or a task can be called now; None for an unknown task."""
+    """Returns whether the server (empty name) or a task is ready; None for an unknown task."""
     metrics: Metrics | None
     models: InferenceModels | None
     """The models of the Open Inference Protocol; None if it is switched off."""
@@ -91,17 +91,17 @@ class Endpoints:
         return JsonReply({"status": "ALIVE"})
 
     async def ready(self, request: Request) -> Response:
-        """Return 200 if the server, or the task of the parameter `service`, can be called now, otherwise 503."""
+        """Return 200 if the server, or the task of the parameter `service`, is ready, otherwise 503."""
         service = request.query_params.get("service", "")
         serves = self._parts.serves(service)
         if serves is None:
             return error_reply(NotFoundError(f"unknown service {service[:80]!r}", reason="SERVICE_UNKNOWN"))
         if not serves:
-            return error_reply(ServerUnavailableError("the server does not serve now", reason="NOT_SERVING"))
+            return error_reply(ServerUnavailableError("the server is not ready; try again later", reason="NOT_SERVING"))
         return JsonReply({"status": "SERVING"})
 
     async def metrics(self, request: Request) -> Response:
-        """Return the metrics in Prometheus' text format; needs a token as every call does."""
+        """Return the metrics in Prometheus' text format; requires a token like every call."""
         context = request_context.begin("/metrics", request.headers.items())
         try:
             await self._parts.calls.authentication.check(context)
@@ -146,7 +146,7 @@ def _not_counted(route: str, status: int) -> None:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Return 404 and 405 of the router as a status."""
+    """Return 404 and 405 of the router as a `google.rpc.Status`."""
     assert isinstance(error, HTTPException)
     headers: Mapping[str, str] = error.headers or {}
     allow = headers.get("Allow", headers.get("allow", ""))
@@ -165,7 +165,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if path == STREAM_PATH:
         return error_reply(
             HttpRequestError(
-                f"{path} is a WebSocket; send a GET with 'Upgrade: websocket', as every library for WebSockets does",
+                f"{path} is a WebSocket; connect to it with a WebSocket client",
                 reason="WEBSOCKET_REQUIRED",
                 http_status=426,
                 code=code_pb2.FAILED_PRECONDITION,

@@ -25,7 +25,7 @@ from mien_orchestrator.telemetry.observer import End
 Given = TypeVar("Given")
 
 Read: TypeAlias = Callable[[Request], Awaitable[Given]]
-"""Reads what a call is about from an HTTP request; raises `MienError`."""
+"""Reads the input of a call from an HTTP request; raises `MienError`."""
 
 Work: TypeAlias = Callable[[Given, RequestContext, End], Awaitable[Response]]
 """Answers a call; raises `MienError`."""
@@ -59,8 +59,8 @@ class HttpCalls:
 
         Args:
             request: The HTTP request.
-            method: Full name of the gRPC method that it stands for.
-            read: Reads what the call is about.
+            method: Full name of the equivalent gRPC method.
+            read: Reads the input of the call.
             work: Answers it.
             refuse: Makes the response of an error.
 

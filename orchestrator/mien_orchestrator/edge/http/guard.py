@@ -1,4 +1,4 @@
-"""What every HTTP request passes: host, origin and token-in-URL checks, CORS for named origins, response headers."""
+"""Check every HTTP request (host, origin, no token in the URL); add CORS and security headers to responses."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
@@ -27,10 +27,10 @@ _SECURITY = {
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
-"""Headers of every response: a page may load nothing from, and send nothing to, another host."""
+"""Security headers of every response: a page may not load from or send to another host."""
 
 _CLOSE = {"connection": "close"}
-"""After a reply to a request whose body was not read: what follows on the connection is that body."""
+"""Header of a reply to a request whose body was not read, since the body follows on the connection."""
 
 MAX_HEADER_BYTES = 16 * 1024
 """Largest size of a request's path, query and headers."""
@@ -102,7 +102,7 @@ class Guard:
         """A page of another site can give its own name the address of this machine (DNS rebinding)."""
         if self._hosts and host is not None and _name(host) not in self._hosts:
             raise HttpRequestError(
-                "this server is not called by that host name; the setting http.hosts lists the names it has",
+                "the host name is not accepted; add it to the setting http.hosts",
                 reason="HOST_UNKNOWN",
                 http_status=421,
             )
@@ -113,7 +113,7 @@ class Guard:
         if origin is None or origin in self._origins or _same_host(origin, headers.get("host", "")):
             return
         raise HttpRequestError(
-            "pages of that origin may not call this server; the setting http.cors_origins lists those that may",
+            "the origin is not accepted; add it to the setting http.cors_origins",
             reason="ORIGIN_UNKNOWN",
             http_status=403,
             code=code_pb2.PERMISSION_DENIED,
@@ -160,7 +160,7 @@ def _check_size(scope: Scope) -> None:
 def _check_socket(scope: Scope) -> None:
     if scope["type"] == "websocket" and scope["path"] != STREAM_PATH:
         raise HttpRequestError(
-            f"there is no WebSocket at {scope['path'][:80]!r}; it is at {STREAM_PATH}",
+            f"unknown WebSocket path {scope['path'][:80]!r}; use {STREAM_PATH}",
             reason="PATH_UNKNOWN",
             http_status=404,
             code=code_pb2.NOT_FOUND,
@@ -171,7 +171,7 @@ def _check_query(query: bytes) -> None:
     for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name.lower() in TOKEN_NAMES:
             raise HttpRequestError(
-                "a token does not belong into the URL, which others log; replace it, and send the new one as "
+                "a token must not be in the URL, which proxies log; replace the token, and send the new one as "
                 "'Authorization: Bearer TOKEN'",
                 reason="TOKEN_IN_URL",
                 http_status=400,

@@ -1,4 +1,4 @@
-"""The HTTP form of the Open Inference Protocol, under `/v2`."""
+"""The HTTP endpoints of the Open Inference Protocol, under `/v2`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +22,7 @@ from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import End
 
 _SMALL = 64 * 1024
-"""Bytes of a body that is parsed on the event loop."""
+"""Maximum size of a body that is parsed on the event loop, in bytes."""
 
 _REQUEST = Kind(
     "inference request",
@@ -31,7 +31,7 @@ _REQUEST = Kind(
 )
 
 Work = Callable[[bytes, RequestContext], Awaitable[Response]]
-"""Answers a call with its body, which is empty if it has none."""
+"""Answers a call; gets its body, which may be empty."""
 
 
 def inference_routes(calls: HttpCalls, models: InferenceModels, max_bytes: int) -> list[Route]:
@@ -118,7 +118,7 @@ def _name(request: Request) -> tuple[str, str]:
 
 
 def inference_error(error: MienError) -> Response:
-    """Return an error with the field `error`, where clients of the protocol look for it, beside those of a status."""
+    """Return an error with the field `error` of the protocol beside those of `google.rpc.Status`."""
     plain = error_reply(error)
     kept = {name: value for name, value in plain.headers.items() if name not in ("content-length", "content-type")}
     status = as_dict(rich_status(error))

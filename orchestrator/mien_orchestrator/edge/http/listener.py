@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on the event loop of the gRPC server, on a socket of ours, without its signal handlers."""
+"""The HTTP server: uvicorn on the event loop of the gRPC server, on a given socket, without its signal handlers."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ from mien_orchestrator.settings import Settings
 
 _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 75
-"""Time for which an unused connection is kept: longer than common clients and proxies reuse theirs, since a request
-that is sent while the server closes is lost."""
+"""Keep-alive timeout: longer than that of common clients and proxies, since a request that is sent while the server
+closes the connection is lost."""
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to the process, and tells when it listens."""
+    """Does not handle signals, and signals when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""The page at `/` and its files, read once at the start: a request's path is never one of the file system."""
+"""The page at `/` and its files, read once at the start: no request path is looked up in the file system."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ _PERMISSIONS = "camera=(self), microphone=(), geolocation=()"
 
 
 def page_routes(settings: Settings) -> list[Route]:
-    """Return the routes of the page, its files, and what it must know of the settings."""
+    """Return the routes of the page, its files, and the settings that it needs."""
     known = {"compare_models": settings.models.selectable, "grpc_port": settings.server.port}
     files = sorted(path for path in _FOLDER.iterdir() if path.suffix != ".py")
     return [
@@ -39,7 +39,7 @@ def page_routes(settings: Settings) -> list[Route]:
 
 
 def fixed(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint with the same content for everybody, which browsers keep but check for a newer one."""
+    """Return an endpoint with constant content, which browsers cache and revalidate."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = {"cache-control": "no-cache", "etag": tag, "permissions-policy": _PERMISSIONS}
 

@@ -1,4 +1,4 @@
-"""The comments of the `.proto` files, which generated code does not keep: of messages, fields and enums."""
+"""Read the comments of messages, fields and enums in the `.proto` files, which generated code does not keep."""
 
 import re
 from collections.abc import Iterable, Mapping

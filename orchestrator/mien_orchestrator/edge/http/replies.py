@@ -37,7 +37,7 @@ _JSON = "application/json"
 
 
 class HttpRequestError(InvalidRequestError):
-    """A request that HTTP itself has a status for, such as 404, 405, 413 or 415."""
+    """An invalid request with an HTTP status of its own, such as 404, 405, 413 or 415."""
 
     def __init__(
         self, message: str, *, reason: str, http_status: int, code: int = code_pb2.INVALID_ARGUMENT, **headers: str
@@ -49,7 +49,7 @@ class HttpRequestError(InvalidRequestError):
 
 
 class JsonReply(Response):
-    """JSON that is never cached, ending with a line feed, with the id of its request."""
+    """A JSON response that is not cached, with the request id."""
 
     def __init__(self, content: object, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
         current = request_context.current()
@@ -63,7 +63,7 @@ def encoded(content: object) -> bytes:
 
 
 def reply(message: Message) -> JsonReply:
-    """Return a message as the command `client` prints it with --json."""
+    """Return a message as JSON, as `client --json` prints it."""
     return JsonReply(as_dict(message))
 
 

@@ -1,4 +1,4 @@
-"""`AnalyzeStream` over a WebSocket: image files in, replies as JSON out.
+"""Serve `AnalyzeStream` over a WebSocket: image files in, replies as JSON out.
 
 Each binary message is one frame, an empty one ends the stream; the server then sends the last replies and closes. The
 configuration is in the query, the token in the header or, for browsers, in the subprotocol.
@@ -28,7 +28,7 @@ from mien_orchestrator.pipeline import request_context
 from mien_orchestrator.pipeline.request_context import RequestContext
 
 STALLED_SECONDS = 60.0
-"""Time for which a caller may leave a reply unread."""
+"""Maximum time for which a client may leave a reply unread."""
 
 SUBPROTOCOL = "mien.v1"
 _BEARER = "bearer."
@@ -43,7 +43,7 @@ _CLOSE_CODES = {
 """Close code (RFC 6455) of each `google.rpc.Code`; 1011 for the others."""
 
 _LONGEST_REASON = 120
-"""Bytes of the reason in a close frame, of 123 that are allowed."""
+"""Maximum length of the reason in a close frame, in bytes; RFC 6455 allows 123."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -118,7 +118,7 @@ async def _requests(
         image = message.get("bytes")
         if image is None:
             raise InvalidRequestError(
-                "a message is one frame: the bytes of an image file as a binary message, not text",
+                "a message must be one frame, the bytes of an image file as a binary message, not text",
                 reason="STREAM_MESSAGE_INVALID",
             )
         if not image:

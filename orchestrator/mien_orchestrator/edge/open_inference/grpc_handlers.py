@@ -33,7 +33,7 @@ _CONTENTS = {
 
 
 def add_inference_handlers(models: InferenceModels, server: grpc.aio.Server) -> None:
-    """Register the handlers; use it before the server starts."""
+    """Register the handlers; call it before the server starts."""
     methods: dict[str, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
         "ServerLive": (messages.ServerLiveRequest, _Methods(models).server_live),
         "ServerReady": (messages.ServerReadyRequest, _Methods(models).server_ready),
@@ -59,7 +59,7 @@ def _unary(method: Callable[[Any], Awaitable[Any]]) -> Callable[[Any, Rpc], Awai
 
 
 class _Methods:
-    """The methods, from message to message."""
+    """The methods of the service."""
 
     def __init__(self, models: InferenceModels) -> None:
         self._models = models
@@ -107,7 +107,7 @@ def _inputs(request: Any, model: ModelDescription) -> list[Tensor]:
             f"raw_input_contents has {len(raws)} entries for {len(request.inputs)} inputs", reason="TENSOR_INVALID"
         )
     if [given.name for given in request.inputs] != [model.input.name]:
-        raise invalid(f"{model.name} takes one input, {model.input.name}")
+        raise invalid(f"{model.name} requires exactly one input, {model.input.name}")
     return [_input(given, raws[place] if raws else None, model.input) for place, given in enumerate(request.inputs)]
 
 

@@ -1,4 +1,4 @@
-"""Inference requests and replies over HTTP: JSON, with the tensors in it or, by Triton's extension, behind it."""
+"""Parse and write inference requests over HTTP: JSON, with tensors in it or, by Triton's extension, after it."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ from mien_orchestrator.edge.open_inference.tensors import (
 )
 
 JSON_LENGTH = "inference-header-content-length"
-"""Header with the length of the JSON, if binary tensors follow it."""
+"""Header with the length of the JSON if binary tensors follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class InferRequest:
     inputs: Sequence[Tensor]
     wanted: Sequence[str]
     binary: Mapping[str, bool]
-    """Which outputs are wanted as bytes behind the JSON."""
+    """Whether each output is requested as bytes after the JSON."""
     binary_default: bool
 
 
@@ -42,10 +42,10 @@ def parse(body: bytes, json_length: str | None, model: ModelDescription) -> Infe
     Args:
         body: The body.
         json_length: The header `JSON_LENGTH`; None if the body is JSON alone.
-        model: The model, which decides what its input is.
+        model: The model, with the expected input.
 
     Raises:
-        InvalidRequestError: It is not a request of this model.
+        InvalidRequestError: The request is invalid for this model.
 
     """
     if json_length is not None and not (json_length.isdecimal() and int(json_length) <= len(body)):
@@ -72,7 +72,7 @@ def parse(body: bytes, json_length: str | None, model: ModelDescription) -> Infe
 def _inputs(content: Mapping[str, Any], tail: memoryview, model: ModelDescription) -> list[Tensor]:
     given = _objects(content.get("inputs"), "inputs")
     if [_text(each, "name") for each in given] != [model.input.name]:
-        raise invalid(f"{model.name} takes one input, {model.input.name}")
+        raise invalid(f"{model.name} requires exactly one input, {model.input.name}")
     (only,) = given
     shape = only.get("shape")
     if not isinstance(shape, list) or not all(isinstance(length, int) and 0 <= length < 2**31 for length in shape):
@@ -82,7 +82,7 @@ def _inputs(content: Mapping[str, Any], tail: memoryview, model: ModelDescriptio
     if size is None:
         return [_from_data(only.get("data"), shape, model.input)]
     if not isinstance(size, int) or size != len(tail):
-        raise invalid(f"binary_data_size of {model.input.name} is not the {len(tail):,} bytes behind the JSON")
+        raise invalid(f"binary_data_size of {model.input.name} is not the {len(tail):,} bytes after the JSON")
     return [from_raw(model.input, shape, bytes(tail))]
 
 
@@ -94,7 +94,7 @@ def _from_data(data: object, shape: Sequence[int], spec: TensorSpec) -> Tensor:
         try:
             return from_items(spec, shape, [base64.b64decode(item, validate=True) for item in items])
         except (TypeError, ValueError, binascii.Error) as error:
-            raise invalid(f"the elements of {spec.name} are texts in base64, or binary tensors") from error
+            raise invalid(f"the elements of {spec.name} must be base64 strings, or a binary tensor") from error
     if not all(type(item) in (int, bool) or (type(item) is float and item.is_integer()) for item in items):
         raise invalid(f"the input {spec.name} has an element that is not {spec.datatype}")
     return from_items(spec, shape, [int(item) for item in items])
@@ -134,7 +134,7 @@ def _json_value(item: object) -> object:
 
 
 def metadata(model: ModelDescription) -> dict[str, object]:
-    """Return what a model takes and returns."""
+    """Return the metadata of a model."""
 
     def listed(specs: Sequence[TensorSpec]) -> list[dict[str, object]]:
         return [{"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)} for spec in specs]
@@ -157,7 +157,7 @@ def _objects(value: object, name: str) -> list[dict[str, Any]]:
 def _text(value: Mapping[str, Any], name: str) -> str:
     found = value.get(name)
     if not isinstance(found, str):
-        raise _wrong(f"{name} is missing or not a text")
+        raise _wrong(f"{name} is missing or not a string")
     return found
 
 

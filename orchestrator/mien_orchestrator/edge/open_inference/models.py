@@ -35,7 +35,7 @@ OUTPUTS = (
     TensorSpec("emotion_probabilities", "FP32", (-1, len(EMOTIONS))),
     TensorSpec("moods", "FP32", (-1, 2)),
 )
-"""One row per face of all images. What was not estimated is NaN, or an empty text."""
+"""One row per face of all images. A missing estimate is NaN, or an empty string."""
 
 _TASK_OUTPUTS: Mapping[Task, tuple[TensorSpec, ...]] = {
     "age": tuple(TensorSpec(name, "FP32", (-1,)) for name in ("years", "low", "high")),
@@ -46,7 +46,7 @@ _TASK_OUTPUTS: Mapping[Task, tuple[TensorSpec, ...]] = {
 MAX_IMAGES = 64
 MAX_CROPS = 512
 _AT_ONCE = 4
-"""Images of one request that are analyzed at the same time, so that it does not take the place of many callers."""
+"""Maximum number of concurrently analyzed images per request, so that other callers are not starved."""
 
 _NAN = float("nan")
 _SHOWN = 80
@@ -54,7 +54,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What a model takes and returns."""
+    """Name, input and outputs of a model."""
 
     name: str
     version: str
@@ -71,27 +71,27 @@ class InferenceModels:
 
         Args:
             service: Returns the service for the next call.
-            serves: Whether the server (empty name) or a task can be called now; None for an unknown task.
+            serves: Returns whether the server (empty name) or a task is ready; None for an unknown task.
 
         """
         self._service = service
         self._serves = serves
 
     def live(self) -> bool:
-        """Return that the process answers."""
+        """Return True: the process answers."""
         return True
 
     def ready(self) -> bool:
-        """Return whether the server can be called now."""
+        """Return whether the server is ready."""
         return bool(self._serves(""))
 
     def model_ready(self, name: str, version: str) -> bool:
-        """Return whether a model can be called now; raises `NotFoundError`."""
+        """Return whether a model is ready; raises `NotFoundError`."""
         self.describe(name, version)
         return bool(self._serves("" if name == WHOLE else name))
 
     def describe(self, name: str, version: str = "") -> ModelDescription:
-        """Return what a model takes and returns; raises `NotFoundError` for an unknown name or version."""
+        """Return the description of a model; raises `NotFoundError` for an unknown name or version."""
         service = self._service()
         if name == WHOLE:
             found = ModelDescription(WHOLE, __version__, "mien", IMAGES, OUTPUTS)
@@ -117,9 +117,9 @@ class InferenceModels:
 
         Args:
             model: The model.
-            inputs: Its one input.
-            wanted: Names of the outputs to return, in order; none for all.
-            context: The call.
+            inputs: The single input of the model.
+            wanted: Names of the outputs to return, in order; empty for all.
+            context: Context of the call.
 
         Returns:
             The outputs.
@@ -135,7 +135,7 @@ class InferenceModels:
         if unknown:
             raise invalid(f"unknown output {unknown[0][:_SHOWN]!r}; {model.name} has {', '.join(names)}")
         if [tensor.name for tensor in inputs] != [model.input.name]:
-            raise invalid(f"{model.name} takes one input, {model.input.name}")
+            raise invalid(f"{model.name} requires exactly one input, {model.input.name}")
         (given,) = inputs
         if model.name == WHOLE:
             made = await self._images(given, context)
@@ -145,7 +145,7 @@ class InferenceModels:
 
     async def _crops(self, task: str, crops: Tensor, context: RequestContext) -> Mapping[str, Tensor]:
         if not 0 < len(crops.array) <= MAX_CROPS:
-            raise invalid(f"a request has 1 to {MAX_CROPS} crops, not {len(crops.array)}")
+            raise invalid(f"a request must have 1 to {MAX_CROPS} crops, not {len(crops.array)}")
         service = self._service()
         known = next(each for each in service.tasks if each == task)
         answers = await service.predict(known, crops.array, context)
@@ -153,7 +153,7 @@ class InferenceModels:
 
     async def _images(self, images: Tensor, context: RequestContext) -> Mapping[str, Tensor]:
         if not 0 < len(images.array) <= MAX_IMAGES:
-            raise invalid(f"a request has 1 to {MAX_IMAGES} images, not {len(images.array)}")
+            raise invalid(f"a request must have 1 to {MAX_IMAGES} images, not {len(images.array)}")
         service, free = self._service(), asyncio.Semaphore(_AT_ONCE)
 
         async def analyze(image: bytes) -> pb.AnalyzeResponse:
@@ -176,7 +176,7 @@ class InferenceModels:
 
 
 def _named(index: int, error: BaseException | None, count: int) -> MienError:
-    """Return an error that says which image it is about."""
+    """Add the index of the image to an error."""
     assert isinstance(error, MienError)
     if count > 1:
         error.message = f"image {index}: {error.message}"

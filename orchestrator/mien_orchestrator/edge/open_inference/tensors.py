@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: their names of types, their bytes, and their checks."""
+"""Tensors of the Open Inference Protocol: data types, encoding and validation."""
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ DTYPES: Mapping[str, Any] = {
     "INT64": np.int64,
     "FP32": np.float32,
 }
-"""NumPy's types of the datatypes that Mien uses; BYTES are objects."""
+"""NumPy types of the supported data types; BYTES are objects."""
 
 BYTES = "BYTES"
 
@@ -43,32 +43,32 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a tensor of a model is; -1 is any length."""
+    """Name, data type and shape of a tensor of a model; -1 is any length."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
 
     def check(self, datatype: str, shape: Sequence[int]) -> None:
-        """Check what a caller declares; raises `InvalidRequestError`."""
+        """Check a declared data type and shape; raises `InvalidRequestError`."""
         fits = len(shape) == len(self.shape) and all(
             length == wanted or (wanted == -1 and length >= 0)
             for length, wanted in zip(shape, self.shape, strict=False)
         )
         if datatype != self.datatype or not fits:
             raise invalid(
-                f"the input {self.name} is {self.datatype} of shape {list(self.shape)}, "
+                f"the input {self.name} must be {self.datatype} of shape {list(self.shape)}, "
                 f"not {datatype[:_SHOWN]} of shape {str(list(shape))[:_SHOWN]}"
             )
 
 
 def invalid(message: str) -> InvalidRequestError:
-    """Return the error of a tensor that is not what it should be."""
+    """Return the error of an invalid tensor."""
     return InvalidRequestError(message, reason="TENSOR_INVALID")
 
 
 def from_raw(spec: TensorSpec, shape: Sequence[int], raw: bytes) -> Tensor:
-    """Return a tensor from its bytes: little-endian numbers, or each element of BYTES behind its length.
+    """Return a tensor from its bytes: little-endian numbers, or each element of BYTES after its length.
 
     Args:
         spec: The tensor, against which its declared shape was checked.
@@ -76,7 +76,7 @@ def from_raw(spec: TensorSpec, shape: Sequence[int], raw: bytes) -> Tensor:
         raw: The bytes.
 
     Raises:
-        InvalidRequestError: The bytes are not as many as the shape needs.
+        InvalidRequestError: The number of bytes does not match the shape.
 
     """
     if spec.datatype == BYTES:

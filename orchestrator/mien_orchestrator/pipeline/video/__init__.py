@@ -1,1 +1,1 @@
-"""Video streams: frames in; faces with identities and steady answers out. Independent of the transport."""
+"""Analyze video streams: track faces, and combine predictions over frames. Independent of the transport."""

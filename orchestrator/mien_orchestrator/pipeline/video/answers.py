@@ -1,4 +1,4 @@
-"""The answers of one track: combined over its frames, so that they neither flicker nor lag.
+"""Combine the predictions of one track over its frames, so that they neither flicker nor lag.
 
 Age and gender do not change within a track: each is the mean over the track, of years and of log-odds, weighted by the
 quality of the picture. Emotions change: they pass a filter with a time constant. Labels have hysteresis: they change
@@ -15,19 +15,19 @@ from mien_models.spec import Task
 from mien_orchestrator.pipeline.response import emotion_messages, mood_message
 
 _WARM_UP = 8
-"""Answers for age and gender that a new track gets quickly."""
+"""Number of predictions of age and gender for which a new track uses `_WARM_UP_MS`."""
 
 _WARM_UP_MS = 40.0
-"""Time between them."""
+"""Interval between the first predictions of a new track."""
 
 _MEMORY = 120.0
-"""Weight of evidence at most: after that many full answers, older ones fade, as a face may change its light."""
+"""Maximum weight of the evidence. Above it, older predictions decay, since the lighting of a face may change."""
 
 _LEAST_ODDS = 1e-4
-"""Probabilities closer to 0 and 1 than this do not count more."""
+"""Probabilities are clipped to this distance from 0 and 1."""
 
 _CERTAIN_AFTER = 3
-"""Answers after which gender may be certain."""
+"""Minimum number of predictions before gender may be certain."""
 
 _CERTAIN_FROM = 0.6
 """Probability from which gender is certain if the model has no threshold of its own."""
@@ -36,26 +36,26 @@ _ODDS_MARGIN = 0.3
 """Log-odds above the threshold from which gender becomes certain, and below it from which it is uncertain again."""
 
 _ERRORS = 2.0
-"""Standard errors by which the mean log-odds exceed 0 if gender is certain."""
+"""Standard errors by which the mean log-odds must exceed 0 for a certain gender."""
 
 _AHEAD = 0.25
-"""Probability by which another emotion must be ahead to become the label."""
+"""Margin of probability by which another emotion must lead to become the label."""
 
 _LEAST_EMOTION_WEIGHT = 0.5
-"""A poor picture slows the filter for emotions at most to half its speed."""
+"""Minimum weight of a poor picture in the filter for emotions."""
 
 _CHANGING = 1 / 3
-"""Share of its interval after which the model for emotions is called again while the expression changes."""
+"""Factor of the interval of the emotion model while the expression changes."""
 
 _STABLE_EMOTIONS = 3
-"""Answers after which the emotion counts as stable."""
+"""Number of predictions after which the emotion counts as stable."""
 
 _MOST_MOODS = 200
 
 
 @dataclass(slots=True)
 class Evidence:
-    """A weighted mean, its scatter, and how much it is based on."""
+    """A weighted mean with its variance and weight."""
 
     count: int = 0
     weight: float = 0.0
@@ -82,12 +82,12 @@ class Evidence:
 
 @dataclass(slots=True)
 class TrackAnswers:
-    """The answers of one track; times are in milliseconds on the frames' clock."""
+    """The combined predictions of one track; times are in milliseconds, as the timestamps of the frames."""
 
     intervals_ms: Mapping[Task, float]
     """Time between two calls of each task's model."""
     half_life_ms: float
-    asked_ms: dict[Task, float] = field(default_factory=dict)
+    called_ms: dict[Task, float] = field(default_factory=dict)
     """When each task's model was last called."""
     years: Evidence = field(default_factory=Evidence)
     low: Evidence = field(default_factory=Evidence)
@@ -101,26 +101,26 @@ class TrackAnswers:
     """The label."""
     mood: Mood | None = None
     is_steady: bool = False
-    """Whether the last answer has the label as its most probable emotion."""
+    """Whether the label is the most probable emotion of the last prediction."""
     emotion_count: int = 0
     emotion_ms: float = 0.0
-    """Time of the last answer."""
+    """Time of the last prediction."""
     shown_ms: dict[str, float] = field(default_factory=dict)
     """Time for which each emotion was the label."""
     moods: list[tuple[float, Mood]] = field(default_factory=list)
     _noted_ms: float | None = None
 
     def due(self, task: Task, now_ms: float) -> bool:
-        """Whether the task's model is to be called for this frame."""
-        asked, interval = self.asked_ms.get(task), self.intervals_ms[task]
+        """Return whether to call the task's model for this frame."""
+        called, interval = self.called_ms.get(task), self.intervals_ms[task]
         if task == "emotion":
             interval *= 1.0 if self.is_steady else _CHANGING
         elif (self.years if task == "age" else self.male).count < _WARM_UP:
             interval = min(interval, _WARM_UP_MS)
-        return asked is None or now_ms - asked >= interval - 1e-6
+        return called is None or now_ms - called >= interval - 1e-6
 
     def add_age(self, years: float, low: float, high: float, weight: float) -> None:
-        """Add an answer in years; `weight`, 0 to 1, is the quality of the picture."""
+        """Add a prediction in years; `weight`, 0 to 1, is the quality of the picture."""
         for evidence, value in ((self.years, years), (self.low, low), (self.high, high)):
             evidence.add(value, weight)
 
@@ -152,12 +152,12 @@ class TrackAnswers:
         self.mood = mood(self.emotions, emotion=self.emotion, former=self.mood.label if self.mood else None)
 
     def restore_emotions(self, emotions: dict[str, float], emotion: str, former: MoodLabel | None) -> None:
-        """Go on with filtered emotions, a label, and the label of the mood."""
+        """Restore filtered emotions, their label, and the label of the mood."""
         self.emotions, self.emotion = emotions, emotion
         self.mood = mood(emotions, emotion=emotion, former=former)
 
     def note(self, now_ms: float) -> None:
-        """Note that a frame shows the face."""
+        """Record that a frame shows the face."""
         if self.mood is None:
             return
         elapsed = 0.0 if self._noted_ms is None else now_ms - self._noted_ms
@@ -169,7 +169,7 @@ class TrackAnswers:
 
     @property
     def stable(self) -> bool:
-        """Whether there was enough evidence for all tasks."""
+        """Whether all tasks have enough evidence."""
         enough = {
             "age": self.years.count >= _WARM_UP,
             "gender": self.male.count >= _WARM_UP,
@@ -178,7 +178,7 @@ class TrackAnswers:
         return all(enough[task] for task in self.intervals_ms)
 
     def fill(self, face: face_pb2.Face) -> None:
-        """Write the answers into a face."""
+        """Set the predictions of a face message."""
         if self.years.count:
             face.age.CopyFrom(self._age())
         if self.male.count:

@@ -1,4 +1,4 @@
-"""The configuration of a stream, checked."""
+"""The validated configuration of a stream."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from mien.video.options import check_config
 from mien_models.spec import Task
 
 HALF_LIFE_MS = 200.0
-"""Default time after which an earlier expression counts half."""
+"""Default half-life of earlier expressions."""
 
 DETECTION_INTERVAL = 5
-"""Default number of frames from one run of the detector to the next."""
+"""Default interval of the detector, in frames."""
 
 INTERVALS_MS: Mapping[Task, float] = {"age": 1000.0, "gender": 1000.0, "emotion": 300.0}
 """Default time between two calls of a task's model for one face."""
@@ -28,9 +28,9 @@ class VideoConfig:
     detection_interval: int
     intervals_ms: Mapping[Task, float]
     latest: bool
-    """Whether frames that come too fast are dropped."""
+    """Whether frames that arrive faster than they are analyzed are dropped."""
     state: bytes
-    """State of the stream that goes on; empty for a new one."""
+    """State of the stream to resume; empty for a new stream."""
     send_state: bool
     """Whether replies carry the state."""
 
@@ -40,8 +40,8 @@ class VideoConfig:
 
         Args:
             message: The configuration.
-            tasks: Its tasks, which are served.
-            max_faces: Its most faces.
+            tasks: The requested tasks.
+            max_faces: Maximum number of faces.
 
         Raises:
             InvalidRequestError: A value is out of its range.

@@ -1,4 +1,4 @@
-"""The queue between a stream's reader and its analysis: bounded, and either pushes back or drops."""
+"""The bounded queue between a stream's reader and its analysis: applies back-pressure, or drops frames."""
 
 import asyncio
 from collections import deque
@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 WAITING = 2
-"""Frames that wait at most if none are dropped: one is ready when the analysis of another ends."""
+"""Maximum number of queued frames without dropping: the next one is ready when an analysis ends."""
 
 
 class FrameQueue(Generic[T]):
     """Hands frames from one asyncio task to another. Used on one event loop."""
 
     def __init__(self, *, latest: bool) -> None:
-        """With `latest`, a new frame replaces the one that waits; otherwise `put` waits for room."""
+        """Create a queue. With `latest`, a new frame replaces the queued one; otherwise `put` waits for space."""
         self._latest = latest
         self._frames: deque[T] = deque()
         self._dropped = 0
@@ -24,7 +24,7 @@ class FrameQueue(Generic[T]):
         self._changed = asyncio.Condition()
 
     async def put(self, frame: T) -> Sequence[T]:
-        """Add a frame; waits while the queue is full, or drops the frame that waits. Return the dropped frames."""
+        """Add a frame, after waiting while the queue is full or dropping the queued frame; return dropped frames."""
         async with self._changed:
             if not self._latest:
                 await self._changed.wait_for(lambda: len(self._frames) < WAITING or self._ended)
@@ -39,25 +39,25 @@ class FrameQueue(Generic[T]):
             return dropped
 
     def drop(self) -> None:
-        """Count a frame that was not even put."""
+        """Count a frame that was dropped before the queue."""
         self._dropped += 1
 
     def close(self) -> Sequence[T]:
-        """Add nothing more; remove and return all frames."""
+        """Close the queue; remove and return all frames."""
         self._ended = True
         left = list(self._frames)
         self._frames.clear()
         return left
 
     async def end(self, error: Exception | None = None) -> None:
-        """Add nothing more; `get` raises the error after the frames that wait."""
+        """Close the queue; `get` raises the error after the queued frames."""
         async with self._changed:
             if not self._ended:
                 self._ended, self._error = True, error
             self._changed.notify_all()
 
     async def get(self) -> tuple[T, int] | None:
-        """Return the next frame, and how many were dropped since the last one; None after the last one."""
+        """Return the next frame and the number dropped since the previous one; None after the last frame."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._frames or self._ended)
             if self._frames:
@@ -71,14 +71,14 @@ class FrameQueue(Generic[T]):
 
 
 class ByteBudget:
-    """Bounds the bytes of the frames that wait or are analyzed, over all streams. Used on one event loop."""
+    """Limits the bytes of queued and analyzed frames of all streams. Used on one event loop."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max = self._free = max_bytes
         self._freed = asyncio.Event()
 
     def try_take(self, count: int) -> bool:
-        """Reserve bytes if they are free; a frame of more than all of them may be alone."""
+        """Reserve bytes if they are free; a frame above the limit is accepted if it is the only one."""
         if self._free < count and self._free < self._max:
             return False
         self._free -= count
@@ -97,5 +97,5 @@ class ByteBudget:
 
     @property
     def used(self) -> int:
-        """Bytes that are reserved."""
+        """The reserved bytes."""
         return self._max - self._free

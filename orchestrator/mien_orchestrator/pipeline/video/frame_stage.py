@@ -1,4 +1,4 @@
-"""The steps before the models for a frame of a video: decode, detect or search, track, judge quality, crop."""
+"""The steps before the models for a frame of a video: decode, detect or search, track, measure quality, crop."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ WEAK = 0.5
 """Score of detections that keep a track alive, relative to the detector's threshold."""
 
 _HIDING_INTERVAL = 3
-"""Frames from one detection to the next while a face is hidden."""
+"""Interval of the detector in frames while a face is hidden."""
 
 _APART = 0.05
 """Overlap of two faces from which they are detected in every frame."""
@@ -36,7 +36,7 @@ _ALIKE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class SeenFrame:
-    """What a frame shows, before any model was called."""
+    """The faces of a frame, before the models are called."""
 
     image: face_pb2.ImageInfo
     tracks: Sequence[Track]
@@ -58,7 +58,7 @@ class SeenFrame:
 
 
 class FrameStage:
-    """Sees the frames of one stream, one after the other; each call may be on another thread."""
+    """Processes the frames of one stream in order; each call may be on another thread."""
 
     def __init__(self, stage: FaceStage, tracker: Tracker, detection_interval: int, max_pixels: int) -> None:
         """Create the stage of a stream; the detector runs on every `detection_interval`-th frame at least."""
@@ -71,9 +71,9 @@ class FrameStage:
         self._scene: Scene | None = None
         self._templates: dict[int, Template] = {}
         self._sharpness: dict[int, float] = {}
-        """By track id, as it was measured last."""
+        """Last measurement, by track id."""
         self._running = threading.Lock()
-        """Held while a frame is seen: one that is given up may still be in its last step when the next one begins."""
+        """Held during `run`: a cancelled frame may still be in its last step when the next one begins."""
 
     @property
     def tracker(self) -> Tracker:
@@ -83,17 +83,17 @@ class FrameStage:
     def run(
         self, source: bytes | RawImage, timestamp_ms: float, due: Callable[[int], bool], context: RequestContext
     ) -> SeenFrame:
-        """See the next frame.
+        """Process the next frame.
 
         Args:
             source: The bytes of an image file, or raw pixels.
             timestamp_ms: Its time, later than that of the frame before.
-            due: Whether a model is to be called for a track, by its id.
-            context: Gets a span for each step. No further step is begun after its `cancelled`.
+            due: Returns whether to call a model for a track, by its id.
+            context: Receives a span for each step; processing stops before the next step once it is cancelled.
 
         Raises:
             ImageError: The bytes are not an image that can be read; the tracks are as before.
-            DeadlineExceededError: The frame's time is over.
+            DeadlineExceededError: The deadline of the frame has passed.
 
         """
         with self._running, self._stage.opened(source, context, max_pixels=self._max_pixels) as image:
@@ -123,7 +123,7 @@ class FrameStage:
             )
 
     def _judge(self, image: DecodedImage, tracks: Sequence[Track], faces: Faces, *, measured: bool) -> Quality:
-        """Return the quality of the faces; their sharpness is measured if it counts, and otherwise that of before."""
+        """Return the quality of the faces; sharpness is measured only if it is used, otherwise the last one is kept."""
         if not measured and all(track.id in self._sharpness for track in tracks):
             return self._stage.compare(faces, np.array([self._sharpness[track.id] for track in tracks], np.float32))
         quality = self._stage.judge(image, faces)
@@ -131,7 +131,7 @@ class FrameStage:
         return quality
 
     def _follow(self, image: DecodedImage, context: RequestContext) -> tuple[Changes, Faces | None]:
-        """Search for the faces, and detect if it is time to or the search fails; also return the detections."""
+        """Search for the faces; detect if the interval is over or the search fails. Also return the detections."""
         if self._since < self._due() and not self._tracker.undecided:
             with context.spans.step("search"):
                 boxes = self._search(image)
@@ -148,11 +148,11 @@ class FrameStage:
         return changes, found
 
     def _due(self) -> int:
-        """Return the number of frames from one detection to the next: fewer while a face is hidden."""
+        """Return the interval of the detector in frames: shorter while a face is hidden."""
         return min(self._interval, _HIDING_INTERVAL) if self._tracker.hiding else self._interval
 
     def _search(self, image: DecodedImage) -> Mapping[int, Floats]:
-        """Return the boxes of the faces that look as when they were detected, by track id."""
+        """Return the boxes of faces that match their template, by track id."""
         boxes: dict[int, Floats] = {}
         for track in self._tracker.tracks:
             shape = self._templates.get(track.id)
@@ -164,7 +164,7 @@ class FrameStage:
 
 
 def _crossing(boxes: Mapping[int, Floats]) -> bool:
-    """Whether two faces overlap: a search could find the one in front for both."""
+    """Return whether two faces overlap: a search could find the one in front for both."""
     if len(boxes) < 2:
         return False
     shared = overlaps(stacked := np.stack(list(boxes.values())), stacked)

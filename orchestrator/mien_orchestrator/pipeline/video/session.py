@@ -1,4 +1,4 @@
-"""One stream: the tracks, their answers, and the reply for each frame."""
+"""Analyze one stream: its tracks, their combined predictions, and the reply for each frame."""
 
 import asyncio
 import math
@@ -32,13 +32,13 @@ from mien_orchestrator.pipeline.video.state import restore, save
 from mien_orchestrator.pipeline.video.tracking import Track, Tracker, TrackerOptions
 
 _GOOD_SHARPNESS = 0.25
-"""Sharpness from which a picture counts fully."""
+"""Sharpness from which a picture has full weight."""
 
 _GOOD_HEIGHT = 80.0
-"""Height of a face, in pixels, from which it counts fully: the largest crop of the default models."""
+"""Height of a face in pixels from which it has full weight: the largest crop of the default models."""
 
 _INSIDE_POWER = 3
-"""A face of which a fifth is outside of the picture counts half."""
+"""A face with a fifth of its box outside the picture has half the weight."""
 
 _LEAST_WEIGHT = 0.1
 
@@ -48,10 +48,10 @@ _STATE_MS = 500.0
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What models of one frame are called with."""
+    """One call of the models for a frame."""
 
     places: Sequence[int]
-    """The faces, by their place in the frame."""
+    """Indices of the faces in the frame."""
     crops: Crops
     """The crops of these faces, for each task."""
 
@@ -60,7 +60,7 @@ class VideoSession:
     """Analyzes the frames of one stream, one after the other."""
 
     def __init__(self, ensemble: Ensemble, config: VideoConfig, max_pixels: int) -> None:
-        """Create the session of a stream; raises `InvalidRequestError` if the state that it goes on with is not one."""
+        """Create the session of a stream; raises `InvalidRequestError` for an invalid state to resume."""
         self._ensemble = ensemble
         self._config = config
         strong = strong_score(ensemble.face_stage.detector)
@@ -102,7 +102,7 @@ class VideoSession:
         return reply
 
     def finish(self) -> pb.AnalyzeStreamResponse:
-        """Return the stream's last reply, with the end of all tracks."""
+        """Return the last reply of the stream, which ends all tracks."""
         reason = track_pb2.TRACK_END_REASON_STREAM_ENDED
         now_ms = self._stage.tracker.now_ms or 0.0
         ended = sorted(self._stage.tracker.cut().ended, key=lambda track: track.id)
@@ -114,11 +114,11 @@ class VideoSession:
         self, frame: pb.Frame, seen: SeenFrame, calls: "Sequence[_Call]", context: RequestContext
     ) -> pb.AnalyzeStreamResponse:
         now_ms = frame.timestamp_ms
-        asked, outcomes = await self._predict(seen, calls, now_ms, context)
+        faces_of, outcomes = await self._predict(seen, calls, now_ms, context)
         raw = {track.id: track_pb2.FrameAnswers() for track in seen.tracks}
         for task, outcome in outcomes.items():
             if outcome.prediction:
-                self._take(task, outcome.prediction, asked[task], seen, raw, now_ms)
+                self._take(task, outcome.prediction, faces_of[task], seen, raw, now_ms)
         faces = face_messages(seen.faces, seen.quality, seen.image.width, seen.image.height)
         source = track_pb2.BOX_SOURCE_DETECTED if seen.detected else track_pb2.BOX_SOURCE_SEARCHED
         tracked = []
@@ -157,7 +157,7 @@ class VideoSession:
     def _see(
         self, source: bytes | RawImage, now_ms: float, context: RequestContext
     ) -> tuple[SeenFrame, Sequence[_Call]]:
-        """See a frame, and cut what the models that are due take; on a thread."""
+        """Process a frame and crop the faces for the models that are due; runs on a thread."""
 
         def answers(track_id: int) -> TrackAnswers:
             if track_id not in self._answers:
@@ -187,18 +187,18 @@ class VideoSession:
     async def _predict(
         self, seen: SeenFrame, calls: Sequence[_Call], now_ms: float, context: RequestContext
     ) -> tuple[Mapping[Task, Sequence[int]], Mapping[Task, Outcome]]:
-        """Call the models that are due; return the faces of each task and how it ended."""
+        """Call the models that are due; return the faces and the outcome of each task."""
         if not calls:
             return {}, {}
         with context.spans.step("tasks") as span:
             parts = await asyncio.gather(*(self._ensemble.predict(call.crops, context) for call in calls))
             outcomes = {task: outcome for part in parts for task, outcome in part.items()}
             span.children.extend(task_span(task, outcome) for task, outcome in outcomes.items())
-        asked = {task: call.places for call in calls for task in call.crops}
-        for task, places in asked.items():
+        faces_of = {task: call.places for call in calls for task in call.crops}
+        for task, places in faces_of.items():
             for place in places:
-                self._answers[seen.tracks[place].id].asked_ms[task] = now_ms
-        return asked, outcomes
+                self._answers[seen.tracks[place].id].called_ms[task] = now_ms
+        return faces_of, outcomes
 
     def _take(
         self,
@@ -209,7 +209,7 @@ class VideoSession:
         raw: Mapping[int, track_pb2.FrameAnswers],
         now_ms: float,
     ) -> None:
-        """Add a task's answers to the tracks and to the raw answers of the frame."""
+        """Add a task's predictions to the tracks and to the raw predictions of the frame."""
         values = prediction.answers
         model = prediction.models.get(task) or self._ensemble.model_infos[task]
         for index, place in enumerate(places):
@@ -269,7 +269,7 @@ def _threshold(model: face_pb2.ModelInfo) -> float | None:
 
 
 def _weight(seen: SeenFrame, place: int) -> float:
-    """Return how much a face's answers count, 0.1 to 1: by its size, its sharpness and its part inside the picture."""
+    """Return the weight of a face, 0.1 to 1, by its size, sharpness, and share inside the picture."""
     x, y, width, height = seen.faces.boxes[place].tolist()
     across = min(x + width, seen.image.width) - max(x, 0.0)
     down = min(y + height, seen.image.height) - max(y, 0.0)

@@ -1,6 +1,6 @@
-"""The state of a stream as bytes, with which another process goes on under the same track numbers.
+"""Serialize the state of a stream, so that another process can resume it under the same track numbers.
 
-It comes back from callers, so it is validated and bounded.
+Callers return it, so it is validated and its size is limited.
 """
 
 from typing import Annotated
@@ -18,7 +18,7 @@ from mien_orchestrator.pipeline.video.tracking import Track, Tracker
 _MOST_BYTES = 2**20
 
 _MOST_MOODS = 50
-"""Moods of a track that are kept."""
+"""Maximum number of moods per track."""
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]
@@ -57,7 +57,7 @@ class _Track(_Part):
     hits: Count
     frames: Count
     visible: bool
-    asked_ms: dict[Task, Number]
+    called_ms: dict[Task, Number]
     years: _Evidence
     low: _Evidence
     high: _Evidence
@@ -79,7 +79,7 @@ class _State(_Part):
 
 
 def save(tracker: Tracker, answers: dict[int, TrackAnswers]) -> bytes:
-    """Return the state of a stream; it is validated when it comes back, so that saving costs little."""
+    """Return the state of a stream. It is validated when it is restored, so that saving is cheap."""
     confirmed = [track for track in tracker.tracks if track.id]
     tracks = [_save(track, answers[track.id]) for track in confirmed if track.id in answers]
     state = _State.model_construct(next_id=tracker.next_id, now_ms=tracker.now_ms or 0.0, tracks=tracks)
@@ -87,7 +87,7 @@ def save(tracker: Tracker, answers: dict[int, TrackAnswers]) -> bytes:
 
 
 def restore(data: bytes, tracker: Tracker, answers: dict[int, TrackAnswers], template: TrackAnswers) -> None:
-    """Write a state into a new stream; `template` has the stream's options. Raises `InvalidRequestError`."""
+    """Restore a state into a new stream with the options of `template`; raises `InvalidRequestError`."""
     try:
         if len(data) > _MOST_BYTES:
             raise ValueError("too long")
@@ -97,7 +97,7 @@ def restore(data: bytes, tracker: Tracker, answers: dict[int, TrackAnswers], tem
     except ValueError as error:  # ValidationError is one
         detail = f"{error.error_count()} values are invalid" if isinstance(error, ValidationError) else str(error)
         raise InvalidRequestError(
-            f"the state is not one of this version of Mien ({detail}); begin without a state",
+            f"the state is invalid for this version of Mien ({detail}); start a stream without a state",
             reason="STREAM_STATE_INVALID",
         ) from error
     kept = state.tracks[: tracker.options.max_faces]
@@ -128,7 +128,7 @@ def _save(track: Track, answers: TrackAnswers) -> _Track:
         hits=track.hits,
         frames=track.frames,
         visible=track.visible,
-        asked_ms=answers.asked_ms,
+        called_ms=answers.called_ms,
         years=_evidence(answers.years),
         low=_evidence(answers.low),
         high=_evidence(answers.high),
@@ -161,7 +161,7 @@ def _track(saved: _Track) -> Track:
 
 
 def _answers(saved: _Track, template: TrackAnswers) -> TrackAnswers:
-    answers = TrackAnswers(template.intervals_ms, template.half_life_ms, dict(saved.asked_ms))
+    answers = TrackAnswers(template.intervals_ms, template.half_life_ms, dict(saved.called_ms))
     answers.years, answers.low, answers.high = saved.years.read(), saved.low.read(), saved.high.read()
     answers.male, answers.gender = saved.male.read(), face_pb2.GenderValue.ValueType(saved.gender)
     answers.emotion_count, answers.emotion_ms = saved.emotion_count, saved.emotion_ms

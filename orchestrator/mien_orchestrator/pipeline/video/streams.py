@@ -1,4 +1,4 @@
-"""The streams of a process: admitted, read, analyzed frame by frame, and ended."""
+"""Admit, read, analyze and end the streams of a process."""
 
 import asyncio
 import math
@@ -27,7 +27,7 @@ from mien_orchestrator.pipeline.video.session import VideoSession, refusal
 from mien_orchestrator.settings import StreamsSettings
 
 FRAME_SECONDS = 10.0
-"""Time that one frame may take."""
+"""Timeout of one frame, in seconds."""
 
 _RETRY_SECONDS = 5.0
 
@@ -37,7 +37,7 @@ _LATEST_MS = 1e15
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A frame that waits for its analysis, or the error for which it is not analyzed."""
+    """A queued frame, or the error because of which it is not analyzed."""
 
     frame: pb.Frame
     context: RequestContext
@@ -61,18 +61,18 @@ class Streams:
         max_bytes: int,
         max_per_caller: int | None = None,
     ) -> None:
-        """Create it; frames count in `admission` beside other requests, but are not refused by it.
+        """Create the streams. `admission` counts their frames like other requests, but does not refuse them.
 
         Args:
             ensemble: Analyzes the frames.
             admission: Counts the frames that are analyzed.
             limits: Limits of the streams.
-            max_bytes: Most bytes of the frames of all streams that wait or are analyzed.
-            max_per_caller: Most streams of one caller; None for no limit but its share of all.
+            max_bytes: Maximum bytes of the queued and analyzed frames of all streams.
+            max_per_caller: Maximum streams of one caller; None for no limit except its share of all streams.
 
         """
         self.bytes = ByteBudget(max_bytes)
-        """The bytes of the frames of all streams."""
+        """Bytes of the frames of all streams."""
         self._ensemble = ensemble
         self._admission = admission
         self._limits = limits
@@ -82,13 +82,13 @@ class Streams:
 
     @property
     def open(self) -> int:
-        """Streams at this moment."""
+        """Number of open streams."""
         return self._open.used
 
     async def run(
         self, requests: AsyncIterator[pb.AnalyzeStreamRequest], context: RequestContext
     ) -> AsyncGenerator[pb.AnalyzeStreamResponse]:
-        """Analyze a stream: its configuration, then its frames; closing the iterator frees everything at once.
+        """Analyze a stream: its configuration, then its frames; closing the iterator releases everything.
 
         Args:
             requests: The messages of the stream.
@@ -98,9 +98,9 @@ class Streams:
             One reply per frame that is not dropped, and one at the end.
 
         Raises:
-            InvalidRequestError: The configuration, or the order of the messages, is wrong.
+            InvalidRequestError: The configuration or the order of the messages is invalid.
             OverloadedError: There are too many streams.
-            DeadlineExceededError: No frame came for the idle timeout.
+            DeadlineExceededError: No frame arrived within the idle timeout.
 
         """
         with self._admitted(context.caller):
@@ -125,7 +125,7 @@ class Streams:
             self.bytes.give(waiting.size)
 
     async def drain(self) -> None:
-        """End all streams: the server stops, and their callers go on with another one."""
+        """End all streams because the server stops; their callers resume them on another server."""
         for queue in list(self._queues):
             await queue.end(stopping())
 
@@ -155,7 +155,7 @@ class Streams:
             )
         if self._open.is_full():
             raise OverloadedError(
-                f"there are {self.open} streams already, the most that this server takes; try again later",
+                f"the server has {self.open} streams, its maximum; try again later",
                 reason="STREAMS_EXHAUSTED",
                 retry_after=_RETRY_SECONDS,
             )
@@ -175,7 +175,7 @@ class Streams:
                 return await anext(requests, None)
         except TimeoutError as error:
             raise DeadlineExceededError(
-                f"no frame came for {self._limits.idle_timeout_s:g} s; open another stream to go on",
+                f"no frame arrived for {self._limits.idle_timeout_s:g} s; open another stream to continue",
                 reason="STREAM_IDLE",
             ) from error
 
@@ -183,14 +183,15 @@ class Streams:
         first = await self._next(requests)
         if first is None or first.WhichOneof("content") != "config":
             raise InvalidRequestError(
-                "the first message of a stream is its configuration; frames follow it", reason="STREAM_CONFIG_MISSING"
+                "the first message of a stream must be its configuration, before the frames",
+                reason="STREAM_CONFIG_MISSING",
             )
         message = first.config
         wanted = message.max_faces if message.HasField("max_faces") else None
         return VideoConfig.read(message, self._tasks(message.tasks), self._ensemble.face_stage.limit(wanted))
 
     def _tasks(self, names: Sequence[str]) -> list[Task]:
-        """Return the tasks of a stream; a task without an answer over time has to be left out."""
+        """Return the tasks of a stream; raises `InvalidRequestError` for one that streams do not have."""
         tasks = self._ensemble.tasks(names)
         still = [task for task in tasks if task not in INTERVALS_MS]
         if names and still:
@@ -209,13 +210,13 @@ class Streams:
         *,
         latest: bool,
     ) -> None:
-        """Move the frames from the caller to the queue, as fast as the queue takes them."""
+        """Put the caller's frames into the queue, as fast as the queue accepts them."""
         error: Exception | None = None
         try:
             while (request := await self._next(requests)) is not None:
                 if request.WhichOneof("content") != "frame":
                     raise InvalidRequestError(
-                        "after the configuration every message is a frame", reason="STREAM_MESSAGE_INVALID"
+                        "every message after the configuration must be a frame", reason="STREAM_MESSAGE_INVALID"
                     )
                 own = replace(context, spans=SpanRecorder(), cancelled=type(context.cancelled)())
                 waiting = _Waiting(request.frame, own, check.error(request.frame))
@@ -235,26 +236,26 @@ class Streams:
 
 
 def stopping() -> MienError:
-    """Return the error of a stream at a server that stops."""
-    return ServerUnavailableError("the server is stopping; go on with another", reason="SERVER_STOPPING")
+    """Return the error of a stream on a stopping server."""
+    return ServerUnavailableError("the server is stopping; resume on another one", reason="SERVER_STOPPING")
 
 
 class _FrameCheck:
     """Checks the frames of one stream in their order."""
 
     def __init__(self, limits: StreamsSettings, last_ms: float | None) -> None:
-        """Begin after the time of an earlier frame, if there is one."""
+        """Start after the timestamp of an earlier frame; None for a new stream."""
         self._limits = limits
         self._last_ms = last_ms
         self._second: deque[float] = deque()
         """Times of the frames of the last second."""
 
     def error(self, frame: pb.Frame) -> MienError | None:
-        """Return why a frame is refused, None if it is not; a refused frame does not move the clock."""
+        """Return the error of a frame, or None; a refused frame does not advance the timestamp."""
         now_ms, last_ms = frame.timestamp_ms, self._last_ms
         if not math.isfinite(now_ms) or abs(now_ms) > _LATEST_MS:
             return InvalidRequestError(
-                f"a timestamp is a number of milliseconds, not {now_ms}", reason="TIMESTAMP_INVALID"
+                f"a timestamp must be a number of milliseconds, not {now_ms}", reason="TIMESTAMP_INVALID"
             )
         if last_ms is not None and now_ms <= last_ms:
             return InvalidRequestError(

@@ -36,7 +36,7 @@ _HIDDEN_REACH, _HIDDEN_SPEED = 0.3, 0.6
 """Distance from its predicted place at which a hidden face may appear again, in heights, and more per second."""
 
 _HIDDEN_GROWTH = 1.6
-"""Greatest ratio of its heights before and after."""
+"""Maximum ratio of its heights before and after."""
 
 _ACCELERATION = 3.0
 """Density of the random acceleration of a face, in heights / s^1.5: people turn and stop, cameras shake."""
@@ -61,26 +61,26 @@ class TrackerOptions:
     """When tracks begin and end."""
 
     max_faces: int = 100
-    """Most tracks at the same time."""
+    """Maximum number of tracks at the same time."""
     strong_score: float = 0.0
     """Score from which a detection may start a track, and is assigned first; the detector's own threshold."""
     least_similarity: float = 0.2
-    """Similarity below which a confident detection is not of a track."""
+    """Minimum similarity of a confident detection and its track."""
     least_weak_similarity: float = 0.5
-    """Similarity below which a weak detection is not of a track."""
+    """Minimum similarity of a weak detection and its track."""
     least_overlap: float = 0.3
-    """Overlap from which a detection is of a face that is followed already."""
+    """Overlap from which a detection is of a face that already has a track."""
     confirmations: Sequence[tuple[int, float]] = ((2, 0.5), (4, 0.3), (10, 0.17))
     """Detections after which a new face is reported, each with the least mean score, from 0 at `strong_score` to 1:
     false detections have low scores, and rarely persist. In the first frame, and after a cut, the first of them needs
     only one detection."""
     max_hidden_ms: float = 1500.0
-    """Longest time for which a face may be hidden, in milliseconds."""
+    """Maximum time for which a face may be hidden, in milliseconds."""
 
 
 @dataclass(slots=True)
 class Track:
-    """One face; times are in milliseconds on the frames' clock."""
+    """One face; times are in milliseconds, as the timestamps of the frames."""
 
     id: int
     """From 1; 0 until it is confirmed."""
@@ -138,7 +138,7 @@ class Tracker:
     now_ms: float | None = None
     """Time of the last frame."""
     _fresh: bool = True
-    """Whether the next detections are the first ones of a scene, and need no confirmation."""
+    """Whether the next detections are the first of a scene, which need no confirmation."""
 
     @property
     def visible(self) -> list[Track]:
@@ -147,7 +147,7 @@ class Tracker:
 
     @property
     def undecided(self) -> bool:
-        """Whether a detection would tell more now: nothing was seen yet, or a new face is about to be confirmed."""
+        """Whether to detect now: there was no detection yet, or one more can confirm a new face."""
         return self._fresh or any(not track.id and self._sure(track, track.hits + 1) for track in self.tracks)
 
     @property
@@ -156,14 +156,14 @@ class Tracker:
         return any(track.id and not track.visible for track in self.tracks)
 
     def advance(self, now_ms: float) -> None:
-        """Move all tracks to the time of the next frame, which is later than that of the last one."""
+        """Predict all tracks at the time of the next frame, which must be later than the last one."""
         seconds = 0.0 if self.now_ms is None else (now_ms - self.now_ms) / 1e3
         self.now_ms = now_ms
         for track in self.tracks:
             _predict(track, seconds)
 
     def detected(self, faces: Faces) -> Changes:
-        """Take the detections of the frame, which `advance` has announced."""
+        """Update the tracks with the detections of the frame; call `advance` first."""
         found = _Found.of(faces)
         strong = np.flatnonzero(found.scores >= self.options.strong_score)
         weak = np.flatnonzero(found.scores < self.options.strong_score)
@@ -179,7 +179,7 @@ class Tracker:
         return self._changed(found, [place for place in strong.tolist() if place not in pairs.values()])
 
     def searched(self, boxes: Mapping[int, Floats]) -> Changes:
-        """Take the boxes (4,) that a search around the predicted ones found, by track id; the others are hidden."""
+        """Update the tracks with the boxes (4,) found by a search, by track id; the other tracks become hidden."""
         for track in self.tracks:
             box = boxes.get(track.id) if track.id else None
             if box is None:
@@ -190,7 +190,7 @@ class Tracker:
         return Changes(ended=self._end_hidden())
 
     def resume(self, next_id: int, now_ms: float, tracks: Sequence[Track]) -> None:
-        """Go on with the tracks of another tracker."""
+        """Continue the tracks of another tracker."""
         self.next_id = max(next_id, 1 + max((track.id for track in tracks), default=0))
         self.now_ms, self.tracks, self._fresh = now_ms, list(tracks), not tracks
 
@@ -203,7 +203,7 @@ class Tracker:
     def _assign(
         self, tracks: Sequence[Track], found: "_Found", places: NDArray[np.intp], least: float
     ) -> dict[int, int]:
-        """Return the detection of each track by the track's identity, for those that have one."""
+        """Return the index of the assigned detection of each track, by `id(track)`."""
         if not tracks or not len(places):
             return {}
         alike = _similarity(tracks, found, places)
@@ -217,7 +217,7 @@ class Tracker:
     def _recover(
         self, hidden: Sequence[Track], found: "_Found", strong: NDArray[np.intp], pairs: Mapping[int, int]
     ) -> dict[int, int]:
-        """Return the new faces that are where a hidden one can have gone, by the track's identity."""
+        """Return the index of a new face within reach of each hidden track, by `id(track)`."""
         places = np.array([place for place in strong.tolist() if place not in pairs.values()], np.intp)
         hidden = [track for track in hidden if not track.visible]
         if not hidden or not len(places):
@@ -255,7 +255,7 @@ class Tracker:
         self._show(track)
 
     def _hide(self, track: Track) -> None:
-        """Let a hidden face go on with its mean velocity: that of its last frames is spoiled by what covers it."""
+        """Hide a track, and continue with its mean velocity: an occlusion distorts that of the last frames."""
         if track.visible and len(track.path) > 1:
             (began_ms, *began), (ended_ms, *ended) = track.path[0], track.path[-1]
             track.state[:2, 1] = (np.array(ended) - began) / (ended_ms - began_ms) * 1e3
@@ -268,13 +268,13 @@ class Tracker:
         track.frames += 1
 
     def _changed(self, found: "_Found", unassigned: Sequence[int]) -> Changes:
-        """Start tracks for new faces, largest first, confirm those that were seen again, and end hidden ones."""
+        """Start tracks for new faces, largest first; confirm tracks detected again; end hidden ones."""
         assert self.now_ms is not None
         truncated = False
         for place in sorted(unassigned, key=lambda place: -found.boxes[place, 2] * found.boxes[place, 3]):
             shown = [track.box for track in self.tracks if track.visible]
             if shown and overlaps(found.boxes[place][None], np.stack(shown)).max() >= self.options.least_overlap:
-                continue  # a second box of a face that is followed already
+                continue  # a second box of a face that already has a track
             if len(self.tracks) >= self.options.max_faces:
                 truncated = True
                 break
@@ -288,7 +288,7 @@ class Tracker:
         return Changes(started, self._end_hidden(), truncated)
 
     def _sure(self, track: Track, hits: int) -> bool:
-        """Whether a track is a face if it has as many detections."""
+        """Return whether this many detections confirm a track."""
         strong = self.options.strong_score
         score = (track.score - strong) / (1 - strong)
         return any(hits >= count and score >= least for count, least in self.options.confirmations)
@@ -327,10 +327,10 @@ def _born(found: _Found, place: int, now_ms: float) -> Track:
 
 
 def _predict(track: Track, seconds: float) -> None:
-    """Move a track by constant velocity; the uncertainty grows by that of a random acceleration."""
+    """Predict a track by constant velocity, with the process noise of a random acceleration."""
     step = np.array([[1.0, seconds], [0.0, 1.0]])
     if not track.visible:
-        track.state[2:, 1] = 0.0  # what changes the size of a face that is being covered is not its distance
+        track.state[2:, 1] = 0.0  # an occlusion changes the size of the box, not the distance of the face
     track.state = track.state @ step.T
     height = max(track.state[3, 0], 1.0)
     track.state[2:, 0] = np.maximum(track.state[2:, 0], 1.0)
@@ -376,7 +376,7 @@ def assign(gain: Floats) -> tuple[list[int], list[int]]:
     """Return the rows and columns of the assignment with the greatest sum of gains (N, M).
 
     Every row, or every column if there are fewer of them, is assigned. The algorithm of Kuhn and Munkres with shortest
-    augmenting paths, O(N^2 M); as `scipy.optimize.linear_sum_assignment(gain, maximize=True)`, without SciPy's 100 MB.
+    augmenting paths, O(N^2 M); as `scipy.optimize.linear_sum_assignment(gain, maximize=True)`; SciPy has 100 MB.
     """
     if gain.shape[0] > gain.shape[1]:
         columns, rows = assign(gain.T)
