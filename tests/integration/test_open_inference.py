@@ -88,7 +88,7 @@ def test_tritonclient_gets_clear_errors(protocol: str, found: dict[str, Any]) ->
     assert "not '99'" in errors["version"]
     assert "image 1: " in errors["image"]
     assert "the input crops must be UINT8 of shape" in errors["shape"]
-    assert "the input images is BYTES of shape [-1], not UINT8 of shape [3]" in errors["type"]
+    assert "the input images must be BYTES of shape [-1], not UINT8 of shape [3]" in errors["type"]
     assert "unknown output 'nose'" in errors["output"]
 
 
