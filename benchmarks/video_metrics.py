@@ -8,7 +8,8 @@ from statistics import pstdev
 
 import numpy as np
 
-from mien_orchestrator.pipeline.video.tracking import Floats, assign, overlaps
+from mien_orchestrator.pipeline.video.assignment import assign, overlaps
+from mien_orchestrator.pipeline.video.track import Floats
 
 OVERLAP = 0.5
 """Intersection over union from which a box is that of a true face."""

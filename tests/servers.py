@@ -19,6 +19,12 @@ READY = "mien is ready at "
 Running = Callable[[FaceAnalysis, Settings], AbstractContextManager[str]]
 
 
+def settings_with(**changes: object) -> Settings:
+    """Return settings with free ports for gRPC and HTTP; `limits__max_faces=1` sets `limits.max_faces`."""
+    base = {"server.port": 0, "http.port": 0, "server.drain_s": 1}
+    return Settings.load(base | {name.replace("__", "."): value for name, value in changes.items()})
+
+
 @contextmanager
 def running_server(service: FaceAnalysis, settings: Settings, metrics: Metrics | None = None) -> Iterator[Server]:
     """Serve on a separate thread; yield the server."""

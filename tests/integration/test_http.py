@@ -1,18 +1,14 @@
-"""Tests of HTTP/JSON: replies equal to gRPC's, errors, tokens, TLS, deadlines, observation, draining."""
+"""Tests of HTTP/JSON: replies equal to those of gRPC, errors, deadlines, logs, metrics, and the description."""
 
-import asyncio
 import json
 import logging
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,33 +16,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from google.rpc import code_pb2, error_details_pb2
+from google.rpc import code_pb2
 
 import mien
 from mien.v1 import face_service_pb2 as pb
-from mien_models.spec import Task
-from mien_orchestrator.build import make_executor, make_inline_backend, make_inline_service, make_service
+from mien_orchestrator.build import make_executor, make_inline_service
 from mien_orchestrator.edge.http.openapi import openapi
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
-from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
-from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
-from mien_orchestrator.telemetry.metrics import make_metrics
-from tests.certificates import Authority
-from tests.http_client import connect, fetch, form, send_bytes
+from tests.http_client import fetch, form, send_bytes
 from tests.photographs import EXAMPLE
-from tests.servers import READY, free_port, running_server
-from tests.waits import wait_until
+from tests.servers import READY, free_port, running_server, settings_with
 
 IMAGE = EXAMPLE.read_bytes()
-
-BASE = {"server.port": 0, "http.port": 0, "server.drain_s": 1}
-
-
-def settings_with(**changes: object) -> Settings:
-    return Settings.load(BASE | {name.replace("__", "."): value for name, value in changes.items()})
 
 
 @pytest.fixture
@@ -145,64 +128,6 @@ def test_the_deadline_comes_from_a_header(url: str, name: str, value: str, statu
     assert (answer.status, answer.reason) == (status, reason)
 
 
-def test_tokens_are_those_of_grpc(service: FaceAnalysis, tmp_path: Path) -> None:
-    file = tmp_path / "tokens"
-    file.write_text(token_line("phone", "first") + "\n")
-    settings = settings_with(auth__token_file=file)
-    with running_server(service, settings, make_metrics(settings)) as started:
-        url = started.http_address
-        for path in ("/v1/server", "/v1/models", "/v1/models/mien-emotion", "/metrics"):
-            refused = fetch(url, path)
-            assert (refused.status, refused.reason) == (401, "TOKEN_MISSING"), path
-            assert refused.headers["www-authenticate"] == "Bearer"
-            assert fetch(url, path, Authorization="Bearer second").reason == "TOKEN_UNKNOWN"
-            assert fetch(url, path, Authorization="Bearer first").status == 200
-        assert fetch(url, "/v1/analyze", IMAGE).status == 401
-        assert fetch(url, "/v1/analyze", IMAGE, Authorization="Bearer first").status == 200
-        for path in ("/healthz", "/readyz", "/openapi.json", "/docs"):
-            assert fetch(url, path).status == 200, path
-
-
-def client_context(authority: Authority, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authority.ca)
-    if client:
-        context.load_cert_chain(*client)
-    return context
-
-
-def test_tls_uses_the_files_of_grpc_and_renews_them(service: FaceAnalysis, authority: Authority) -> None:
-    certificate, key = authority.issue("http-server")
-    settings = settings_with(tls__certificate=certificate, tls__key=key)
-    with running_server(service, settings) as started:
-        trusting = client_context(authority)
-        assert started.http_address.startswith("https://")
-        assert fetch(started.http_address, "/v1/server", tls=trusting).status == 200
-
-        def serial() -> str:
-            host, _, port = started.http_address.rpartition(":")
-            with (
-                socket.create_connection((host.removeprefix("https://"), int(port))) as raw,
-                trusting.wrap_socket(raw, server_hostname="localhost") as encrypted,
-            ):
-                return str((encrypted.getpeercert() or {})["serialNumber"])
-
-        first = serial()
-        authority.issue("http-server")
-        assert serial() != first
-        certificate.write_text("not a certificate")
-        assert fetch(started.http_address, "/v1/server", tls=trusting).status == 200
-
-
-def test_mutual_tls_needs_a_client_certificate(service: FaceAnalysis, authority: Authority) -> None:
-    certificate, key = authority.issue("http-mutual")
-    settings = settings_with(tls__certificate=certificate, tls__key=key, tls__client_ca=authority.ca)
-    with running_server(service, settings) as started:
-        known = client_context(authority, authority.issue("http-caller"))
-        assert fetch(started.http_address, "/v1/server", tls=known).status == 200
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            fetch(started.http_address, "/v1/server", tls=client_context(authority))
-
-
 @contextmanager
 def inline_server(settings: Settings) -> Iterator[Server]:
     """Serve with models of its own."""
@@ -210,108 +135,6 @@ def inline_server(settings: Settings) -> Iterator[Server]:
         made = make_inline_service(settings, seeing, computing, pb.DEPLOYMENT_MODE_SINGLE)
         with running_server(made, settings) as started:
             yield started
-
-
-class HeldBackend:
-    """A real backend that answers only once it is let go, and notes whether its call was cancelled."""
-
-    def __init__(self, inner: Backend) -> None:
-        self._inner = inner
-        self.started, self.go, self.cancelled = threading.Event(), threading.Event(), threading.Event()
-
-    async def predict(self, crops: Crops, context: RequestContext) -> Mapping[Task, Outcome]:
-        self.started.set()
-        try:
-            await asyncio.to_thread(self.go.wait, 30)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-        return await self._inner.predict(crops, context)
-
-
-@contextmanager
-def held_server(**changes: object) -> Iterator[tuple[Server, HeldBackend]]:
-    settings = settings_with(**{"server__drain_s": 20, "limits__max_concurrent_requests": 1} | changes)
-    with make_executor(settings) as seeing, make_executor(settings) as computing:
-        backend = HeldBackend(make_inline_backend(settings, computing))
-        made = make_service(settings, backend, seeing, pb.DEPLOYMENT_MODE_SINGLE)
-        try:
-            with running_server(made, settings, make_metrics(settings)) as started:
-                yield started, backend
-        finally:
-            backend.go.set()
-
-
-def post(image: bytes, *headers: str) -> bytes:
-    lines = ["POST /v1/analyze HTTP/1.1", "Host: localhost", f"Content-Length: {len(image)}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + image
-
-
-def test_the_work_stops_when_the_client_leaves() -> None:
-    with held_server() as (started, backend):
-        with connect(started.http_address) as connection:
-            connection.sendall(post(IMAGE))
-            assert backend.started.wait(30)
-        assert backend.cancelled.wait(10)
-
-        def counted() -> bool:
-            text = fetch(started.http_address, "/metrics").body.decode()
-            return 'grpc_code="CANCELLED",grpc_method="Analyze"' in text and "mien_in_flight_requests 0.0" in text
-
-        wait_until(counted, 10)
-
-
-def test_overload_is_refused_with_retry_after() -> None:
-    with ThreadPoolExecutor(1) as pool, held_server() as (started, backend):
-        first = pool.submit(fetch, started.http_address, "/v1/analyze", IMAGE)
-        assert backend.started.wait(30)
-        refused = fetch(started.http_address, "/v1/analyze", IMAGE)
-        backend.go.set()
-        assert first.result().status == 200
-    retry = error_details_pb2.RetryInfo()
-    assert (refused.status, refused.reason) == (429, "SERVER_BUSY")
-    assert any(detail.Unpack(retry) for detail in refused.error.details)
-    assert int(refused.headers["retry-after"]) >= 1
-
-
-def test_a_flood_of_one_token_does_not_refuse_another(tmp_path: Path) -> None:
-    file = tmp_path / "tokens"
-    file.write_text(token_line("a", "first") + "\n" + token_line("b", "second") + "\n")
-    with (
-        ThreadPoolExecutor(1) as pool,
-        held_server(limits__max_concurrent_requests=8, auth__token_file=file, auth__max_concurrent_requests=1) as (
-            started,
-            backend,
-        ),
-    ):
-        url = started.http_address
-        first = pool.submit(fetch, url, "/v1/analyze", IMAGE, Authorization="Bearer first")
-        assert backend.started.wait(30)
-        refused = [fetch(url, "/v1/analyze", IMAGE, Authorization="Bearer first") for _ in range(5)]
-        backend.go.set()
-        assert fetch(url, "/v1/analyze", IMAGE, Authorization="Bearer second").status == 200
-        assert first.result().status == 200
-        text = fetch(url, "/metrics", Authorization="Bearer first").body.decode()
-    assert {(answer.status, answer.reason) for answer in refused} == {(429, "CALLER_LIMIT")}
-    assert 'mien_caller_requests_total{caller="a",code="RESOURCE_EXHAUSTED"} 5.0' in text
-
-
-def test_draining_reports_503_and_finishes_calls_in_flight() -> None:
-    with ThreadPoolExecutor(2) as pool:
-        with held_server() as (started, backend):
-            url = started.http_address
-            first = pool.submit(fetch, url, "/v1/analyze", IMAGE)
-            assert backend.started.wait(30)
-
-            def let_go_once_draining() -> None:
-                wait_until(lambda: fetch(url, "/readyz").status == 503, 10)
-                backend.go.set()
-
-            watching = pool.submit(let_go_once_draining)
-        watching.result()
-        assert first.result().status == 200
-        with pytest.raises(ConnectionError):
-            fetch(url, "/healthz")
 
 
 def test_health_names_a_task(url: str) -> None:
@@ -335,20 +158,6 @@ def test_a_call_is_in_the_log_and_in_the_metrics(url: str, caplog: pytest.LogCap
     text = fetch(url, "/metrics").body.decode()
     assert 'mien_http_responses_total{route="/v1/analyze",status="200"}' in text
     assert 'mien_refused_requests_total{reason="IMAGE_UNDECODABLE"}' in text
-
-
-def test_only_named_origins_may_call_from_pages(service: FaceAnalysis) -> None:
-    with running_server(service, settings_with(http__cors_origins="https://a.example")) as started:
-        url = started.http_address
-        known = fetch(url, "/v1/server", Origin="https://a.example")
-        assert (known.status, known.headers["access-control-allow-origin"]) == (200, "https://a.example")
-        for origin in ("https://b.example", "null", "https://a.example.evil"):
-            other = fetch(url, "/v1/server", Origin=origin)
-            assert (other.status, other.reason) == (403, "ORIGIN_UNKNOWN")
-            assert "access-control-allow-origin" not in other.headers
-        assert fetch(url, "/v1/server", Origin=url).status == 200
-        asked = {"method": "OPTIONS", "Access_Control_Request_Method": "POST"}
-        assert fetch(url, "/v1/analyze", Origin="https://a.example", **asked).status == 204  # type: ignore[arg-type]
 
 
 def test_the_description_covers_every_route_and_reference(url: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mien_models.faces import Faces
-from mien_orchestrator.pipeline.video.tracking import Tracker, TrackerOptions, assign, overlaps
+from mien_orchestrator.pipeline.video.assignment import assign, overlaps
+from mien_orchestrator.pipeline.video.tracking import Tracker, TrackerOptions
 
 STEP_MS = 40.0
 POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])

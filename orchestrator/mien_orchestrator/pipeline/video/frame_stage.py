@@ -19,7 +19,9 @@ from mien_models.quality import Quality
 from mien_models.spec import CropSpec
 from mien_orchestrator.pipeline.face_stage import FaceStage, check_cancelled, image_info
 from mien_orchestrator.pipeline.request_context import RequestContext
-from mien_orchestrator.pipeline.video.tracking import Changes, Floats, Track, Tracker, overlaps
+from mien_orchestrator.pipeline.video.assignment import overlaps
+from mien_orchestrator.pipeline.video.track import Floats, Track
+from mien_orchestrator.pipeline.video.tracking import Changes, Tracker
 
 WEAK = 0.5
 """Score of detections that keep a track alive, relative to the detector's threshold."""

@@ -29,7 +29,8 @@ from mien_orchestrator.pipeline.video.answers import TrackAnswers
 from mien_orchestrator.pipeline.video.config import VideoConfig
 from mien_orchestrator.pipeline.video.frame_stage import FrameStage, SeenFrame, strong_score
 from mien_orchestrator.pipeline.video.state import restore, save
-from mien_orchestrator.pipeline.video.tracking import Track, Tracker, TrackerOptions
+from mien_orchestrator.pipeline.video.track import Track
+from mien_orchestrator.pipeline.video.tracking import Tracker, TrackerOptions
 
 _GOOD_SHARPNESS = 0.25
 """Sharpness from which a picture has full weight."""

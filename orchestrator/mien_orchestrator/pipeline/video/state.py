@@ -13,7 +13,8 @@ from mien.v1 import face_pb2
 from mien_models.mood import Mood, MoodLabel
 from mien_models.spec import EMOTIONS, Task
 from mien_orchestrator.pipeline.video.answers import Evidence, TrackAnswers
-from mien_orchestrator.pipeline.video.tracking import Track, Tracker
+from mien_orchestrator.pipeline.video.track import Track
+from mien_orchestrator.pipeline.video.tracking import Tracker
 
 _MOST_BYTES = 2**20
 
