@@ -1,16 +1,12 @@
 """Lint the protos with buf, and compare them with those of an earlier commit: python protos/check.py [--against REF]"""
 
 import argparse
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import google.rpc
-
-PROTOS = Path(__file__).parent
-_IMPORTED = "google/rpc/status.proto"
+from workspace import PROTOS, lay_out
 
 
 def main() -> int:
@@ -33,17 +29,6 @@ def buf(command: str, workspace: Path, *words: str | Path) -> int:
     """Run buf, whose binary comes with the package buf-bin; return its exit code."""
     binary = Path(sys.executable).parent / "buf"
     return subprocess.run([binary, command, *words], cwd=workspace, check=False).returncode
-
-
-def lay_out(protos: Path, workspace: Path) -> Path:
-    """Copy the protos and those that they import into a buf workspace."""
-    shutil.copytree(protos, workspace / "protos", ignore=lambda _, names: [n for n in names if n.endswith(".py")])
-    shutil.copy(PROTOS / "buf.yaml", workspace / "buf.yaml")
-    (workspace / "protos" / "buf.yaml").unlink(missing_ok=True)
-    target = workspace / "google" / _IMPORTED
-    target.parent.mkdir(parents=True)
-    shutil.copy(Path(next(iter(google.rpc.__path__))).parents[1] / _IMPORTED, target)
-    return workspace
 
 
 def extract(ref: str, folder: Path) -> Path:

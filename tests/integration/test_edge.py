@@ -15,7 +15,7 @@ import yaml
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 from PIL import Image
 
@@ -101,20 +101,31 @@ def test_an_error_has_the_request_id_in_details_and_metadata(stub: FaceAnalysisS
     assert detail(error, error_details_pb2.RequestInfo).request_id == "mine-2"  # type: ignore[attr-defined]
 
 
-def services(address: str) -> set[str]:
+REFLECTION = ("grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection")
+"""The service's names in both versions, whose messages are the same on the wire."""
+
+
+def services(address: str, reflection: str) -> set[str]:
     with grpc.insecure_channel(address) as channel:
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
-        replies = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=10)
+        ask = channel.stream_stream(
+            f"/{reflection}/ServerReflectionInfo",
+            reflection_pb2.ServerReflectionRequest.SerializeToString,
+            reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        replies = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10)
         return {service.name for service in next(replies).list_services_response.service}
 
 
-def test_reflection_lists_the_services_unless_disabled(single: str, running: Running, service: FaceAnalysis) -> None:
-    assert {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health"} <= services(single)
+@pytest.mark.parametrize("reflection", REFLECTION)
+def test_reflection_lists_the_services_unless_disabled(
+    single: str, running: Running, service: FaceAnalysis, reflection: str
+) -> None:
+    assert {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health", *REFLECTION} == services(single, reflection)
     with running(
         service, Settings.load({"server.port": 0, "server.drain_s": 0, "server.reflection": False})
     ) as address:
         with pytest.raises(grpc.RpcError) as caught:
-            services(address)
+            services(address, reflection)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
 
 

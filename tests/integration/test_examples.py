@@ -6,15 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from mien_orchestrator.edge.server import Server
 from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.certificates import Authority
+from tests.envoy import envoy
 from tests.servers import Running
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +148,47 @@ def test_a_client_in_node_reads_the_shipped_protos(single: str, folder: Path) ->
     assert refused.stderr.startswith("INVALID_ARGUMENT: ")
 
 
+@pytest.fixture(scope="module")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Node.js, and the compiled example in TypeScript."""
+    node, packages = shutil.which("node"), EXAMPLES / "typescript" / "node_modules"
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    if not packages.is_dir():
+        pytest.skip("its packages are not installed: npm ci --prefix examples/typescript")
+    folder, workspace = (tmp_path_factory.mktemp(name) for name in ("typescript", "workspace"))
+    shutil.copytree(EXAMPLES / "typescript" / "src", folder / "src", ignore=shutil.ignore_patterns("gen"))
+    for name in ("package.json", "tsconfig.json"):
+        shutil.copy(EXAMPLES / "typescript" / name, folder)
+    (folder / "node_modules").symlink_to(packages)
+    subprocess.run([sys.executable, ROOT / "protos" / "workspace.py", workspace], check=True)
+    generate = [Path(sys.executable).parent / "buf", "generate", "--include-imports", "--output", folder]
+    paths = os.pathsep.join([str(packages / ".bin"), os.environ["PATH"]])
+    template = ROOT / "protos" / "buf.gen.yaml"
+    subprocess.run([*generate, "--template", template], cwd=workspace, env={**os.environ, "PATH": paths}, check=True)
+    subprocess.run([node, packages / "typescript" / "bin" / "tsc"], cwd=folder, check=True)
+    return node, folder / "dist" / "client.js"
+
+
+@pytest.mark.parametrize("web", [False, True], ids=["grpc", "grpc-web"])
+def test_a_client_in_typescript_calls_over_grpc_and_grpc_web(
+    single_server: Server, typescript: tuple[str, Path], folder: Path, tmp_path: Path, web: bool
+) -> None:
+    def call(url: str, photo: Path) -> subprocess.CompletedProcess[str]:
+        command = [*typescript, url, photo, *(["web"] if web else [])]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    with ExitStack() as stack:
+        url = f"http://{single_server.address}"
+        if web:
+            url = stack.enter_context(envoy(single_server.address, single_server.http_address, tmp_path))
+        analyzed, refused = call(url, PHOTO), call(url, folder / "text.jpg")
+    assert analyzed.returncode == 0, analyzed.stderr
+    assert re.fullmatch(r"\(\d+, \d+\) \d+ FEMALE happy\n", analyzed.stdout)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("InvalidArgument IMAGE_UNDECODABLE: ")
+
+
 def test_every_example_is_listed_in_the_readme() -> None:
-    programs = {path.name for path in EXAMPLES.glob("*.py")} | {"node/client.mjs"}
+    programs = {path.name for path in EXAMPLES.glob("*.py")} | {"node/client.mjs", "typescript/src/client.ts"}
     assert set(re.findall(r"^\| \[`([\w/.]+)`\]", (EXAMPLES / "README.md").read_text(), re.MULTILINE)) == programs

@@ -10,7 +10,6 @@ from weakref import WeakSet
 import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from mien.errors import ServerUnavailableError, SettingsError
 from mien.transport.methods import ANALYZE, SERVICE
@@ -21,6 +20,7 @@ from mien_orchestrator.edge.handlers import add_handlers
 from mien_orchestrator.edge.interceptors import ObserveInterceptor
 from mien_orchestrator.edge.open_inference.grpc_handlers import add_inference_handlers
 from mien_orchestrator.edge.open_inference.models import InferenceModels
+from mien_orchestrator.edge.reflection import add_reflection
 from mien_orchestrator.edge.tls import http_context, server_credentials
 from mien_orchestrator.edge.token_interceptor import TokenInterceptor
 from mien_orchestrator.edge.tokens import Authentication
@@ -181,7 +181,7 @@ class Server:
             add_inference_handlers(self._models, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.server.reflection:
-            reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+            add_reflection((SERVICE, health.SERVICE_NAME), self._server)
         wanted = self._settings.server.address()
         try:
             if credentials:

@@ -64,10 +64,12 @@ def _methods(*files: FileDescriptor) -> dict[str, tuple[str, str, str]]:
 
 
 _INFERENCE = "inference.GRPCInferenceService"
+_REFLECTION = "grpc.reflection.v1.ServerReflection"
 _METHODS = _methods(pb.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR) | {
     f"/{_INFERENCE}/{name}": ("UNARY", _INFERENCE, name)
     for name in ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
 }
+_METHODS[f"/{_REFLECTION}/ServerReflectionInfo"] = ("BIDI_STREAM", _REFLECTION, "ServerReflectionInfo")
 
 
 class Metrics:
