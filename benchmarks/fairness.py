@@ -31,7 +31,7 @@ import weights
 from measurements import Machine, command
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
-from mien_orchestrator.edge.tokens import make_token, token_line
+from mien_orchestrator.edge.auth.tokens import make_token, token_line
 from soak import serving
 
 _EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.jpg"

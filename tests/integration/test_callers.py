@@ -9,7 +9,7 @@ import pytest
 import mien
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
-from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.settings import Settings
 from tests.servers import Running
 from tests.waits import wait_until

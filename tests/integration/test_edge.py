@@ -25,7 +25,7 @@ from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
 from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
-from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.certificates import Authority

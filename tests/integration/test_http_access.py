@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.telemetry.metrics import make_metrics
 from tests.certificates import Authority

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from google.rpc import code_pb2
 
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.edge.http import connection as http_connection
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.http_client import connect, fetch, form, receive, send_bytes, zeros

@@ -13,8 +13,8 @@ from google.rpc import error_details_pb2
 from mien.v1 import face_service_pb2 as pb
 from mien_models.spec import Task
 from mien_orchestrator.build import make_executor, make_inline_backend, make_service
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.backend import Backend, Crops, Outcome
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.metrics import make_metrics

@@ -14,9 +14,9 @@ from websockets.sync.client import ClientConnection, connect
 from mien.types.proto_json import as_dict
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.edge.http import stream as http_stream
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.http_client import fetch, send_bytes

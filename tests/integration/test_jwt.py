@@ -23,8 +23,8 @@ import mien
 from mien.errors import SettingsError
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import Metrics
@@ -287,7 +287,7 @@ def test_an_unusable_file_of_keys_is_an_error_at_the_start(
 def test_without_pyjwt_the_start_names_the_extra(
     service: FaceAnalysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "mien_orchestrator.edge.jwt.verifier", None)
+    monkeypatch.setitem(sys.modules, "mien_orchestrator.edge.auth.jwt.verifier", None)
     settings = Settings.load(BASE | {"auth.jwt.jwks": str(tmp_path / "keys.json")})
     with pytest.raises(SettingsError, match=r"pip install 'mien\[jwt\]'"), running_server(service, settings):
         pass

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import mien
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.edge.open_inference import messages
 from mien_orchestrator.edge.server import Server
-from mien_orchestrator.edge.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.http_client import Answer, fetch

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from mien.v1 import face_service_pb2 as pb
 from mien_orchestrator.build import make_executor, make_inline_service
-from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry.metrics import make_metrics

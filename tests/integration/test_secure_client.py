@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mien
-from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.certificates import Authority

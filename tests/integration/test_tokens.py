@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 
 from mien.v1 import face_service_pb2 as pb
 from mien.v1.face_service_pb2_grpc import FaceAnalysisServiceStub
-from mien_orchestrator.edge.tokens import token_line
+from mien_orchestrator.edge.auth.tokens import token_line
 from mien_orchestrator.pipeline.service import FaceAnalysis
 from mien_orchestrator.settings import Settings
 from tests.servers import Running

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from mien.errors import ServerUnavailableError, SettingsError
-from mien_orchestrator.edge.jwt import key_sources
-from mien_orchestrator.edge.jwt.key_sources import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, UrlKeys
+from mien_orchestrator.edge.auth.jwt import key_sources
+from mien_orchestrator.edge.auth.jwt.key_sources import MAX_AGE_SECONDS, MIN_INTERVAL_SECONDS, REFRESH_SECONDS, UrlKeys
 from mien_orchestrator.settings import Settings
 from tests.issuers import KeySetServer, ec_key, public_jwk, serve_keys
 

@@ -16,8 +16,8 @@ from mien_orchestrator.build import check_devices, check_rollouts, make_detector
 from mien_orchestrator.cluster.log_forwarding import LogReceiver
 from mien_orchestrator.cluster.processes import descendants, kill
 from mien_orchestrator.edge import health_probe
+from mien_orchestrator.edge.auth.tokens import Authentication
 from mien_orchestrator.edge.tls import server_credentials
-from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.settings import Settings, TaskSettings
 from mien_orchestrator.settings.origins import differences
 

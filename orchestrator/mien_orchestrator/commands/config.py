@@ -7,8 +7,8 @@ import typer
 
 from mien_orchestrator.build import check_devices, check_rollouts, make_detector, make_registry, served_models
 from mien_orchestrator.commands.exit_codes import reported_errors
+from mien_orchestrator.edge.auth.tokens import Authentication
 from mien_orchestrator.edge.tls import server_credentials
-from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.settings import ROLES, Settings
 from mien_orchestrator.settings.origins import to_yaml
 from mien_orchestrator.settings.sources import read_sources

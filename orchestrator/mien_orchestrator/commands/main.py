@@ -15,7 +15,7 @@ from mien_orchestrator.commands import config as config_commands
 from mien_orchestrator.commands import models, rollout
 from mien_orchestrator.commands.exit_codes import needs_extra, reported_errors
 from mien_orchestrator.commands.health import health
-from mien_orchestrator.edge.tokens import make_token, token_line
+from mien_orchestrator.edge.auth.tokens import make_token, token_line
 from mien_orchestrator.pid_file import held
 from mien_orchestrator.settings import Settings
 from mien_orchestrator.telemetry import logs

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mien_orchestrator.edge.auth.tokens import Authentication
 from mien_orchestrator.edge.handlers import Call, Stream
-from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.telemetry.observer import Observer

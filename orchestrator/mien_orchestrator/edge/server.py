@@ -14,6 +14,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from mien.errors import ServerUnavailableError, SettingsError
 from mien.transport.methods import ANALYZE, SERVICE
 from mien_models.spec import Task
+from mien_orchestrator.edge.auth.token_interceptor import TokenInterceptor
+from mien_orchestrator.edge.auth.tokens import Authentication
 from mien_orchestrator.edge.call_parts import CallParts
 from mien_orchestrator.edge.error_interceptor import ErrorInterceptor, refuse
 from mien_orchestrator.edge.handlers import add_handlers
@@ -22,8 +24,6 @@ from mien_orchestrator.edge.open_inference.grpc_handlers import add_inference_ha
 from mien_orchestrator.edge.open_inference.models import InferenceModels
 from mien_orchestrator.edge.reflection import add_reflection
 from mien_orchestrator.edge.tls import http_context, server_credentials
-from mien_orchestrator.edge.token_interceptor import TokenInterceptor
-from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.edge.uploads import UploadGate
 from mien_orchestrator.pipeline.request_context import MAX_SECONDS, RequestContext
 from mien_orchestrator.pipeline.service import FaceAnalysis

@@ -7,8 +7,8 @@ from typing import Any
 import jwt
 
 from mien.errors import AuthenticationError
-from mien_orchestrator.edge.jwt.key_set import PublicKey
-from mien_orchestrator.edge.jwt.key_sources import FileKeys, KeySource, UrlKeys
+from mien_orchestrator.edge.auth.jwt.key_set import PublicKey
+from mien_orchestrator.edge.auth.jwt.key_sources import FileKeys, KeySource, UrlKeys
 from mien_orchestrator.settings import JwtSettings
 
 _LOG = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from mien_orchestrator.pipeline.request_context import RequestContext
 from mien_orchestrator.settings import AuthSettings, JwtSettings
 
 if TYPE_CHECKING:
-    from mien_orchestrator.edge.jwt.verifier import JwtVerifier  # imported only if JSON Web Tokens are accepted
+    from mien_orchestrator.edge.auth.jwt.verifier import JwtVerifier  # imported only if JSON Web Tokens are accepted
 
 _LOG = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Authentication:
 
 def _make_verifier(settings: JwtSettings) -> "JwtVerifier":
     try:
-        from mien_orchestrator.edge.jwt.verifier import JwtVerifier
+        from mien_orchestrator.edge.auth.jwt.verifier import JwtVerifier
     except ImportError as error:
         raise SettingsError(
             f"JSON Web Tokens need the package {error.name!r}: pip install 'mien[jwt]', or unset auth.jwt.issuer"

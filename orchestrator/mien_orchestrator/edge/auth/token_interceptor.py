@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from mien.errors import MienError
+from mien_orchestrator.edge.auth.tokens import Authentication
 from mien_orchestrator.edge.interceptors import Handler
-from mien_orchestrator.edge.tokens import Authentication
 from mien_orchestrator.pipeline import request_context
 
 _OPEN = (

@@ -12,7 +12,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from mien.errors import ServerUnavailableError, SettingsError
 from mien.version import __version__
-from mien_orchestrator.edge.jwt.key_set import KeySet
+from mien_orchestrator.edge.auth.jwt.key_set import KeySet
 from mien_orchestrator.file_watch import WatchedFiles
 
 _LOG = logging.getLogger(__name__)

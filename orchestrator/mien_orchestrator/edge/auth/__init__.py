@@ -1,0 +1,1 @@
+"""Who calls: tokens, JSON Web Tokens, and the limits of each caller."""
