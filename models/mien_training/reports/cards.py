@@ -11,6 +11,7 @@ from mien_models.registry import DEFAULTS, Entry
 from mien_models.spec import ModelSpec, Weights
 from mien_training.faces.metrics import labels_of
 from mien_training.faces.recipes import RECIPES
+from mien_training.reports.metric_sections import SECTIONS, table
 from mien_training.results import collection, provenance
 
 CARDS = provenance.ROOT / "models" / "cards"
@@ -44,8 +45,6 @@ _INT8 = (
     "  the file in use."
 )
 
-_KINDS = {"gender": "gender", "race": "race group", "decade": "age"}
-
 
 def card(entry: Entry) -> str:
     """Return a model's card as Markdown."""
@@ -70,100 +69,13 @@ def card(entry: Entry) -> str:
     for data, result in found.items():
         parts.append([f"## On {data} ({result['n']:,} faces)"])
         for task, metrics in result["metrics"].items():
-            parts += _SECTIONS[task](metrics) if task in _SECTIONS and metrics else []
+            parts += SECTIONS[task](metrics) if task in SECTIONS and metrics else []
     parts += [*_calibration(entry, found), *_robustness(spec.name), *_cost(spec.name), *_data(spec.name, found)]
     return "\n\n".join([*("\n".join(lines) for lines in parts), _LIMITS, *_commands(spec.name, found)]) + "\n"
 
 
 def _files(spec: ModelSpec) -> list[Weights]:
     return [file for file in (spec.weights, spec.int8) if file]
-
-
-def _table(*rows: tuple[object, ...]) -> list[str]:
-    lines = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
-    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
-
-
-def _emotion(metrics: dict[str, Any]) -> Iterator[list[str]]:
-    fer, plus = metrics["fer"], metrics.get("ferplus")
-    lines = [f"Emotion: {fer['accuracy']:.1%} of FER2013's labels."]
-    if plus:
-        lines.append(f"{plus['accuracy']:.1%} of the FER+ majority labels ({plus['n']:,} faces).")
-    yield lines
-    rows = [
-        (name, _percent(recall), _percent(plus["recall"][name] if plus else None))
-        for name, recall in fer["recall"].items()
-    ]
-    yield _table(("emotion", "recall, FER2013", "recall, FER+"), *rows)
-    yield ["FER2013 does not label people, so there are no metrics by gender, race group or age."]
-
-
-def _gender(metrics: dict[str, Any]) -> Iterator[list[str]]:
-    lines = [f"Gender: {metrics['accuracy']:.1%} correct.{_worst(metrics, 'accuracy')}"]
-    if "age_13_up" in metrics:
-        lines.append(f"From 13 years on: {metrics['age_13_up']['accuracy']:.1%}.")
-    yield lines
-    if "certain" not in metrics:
-        yield _groups(metrics, ("accuracy", "accuracy"))
-        return
-    certain = metrics["certain"]
-    yield [
-        f"`uncertain` is returned for {certain['uncertain']:.1%} of the faces; "
-        f"{_percent(certain['accuracy'])} of the other answers are correct."
-    ]
-    yield _groups(
-        {
-            kind: {name: group | _renamed(certain[kind][name]) for name, group in metrics[kind].items()}
-            for kind in (f"by_{kind}" for kind in _KINDS)
-            if kind in metrics
-        },
-        ("accuracy", "accuracy"),
-        ("uncertain", "uncertain"),
-        ("accuracy without uncertain", "certain_accuracy"),
-    )
-
-
-def _renamed(certain: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics of the faces whose gender is not uncertain, under names of their own."""
-    return {"uncertain": certain["uncertain"], "certain_accuracy": certain["accuracy"]}
-
-
-def _age(metrics: dict[str, Any]) -> Iterator[list[str]]:
-    if "exact" in metrics:
-        exact = metrics["exact"]
-        yield [f"Age: {exact['mae']:.2f} years mean absolute error.{_worst(exact, 'mae')}"]
-        yield _groups(exact, ("mean absolute error, years", "mae"))
-    if "bins" in metrics:
-        bins = metrics["bins"]
-        result = f"{bins['hit']:.1%} hit, {bins['hit_within_one']:.1%} within one bin."
-        yield [f"Age bins: {result}{_worst(bins, 'hit')}"]
-        yield _groups(bins, ("hit", "hit"), ("within one bin", "hit_within_one"))
-
-
-_SECTIONS = {"age": _age, "gender": _gender, "emotion": _emotion}
-
-
-def _groups(metrics: dict[str, Any], *columns: tuple[str, str]) -> list[str]:
-    """Return one row per group: gender, race group, age."""
-    rows = [
-        (_KINDS[kind], name, f"{group['n']:,}", *(_figure(key, group[key]) for _, key in columns))
-        for kind in _KINDS
-        for name, group in metrics.get(f"by_{kind}", {}).items()
-    ]
-    return _table(("group by", "group", "faces", *(title for title, _ in columns)), *rows)
-
-
-def _worst(metrics: dict[str, Any], key: str) -> str:
-    worst = metrics.get("worst")
-    if not worst:
-        return ""
-    unit = " years" if key == "mae" else ""
-    result = f"{_figure(key, worst[key])}{unit} ({worst['n']:,} faces)"
-    return f" Worst group: {_KINDS[worst['by']]} {worst['group']}, {result}."
-
-
-def _figure(key: str, value: float | None) -> str:
-    return f"{value:.2f}" if key == "mae" else _percent(value)
 
 
 def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[list[str]]:
@@ -183,7 +95,7 @@ def _calibration(entry: Entry, found: dict[str, collection.Result]) -> Iterator[
         f"Fitted on `val`: {fitted}. *Before* is at temperature 1; ranges without a temperature have no such value.",
         *(["Ranges are calibrated to contain the age of 80 % of the faces."] if "age" in entry.spec.heads else []),
     ]
-    yield _table(("task, data", "metric", "before", "after"), *rows)
+    yield table(("task, data", "metric", "before", "after"), *rows)
 
 
 _CALIBRATED = {
@@ -217,7 +129,7 @@ def _robustness(name: str) -> Iterator[list[str]]:
     rows = [
         (change, *(_change(key, by[task][key]) for task, key in columns)) for change, by in result["changes"].items()
     ]
-    yield _table(("change", *(titles[key] for key in columns)), *rows)
+    yield table(("change", *(titles[key] for key in columns)), *rows)
 
 
 def _change(key: str, value: float) -> str:
@@ -235,7 +147,7 @@ def _cost(name: str) -> Iterator[list[str]]:
             f"({machine['processor']}, ONNX Runtime {machine['onnxruntime']}):",
         ]
         rows = [(task, *(f"{time:.2f}" for time in times.values())) for task, times in result["milliseconds"].items()]
-        yield _table(("task", "1 face", "8 faces", "32 faces"), *rows)
+        yield table(("task", "1 face", "8 faces", "32 faces"), *rows)
     variants = collection.precision(name)
     if variants:
         yield ["Other precisions, one face, interleaved with the shipped file (float32):"]
@@ -244,7 +156,7 @@ def _cost(name: str) -> Iterator[list[str]]:
             for kind, variant in variants["variants"].items()
             for task, figure in variant["val"].items()
         ]
-        yield _table(("precision", "task", "milliseconds", "on `val`"), *rows)
+        yield table(("precision", "task", "milliseconds", "on `val`"), *rows)
 
 
 def _of_val(figure: dict[str, float]) -> str:
@@ -256,17 +168,13 @@ def _data(name: str, found: dict[str, collection.Result]) -> Iterator[list[str]]
     trained = RECIPES[name].data if name in RECIPES else tuple(found)
     yield ["## Data and terms"]
     yield ["Trained on the `train` parts, selected and calibrated on the `val` parts of:"]
-    yield _table(("data", "terms"), *(collection.DATA_SETS[data] for data in trained))
+    yield table(("data", "terms"), *(collection.DATA_SETS[data] for data in trained))
 
 
 def _commands(name: str, found: dict[str, collection.Result]) -> Iterator[str]:
     result = collection.robustness(name)
     commands = [result["command"] for result in (*found.values(), *([result] if result else []))]
     yield "## Commands\n\n```\n" + "\n".join(commands) + "\n```"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
 
 
 def overview() -> str:
@@ -280,7 +188,7 @@ def overview() -> str:
         note = ", default" if name in DEFAULTS.values() else "" if collection.ships(entry) else "; not in the package"
         link = f"[{name}](models/cards/{name}.md)"
         rows.append((link, f"{', '.join(entry.spec.heads)}{note}", "; ".join(headlines), f"{entry.spec.parameters:,}"))
-    return "\n".join(_table(("model", "tasks", "metrics on `val`", "parameters"), *rows))
+    return "\n".join(table(("model", "tasks", "metrics on `val`", "parameters"), *rows))
 
 
 def _headline(data: str, measured: dict[str, Any]) -> Iterator[str]:
