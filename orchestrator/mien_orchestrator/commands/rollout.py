@@ -30,7 +30,10 @@ from mien_orchestrator.settings.sources import config_path
 app = typer.Typer(no_args_is_help=True, help="Show, promote and remove canaries and shadows.")
 
 _RELOAD_SECONDS = 120.0
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.1
+
+_AGREEING = 8
+"""Replies in a row that must have the new settings: each is over a new connection, to any orchestrator of a cluster."""
 
 Config = Annotated[
     Path | None,
@@ -127,7 +130,9 @@ def _reload(path: Path) -> None:
     os.kill(process, signal.SIGHUP)
     wanted = {task: _models(settings, task) for task in settings.served}
     deadline = time.monotonic() + _RELOAD_SECONDS
-    while _deployed(settings) != wanted:
+    agreeing = 0
+    while agreeing < _AGREEING:
+        agreeing = agreeing + 1 if _deployed(settings) == wanted else 0
         if time.monotonic() > deadline:
             raise ServerUnavailableError(
                 f"the server (process {process}) does not have the settings of {path} after {_RELOAD_SECONDS:.0f} s; "
