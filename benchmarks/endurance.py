@@ -13,100 +13,46 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import aiohttp
 import cv2
 import numpy as np
 import psutil
 import typer
+import yaml
 from numpy.typing import NDArray
 
 import mien
 import weights
+from endurance_log import CANARY, Log, Reply, compared_memory, is_by_canary
 from hostile_images import BOMBS
 from measurements import Machine, command
 from mien.types.proto_json import as_dict
 from processes import memory_mib
-from soak import FLAT, photographs
+from soak import photographs
 
 VICTIMS = ("emotion", "orchestrator", "age", "gender")
 """Deployments of which a replica is killed, in turn."""
 
-_PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
-_ROUNDING = 1e-3
-"""Largest accepted difference of a number from the reply before the start: batches of other sizes round differently."""
+_SHARE = 0.1
+"""Share of the requests whose emotion the canary answers."""
 
+_PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
 _SAMPLE_SECONDS = 30
 _FRAMES, _FRAME_SECONDS = 60, 0.2
 _READY = "mien is ready at "
-
-Reply = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Log:
-    """What happened, by seconds since the start."""
-
-    settle_seconds: float
-    started: float = field(default_factory=time.monotonic)
-    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
-    """Replies of each caller by outcome."""
-    unexpected: list[dict[str, object]] = field(default_factory=list)
-    """Wrong replies, failed requests, and predictions that were missing too long after a kill."""
-    kills: list[dict[str, object]] = field(default_factory=list)
-    memory_mib: list[tuple[float, float]] = field(default_factory=list)
-    last_kill: float = float("-inf")
-
-    @property
-    def now(self) -> float:
-        """Seconds since the start."""
-        return round(time.monotonic() - self.started, 1)
-
-    def count(self, caller: str, outcome: str) -> None:
-        """Count a reply."""
-        self.outcomes.setdefault(caller, Counter())[outcome] += 1
-
-    def problem(self, caller: str, kind: str, detail: str) -> None:
-        """Count a reply that must not occur."""
-        self.count(caller, kind)
-        self.unexpected.append({"seconds": self.now, "caller": caller, "kind": kind, "detail": detail[:300]})
-
-    def judge(self, caller: str, reply: Reply, expected: Reply) -> None:
-        """Count a reply as right, partial or wrong."""
-        missing = [task["task"] for task in reply["tasks"] if task["status"].get("code", 0)]
-        if missing:
-            settled = time.monotonic() > self.last_kill + self.settle_seconds
-            if settled:
-                self.problem(caller, "partial", f"without {missing}")
-            else:
-                self.count(caller, "partial after a kill")
-        elif same(reply["faces"], expected["faces"]):
-            self.count(caller, "right")
-        else:
-            self.problem(caller, "wrong", json.dumps(reply["faces"]))
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal, but for the rounding of numbers."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, float) and isinstance(other, float | int):
-        return abs(one - other) <= _ROUNDING * max(1.0, abs(one))
-    return bool(one == other)
 
 
 def main(
@@ -130,7 +76,7 @@ def main(
         "outcomes": {caller: dict(counts) for caller, counts in log.outcomes.items()},
         "unexpected": log.unexpected,
         "kills": log.kills,
-        "memory": _memory(log.memory_mib, warm_up * 60),
+        "memory": compared_memory(log.memory_mib, warm_up * 60),
     }
     out.write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps({key: document[key] for key in ("outcomes", "unexpected")}, indent=1))
@@ -140,21 +86,27 @@ def main(
 
 @contextmanager
 def _serving() -> Iterator[tuple[int, str, str]]:
-    """Start a cluster of two orchestrators, with HTTP; yield its process id and its two addresses."""
+    """Start a cluster of two orchestrators, with HTTP and a canary; yield its process id and its two addresses."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [str(each.getsockname()[1]) for each in (one, other)]
     words = [Path(sys.executable).parent / "mien", "serve", "--port", ports[0], "--http-port", ports[1]]
-    two = {"MIEN_ORCHESTRATOR__SCALING__MIN_REPLICAS": "2", "MIEN_ORCHESTRATOR__SCALING__MAX_REPLICAS": "2"}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | two) as server:
-        assert server.stdout
-        lines = [server.stdout.readline().strip() for _ in range(2)]
-        if not all(line.startswith(_READY) for line in lines):
-            raise SystemExit("the server did not start")
-        try:
-            yield server.pid, *(line.removeprefix(_READY) for line in lines)  # type: ignore[misc]
-        finally:
-            server.terminate()
-            server.wait(120)
+    settings = {
+        "orchestrator": {"scaling": {"min_replicas": 2, "max_replicas": 2}},
+        "tasks": {"emotion": {"canary": {"model": CANARY, "share": _SHARE}}},
+    }
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "mien.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        with subprocess.Popen([*words, "--config", file], stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout
+            lines = [server.stdout.readline().strip() for _ in range(2)]
+            if not all(line.startswith(_READY) for line in lines):
+                raise SystemExit("the server did not start")
+            try:
+                yield server.pid, *(line.removeprefix(_READY) for line in lines)  # type: ignore[misc]
+            finally:
+                server.terminate()
+                server.wait(120)
 
 
 async def _run(
@@ -162,7 +114,7 @@ async def _run(
 ) -> Log:
     images = photographs()
     async with mien.AsyncClient(address, timeout=60) as client, aiohttp.ClientSession(url) as session:
-        expected = [as_dict((await client.analyze(image)).message) for image in images]
+        expected = [await _by_the_stable_models(client, image) for image in images]
         log = Log(settle_seconds)
         turns = list(zip(images, expected, strict=True))
         sdk, http = itertools.count(), itertools.count(len(images) // 2)
@@ -178,6 +130,12 @@ async def _run(
         ]
         await asyncio.gather(*callers)
     return log
+
+
+async def _by_the_stable_models(client: mien.AsyncClient, image: bytes) -> Reply:
+    while is_by_canary(reply := as_dict((await client.analyze(image)).message)):
+        pass  # the next call has another request id, which decides
+    return reply
 
 
 async def _paced(
@@ -264,9 +222,9 @@ async def _film() -> AsyncIterator[NDArray[np.uint8]]:
 
 async def _kill(log: Log, pid: int, victims: Iterator[str]) -> None:
     victim = next(victims)
-    title = f"ray::ServeReplica:mien:{victim}"
+    title = re.compile(rf"ray::ServeReplica:mien:{victim}(?![\w-])")
     processes = psutil.Process(pid).children(recursive=True)
-    found = [process.pid for process in processes if " ".join(process.cmdline()).startswith(title)]
+    found = [process.pid for process in processes if title.match(" ".join(process.cmdline()))]
     log.last_kill = time.monotonic()
     log.kills.append({"seconds": log.now, "deployment": victim, "replicas": len(found)})
     os.kill(found[0], signal.SIGKILL)
@@ -274,21 +232,6 @@ async def _kill(log: Log, pid: int, victims: Iterator[str]) -> None:
 
 async def _sample(log: Log, pid: int) -> None:
     log.memory_mib.append((log.now, round(await asyncio.to_thread(memory_mib, pid), 1)))
-
-
-def _memory(samples: list[tuple[float, float]], warm_up: float) -> dict[str, object]:
-    """Compare the first and the last quarter of the samples after the warm-up."""
-    counted = [mib for seconds, mib in samples if seconds >= warm_up]
-    quarter = max(1, len(counted) // 4)
-    first, last = median(counted[:quarter]), median(counted[-quarter:])
-    change = last / first - 1
-    return {
-        "first_mib": round(first, 1),
-        "last_mib": round(last, 1),
-        "change": round(change, 4),
-        "flat": change <= FLAT,
-        "samples_mib": samples,
-    }
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 import time
 from typing import Any
 
-from endurance import Log, same
+from endurance_log import CANARY, Log, same
 
 RIGHT: dict[str, Any] = {
     "faces": [{"age": {"years": 30.0}, "emotions": [{"label": "happy", "probability": 0.9}]}],
-    "tasks": [{"task": "age", "status": {"code": 0}}, {"task": "emotion", "status": {"code": 0}}],
+    "tasks": [
+        {"task": "age", "status": {"code": 0}},
+        {"task": "emotion", "status": {"code": 0}, "model": {"name": "stable"}},
+    ],
 }
 PARTIAL: dict[str, Any] = {
     "faces": [{"age": {"years": 30.0}}],
@@ -31,3 +34,12 @@ def test_answers_may_be_missing_for_a_while_after_a_kill_only() -> None:
     log.judge("sdk", RIGHT | {"faces": []}, RIGHT)
     assert log.outcomes["sdk"] == {"right": 1, "partial": 1, "partial after a kill": 1, "wrong": 1}
     assert [problem["kind"] for problem in log.unexpected] == ["partial", "wrong"]
+
+
+def test_a_canarys_emotion_may_differ() -> None:
+    log = Log(settle_seconds=60)
+    other = [{**RIGHT["faces"][0], "emotions": [{"label": "sad", "probability": 0.9}]}]
+    by_canary = [RIGHT["tasks"][0], {"task": "emotion", "status": {"code": 0}, "model": {"name": CANARY}}]
+    log.judge("sdk", {"faces": other, "tasks": by_canary}, RIGHT)
+    log.judge("sdk", {"faces": other, "tasks": RIGHT["tasks"]}, RIGHT)
+    assert log.outcomes["sdk"] == {"right, emotion by the canary": 1, "wrong": 1}
