@@ -12,6 +12,7 @@ FILES = (
     "alternatives.json",
     "arrays.json",
     "batches.json",
+    "fairness.json",
     "mistakes.json",
     "overload.json",
     "photographs.json",

@@ -16,6 +16,7 @@ from mien_models.registry import Entry, Registry
 from mien_models.runtimes import Device, Model, device_name, load, uses_whole
 from mien_models.spec import Task
 from mien_models.store import ModelStore
+from mien_orchestrator.pipeline.admission.fair_executor import FairExecutor
 from mien_orchestrator.pipeline.backend import Backend, InlineModels, ModelCall
 from mien_orchestrator.pipeline.ensemble import Ensemble
 from mien_orchestrator.pipeline.face_stage import FINENESS, BulkheadExecutor, FaceStage
@@ -223,7 +224,7 @@ def make_inline_backend(
         task, choice = tasks[0], settings.served[tasks[0]]
         model = load(entries[task], task, runtime=choice.runtime, device=choice.device, threads=choice.threads)
         models |= dict.fromkeys(tasks, model)
-    call: ModelCall = InlineModels(models, executor).call
+    call: ModelCall = InlineModels(models, executor, executor.low if isinstance(executor, FairExecutor) else None).call
     if metrics:
         call = metrics.metered(call)
     return Fanout(entries, settings, call, lambda tasks: settings.limits.cpu_threads, health or TaskHealth())

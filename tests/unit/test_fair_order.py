@@ -1,6 +1,8 @@
 """Tests of the order of waiting work between callers, and of their shares of a limit."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -13,9 +15,9 @@ import mien
 from mien_models.registry import ANSWERS
 from mien_orchestrator.pipeline.admission.admission import Admission
 from mien_orchestrator.pipeline.admission.fair_executor import FairExecutor
-from mien_orchestrator.pipeline.admission.fair_queue import FairQueue
+from mien_orchestrator.pipeline.admission.fair_queue import FairQueue, PriorityQueues
 from mien_orchestrator.pipeline.admission.shared_limit import SharedLimit
-from mien_orchestrator.pipeline.backend import Prediction
+from mien_orchestrator.pipeline.backend import LOW_PRIORITY, Prediction
 from mien_orchestrator.pipeline.batching import Batcher
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
@@ -84,22 +86,53 @@ def test_the_queue_forgets_callers_that_are_gone() -> None:
     assert len(queue._ends) < 10
 
 
+def test_only_what_a_caller_has_besides_is_of_low_priority() -> None:
+    queues: PriorityQueues[str] = PriorityQueues()
+    for caller, item in (("a", "a0"), ("a", "a1"), ("b", "b0"), ("", "x0"), ("", "x1")):
+        queues.push(caller, item)
+    assert [queues.first.pop() for _ in range(4)] == ["a0", "b0", "x0", "x1"]
+    assert [queues.further.pop()] == ["a1"]
+    queues.finished("a")
+    assert queues.push("a", "a2") is queues.further
+    queues.finished("a")
+    queues.finished("a")
+    assert queues.push("a", "a3") is queues.first
+
+
 def test_the_threads_run_callers_in_turns() -> None:
     order: list[str] = []
-    free = threading.Event()
+    free, go = threading.Event(), threading.Event()
 
     def work(name: str) -> Callable[[], None]:
         return lambda: order.append(name)
 
     with FairExecutor(1, "test") as pool:
-        pool.submit_for("a", free.wait)
+        held = [pool.submit_for("a", free.wait), pool.submit_for("b", free.wait)]  # what follows is of low priority
+        held.append(pool.submit_for("a", go.wait))
         waiting = [pool.submit_for("a", work(f"a{number}")) for number in range(4)]
         waiting.append(pool.submit_for("b", work("b0")))
         waiting[1].cancel()
-        free.set()
+        go.set()
         for each in waiting[2:]:
             each.result(10)
+        free.set()
+        for each in held:
+            each.result(10)
     assert order == ["a0", "b0", "a2", "a3"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+def test_further_work_runs_at_low_priority() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    free = threading.Event()
+    with FairExecutor(2, "test") as pool:
+        first = pool.submit_for("a", free.wait)
+        further, other = pool.submit_for("a", niceness), pool.submit_for("b", niceness)
+        assert further.result(10) == other.result(10) + 10
+        free.set()
+        assert first.result(10)
 
 
 def test_the_threads_pass_errors_on_and_cancel_what_waits_at_the_end() -> None:
@@ -119,30 +152,32 @@ def test_the_threads_pass_errors_on_and_cancel_what_waits_at_the_end() -> None:
         waiting.result(10)
 
 
-async def test_batches_take_the_crops_of_callers_in_turns() -> None:
-    batches: list[list[int]] = []
+async def test_a_call_for_a_caller_with_nothing_else_waits_for_no_flood() -> None:
+    calls: list[tuple[list[int], bool]] = []
     go = asyncio.Event()
 
     async def call(tasks: object, crops: np.ndarray, deadline: float) -> Prediction:
-        batches.append(crops[:, 0, 0, 0].tolist())
+        calls.append((crops[:, 0, 0, 0].tolist(), LOW_PRIORITY.get()))
         await go.wait()
         values = crops[:, 0, 0, 0].astype(np.float32)
         return Prediction(dict.fromkeys(ANSWERS["age"], values), 1.0, 0.0, 0.0)
 
-    batcher = Batcher(call, best_batch=3, slots=lambda: 1, breaker=CircuitBreaker("age", failures=3, cooldown_s=1))
+    batcher = Batcher(call, best_batch=3, slots=lambda: 2, breaker=CircuitBreaker("age", failures=3, cooldown_s=1))
     ends = asyncio.get_running_loop().time() + 60
 
     def predict(value: int, caller: str) -> "asyncio.Task[Prediction]":
         return asyncio.create_task(batcher.predict(["age"], np.full((1, 2, 2, 3), value, np.uint8), ends, caller))
 
-    waiting = [predict(number, "a") for number in range(7)]
+    waiting = [predict(value, caller) for value, caller in enumerate("aaaaaaac")]
+    for _ in range(3):  # the tasks, then the calls that they begin
+        await asyncio.sleep(0)
+    assert sorted(calls) == [([0], False), ([1], True), ([2], True), ([7], False)]
+    waiting += [predict(100, "a"), predict(101, "d"), predict(102, "d"), predict(103, "")]
     await asyncio.sleep(0)
-    waiting.append(predict(100, "b"))
-    await asyncio.sleep(0)
+    assert len(calls) == 4
     go.set()
     await asyncio.gather(*waiting)
-    assert batches[0] == [0]
-    assert 100 in batches[1]
+    assert calls[4:] == [([101, 103], False), ([3, 102, 4], True), ([5, 6, 100], True)]
 
 
 def test_a_caller_leaves_room_for_others() -> None:

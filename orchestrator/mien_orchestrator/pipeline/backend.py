@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -66,12 +67,18 @@ The prediction has the answers of all these tasks. Raises `MienError`.
 """
 
 
+LOW_PRIORITY: ContextVar[bool] = ContextVar("mien_low_priority", default=False)
+"""Whether a model call is only for callers that have other work in progress."""
+
+
 class InlineModels:
     """Models in this process, run by a bounded pool of threads: ONNX Runtime and PyTorch release the GIL."""
 
-    def __init__(self, models: Mapping[Task, Model], executor: Executor) -> None:
+    def __init__(self, models: Mapping[Task, Model], executor: Executor, low: Executor | None = None) -> None:
+        """Create it; `low` runs the calls of low priority, None runs them as all others."""
         self._models = models
         self._executor = executor
+        self._low = low or executor
 
     async def call(self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float) -> Prediction:
         """Run the model of the tasks; see `ModelCall`. Only a call that still waits for a thread can be cancelled.
@@ -92,4 +99,6 @@ class InlineModels:
             ended = time.perf_counter()
             return Prediction(answers, (ended - started) * 1e3, (started - queued) * 1e3, 0.0)
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, compute)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._low if LOW_PRIORITY.get() else self._executor, compute
+        )

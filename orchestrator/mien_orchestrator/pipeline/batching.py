@@ -22,8 +22,8 @@ from mien.errors import (
 )
 from mien_models.registry import ANSWERS
 from mien_models.spec import Task
-from mien_orchestrator.pipeline.admission.fair_queue import FairQueue
-from mien_orchestrator.pipeline.backend import ModelCall, Prediction
+from mien_orchestrator.pipeline.admission.fair_queue import FairQueue, PriorityQueues
+from mien_orchestrator.pipeline.backend import LOW_PRIORITY, ModelCall, Prediction
 from mien_orchestrator.pipeline.call_limit import CallLimit
 from mien_orchestrator.pipeline.circuit_breaker import CircuitBreaker
 
@@ -85,8 +85,10 @@ class Batcher:
         self._best_batch = best_batch
         self._slots = slots
         self._breaker = breaker
-        self._queue: FairQueue[_Item] = FairQueue()
+        self._queues: PriorityQueues[_Item] = PriorityQueues()
         self._calls: dict[asyncio.Task[None], list[_Item]] = {}
+        self._low_calls: set[asyncio.Task[None]] = set()
+        """Those of the calls that have low priority."""
 
     async def predict(
         self, tasks: Sequence[Task], crops: NDArray[np.uint8], deadline: float, caller: str = ""
@@ -102,36 +104,50 @@ class Batcher:
         """
         self._breaker.admit()
         item = _Item(tasks, crops, asyncio.get_running_loop().time(), deadline)
-        self._queue.push(caller, item, len(crops))
+        self._queues.push(caller, item, len(crops))
         self._start()
         try:
             return await item.answer
         finally:
             self._forget(item)
+            self._queues.finished(caller)
 
     def _forget(self, item: _Item) -> None:
-        self._queue.discard(item)
+        self._queues.discard(item)
         for call, items in self._calls.items():
             if all(other.answer.done() for other in items):
                 call.cancel()
 
     def _start(self) -> None:
-        while len(self._calls) < max(1, self._slots()) and (items := self._next()):
-            call = asyncio.create_task(self._run(items))
-            self._calls[call] = items
-            call.add_done_callback(self._ended)
+        """Start the calls for which there are items and slots; those of low priority take no slot of the others."""
+        slots = max(1, self._slots())
+        while len(self._calls) - len(self._low_calls) < slots and (items := self._next(self._queues.first)):
+            self._begin(items)
+        while len(self._low_calls) < slots and (items := self._next(self._queues.further)):
+            self._low_calls.add(self._begin(items, low=True))
+
+    def _begin(self, items: list[_Item], *, low: bool = False) -> "asyncio.Task[None]":
+        async def run() -> None:
+            LOW_PRIORITY.set(low)
+            await self._run(items)
+
+        call = asyncio.create_task(run())
+        self._calls[call] = items
+        call.add_done_callback(self._ended)
+        return call
 
     def _ended(self, call: "asyncio.Task[None]") -> None:
         del self._calls[call]
+        self._low_calls.discard(call)
         self._start()
 
-    def _next(self) -> list[_Item]:
-        """Take the items of the next call from the queue, in fair order of callers; late ones fail instead."""
+    def _next(self, queue: FairQueue[_Item]) -> list[_Item]:
+        """Take the items of the next call from a queue, in fair order of callers; late ones fail instead."""
         now = asyncio.get_running_loop().time()
         items: list[_Item] = []
         room = self._best_batch
-        while self._queue and (not items or len(self._queue.peek().crops) <= room):
-            item = self._queue.pop()
+        while queue and (not items or len(queue.peek().crops) <= room):
+            item = queue.pop()
             if item.deadline <= now:
                 item.fail(
                     DeadlineExceededError("the model was busy for too long; raise the timeout or send fewer at once")
@@ -188,7 +204,7 @@ class Batcher:
             item.fail(error)
         if self._answered < started:
             self._breaker.trip()
-            for item in self._queue:
+            for item in self._queues:
                 item.fail(error)
         else:
             self._breaker.failed(error)

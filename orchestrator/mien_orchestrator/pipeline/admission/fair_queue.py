@@ -1,6 +1,7 @@
 """Start-time fair queueing: callers take turns, however much work one of them has waiting."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -57,3 +58,39 @@ class FairQueue(Generic[T]):
         if len(kept) < len(self._heap):
             self._heap = kept
             heapq.heapify(self._heap)
+
+
+class PriorityQueues(Generic[T]):
+    """Two fair queues: of the work of callers that have nothing else to do, and of what callers have besides.
+
+    The first has priority: a caller with one request at a time does not wait for the flood of another. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self.first: FairQueue[T] = FairQueue()
+        """The only items of callers, and all items without a caller's name."""
+        self.further: FairQueue[T] = FairQueue()
+        self._unfinished: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[T]:
+        """Iterate over the items of both queues, in no particular order."""
+        yield from self.first
+        yield from self.further
+
+    def push(self, caller: str, item: T, cost: float = 1.0) -> FairQueue[T]:
+        """Add an item to the queue that is right for its caller, and return that; see `FairQueue.push`."""
+        queue = self.further if caller and self._unfinished[caller] else self.first
+        self._unfinished[caller] += 1
+        queue.push(caller, item, cost)
+        return queue
+
+    def finished(self, caller: str) -> None:
+        """Count an item of a caller as finished, after it was served or given up."""
+        self._unfinished[caller] -= 1
+        if not self._unfinished[caller]:
+            del self._unfinished[caller]
+
+    def discard(self, item: T) -> None:
+        """Remove an item if it waits."""
+        self.first.discard(item)
+        self.further.discard(item)
