@@ -42,7 +42,7 @@ def held(path: Path | None) -> Iterator[None]:
 
 
 def running(path: Path) -> int | None:
-    """Return the id of the process that holds a file, or None if there is none.
+    """Return the id of the process that holds a file, or None without one.
 
     Raises:
         SettingsError: The file cannot be read.

@@ -34,6 +34,6 @@ def test_the_reason_selects_the_error_class() -> None:
 
 @pytest.mark.parametrize("code", [number for number in code_pb2.Code.values() if number])
 def test_every_code_has_an_error(code: int) -> None:
-    error = from_status(code, "said")
+    error = from_status(code, "message")
     assert code in _BY_CODE
     assert (type(error), error.code) == (_BY_CODE[code], code)

@@ -116,15 +116,15 @@ class Rollout(_message.Message):
 
     @_builtins.property
     def canary(self) -> Global___ModelTraffic:
-        """The canary, which answers a share of the requests; absent if there is none."""
+        """The canary, which answers a share of the requests; absent without one."""
 
     @_builtins.property
     def shadow(self) -> Global___ModelTraffic:
-        """The shadow, whose answers are compared and never returned; absent if there is none."""
+        """The shadow, whose answers are compared and never returned; absent without one."""
 
     @_builtins.property
     def comparison(self) -> Global___ShadowComparison:
-        """The comparison with the shadow; absent if there is none."""
+        """The comparison with the shadow; absent without one."""
 
     def __init__(
         self,

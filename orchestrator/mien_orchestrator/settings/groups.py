@@ -181,7 +181,7 @@ class DetectorSettings(Group):
     """Whether finer passes for small faces go up to the image's own resolution, instead of 4 times the first pass."""
     four_directions: bool = False
     """Whether an image without a surely upright face is searched again, turned by 90, 180 and 270 degrees: for
-    photographs that lie on their side or upside down, without EXIF data that says so. That takes four times as long."""
+    photographs that lie on their side or upside down, without an EXIF orientation. That takes four times as long."""
     reduced_decoding: bool = True
     """Whether a JPEG far larger than the detector's input is decoded at 1/2, 1/4 or 1/8 of its size, if all faces keep
     the pixels that the models need."""

@@ -35,7 +35,7 @@ class KeySource(Protocol):
     """Provides the current key set."""
 
     async def current(self) -> KeySet:
-        """Return the key set; raises `ServerUnavailableError` if there is none."""
+        """Return the key set; raises `ServerUnavailableError` without one."""
 
     async def renewed(self) -> KeySet:
         """Return the key set, read again if that is due, for a token whose key is unknown."""
