@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import mien
+from mien_orchestrator.commands.main import app
 from tests.callers import Caller
 from tests.servers import free_port, serve_command
 from tests.waits import wait_until
@@ -90,13 +92,19 @@ def test_a_canary_is_promoted_and_another_removed_without_a_lost_call(config: Pa
 
 
 def test_without_a_running_server_only_the_file_changes(config: Path) -> None:
-    ended = rollout("abort", "emotion", "--config", config, "--shadow")
-    assert ended.returncode == 0, ended.stderr
-    assert "no server runs with server.pid_file" in ended.stdout
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["rollout", *arguments])
+        return result.exit_code, result.output
+
+    code, output = run("abort", "emotion", "--config", str(config), "--shadow")
+    assert code == 0, output
+    assert "no server runs with server.pid_file" in output
     assert "shadow" not in config.read_text()
-    assert rollout("status", "--config", config).returncode == 1
-    assert rollout("promote", "nose", "--config", config).returncode == 2
-    assert rollout("promote", "emotion").returncode == 2  # no file
+    assert run("status", "--config", str(config))[0] == 1
+    assert run("promote", "nose", "--config", str(config))[0] == 2
+    code, output = run("promote", "emotion")
+    assert code == 2
+    assert "pass --config FILE, or set MIEN_CONFIG" in output
 
 
 def test_two_servers_with_one_pid_file_are_an_error(config: Path, address: str) -> None:
