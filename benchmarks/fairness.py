@@ -3,10 +3,10 @@
 python benchmarks/fairness.py --photographs ../shared/photos --out benchmarks/results/fairness.json
 
 One server in single mode knows the tokens of A and B. B sends one photograph per second, each in turn. A floods: its
-calls arrive at random (a Poisson process) at 10 times its share, which is half of the rate that it reaches alone in a
-closed loop, and do not wait for answers. Every round measures B alone and beside the flood, with the same photographs,
-so that the machine's other load affects both; ratios are taken over the calls of all rounds. A's process has low
-priority, since it is to compete with B for the server and not for the machine's CPUs.
+calls arrive at random (a Poisson process) at 10 times its share, and do not wait for answers. The share is half of the
+rate that A reaches alone in a closed loop, at the start of each round. Every round measures B alone and beside the
+flood, with the same photographs, so that the machine's other load affects both; ratios are taken over the calls of all
+rounds. A's process has low priority, since it is to compete with B for the server and not for the machine's CPUs.
 """
 
 import asyncio
@@ -63,14 +63,17 @@ def main(
         config.write_text(json.dumps({"auth": {"token_file": str(file)}, "http": {"enabled": False}}))
         with serving("--inline", "--config", str(config)) as (_, address):
             asyncio.run(closed_loop(address, tokens["a"], images, 5))
-            capacity = asyncio.run(closed_loop(address, tokens["a"], images, 10))
-            rate = times * capacity / 2
             for _ in range(rounds):
+                capacity = asyncio.run(closed_loop(address, tokens["a"], images, 8))
+                rate = times * capacity / 2
                 alone = asyncio.run(regular(address, tokens["b"], images, seconds, failures))
                 with flood(address, tokens["a"], images, rate) as outcomes:
                     beside = asyncio.run(regular(address, tokens["b"], images, seconds, failures))
-                measured.append({"b_alone": alone, "b_beside_flood": beside, "a": outcomes})
-                print(json.dumps({"alone": figures(alone), "beside": figures(beside), "a": outcomes}), flush=True)
+                measured.append(
+                    {"capacity": round(capacity, 1), "b_alone": alone, "b_beside_flood": beside, "a": outcomes}
+                )
+                shown = {"capacity": round(capacity, 1), "alone": figures(alone), "beside": figures(beside)}
+                print(json.dumps(shown | {"a": outcomes}), flush=True)
     both = {
         name: figures([latency for each in measured for latency in each[name]])
         for name in ("b_alone", "b_beside_flood")
@@ -80,8 +83,6 @@ def main(
         "machine": asdict(machine),
         "weights": weights.defaults("mien"),
         "photographs": len(images),
-        "capacity_requests_per_second": round(capacity, 1),
-        "flood_requests_per_second": round(rate, 1),
         "failed_calls_of_b": dict(failures),
         "milliseconds": both,
         "ratios": {
