@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 import weights
-from alternatives import measuring, page, scoring, servers
+from alternatives import measuring, page, scoring, servers, steadiness
 from alternatives.catalog import MIEN, SYSTEMS, Installed
 from alternatives.driving import Answer, DriverError
 from alternatives.installation import install, size_mib
@@ -34,6 +34,7 @@ class Part(StrEnum):
     SPEED = "speed"
     SERVERS = "servers"
     ACCURACY = "accuracy"
+    STEADINESS = "steadiness"
 
 
 def main(
@@ -76,6 +77,8 @@ def _measure(
         _serve(systems, shared, root, rounds, result)
     if part in (Part.ACCURACY, None):
         _score(systems, shared, root, seed, result)
+    if part in (Part.STEADINESS, None):
+        _compare_frames(systems, shared, root, result)
     return result
 
 
@@ -148,6 +151,22 @@ def _score(systems: list[Installed], shared: Path, root: Path, seed: int, result
                 scoring.known_photographs(photographs, answers[len(samples) :]),
                 sum(face.uncertain for i in by_data["fairface"] for face in answers[i].faces),
             )
+
+
+def _compare_frames(systems: list[Installed], shared: Path, root: Path, result: Comparison) -> None:
+    clips = steadiness.write_frames(shared / "photos", root / "clips")
+    frames = [path for paths in clips.values() for path in paths]
+    result.steadiness.clear()
+    for installed in systems:
+        name = installed.system.name
+        if name in result.not_installed or installed.system.random_weights or not installed.system.tasks:
+            continue
+        _CONSOLE.print(f"frames by {name}")
+        answers = iter(measuring.answers(installed, frames, root / "answers", root / f"{name}-frames.log"))
+        result.steadiness[name] = {
+            clip: steadiness.steadiness([next(answers) for _ in paths]) for clip, paths in clips.items()
+        }
+    result.steadiness[steadiness.STREAM] = {clip: steadiness.stream_steadiness(paths) for clip, paths in clips.items()}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from alternatives.catalog import LEFT_OUT, MIEN, REPOSITORY, SYSTEMS, Alternativ
 from alternatives.features import COLUMNS, FEATURES, REASONS, WHEN_NOT
 from alternatives.results import Comparison
 from alternatives.speed_tables import cpu_ratio, measured, runs_of, speed_ratio, speed_table, speed_text, throughput
+from alternatives.steadiness_table import steadiness_parts
 from alternatives.targets import measure_targets, photograph_targets
 from tables import spread_cell, table
 
@@ -59,6 +60,7 @@ def document(comparison: Comparison) -> str:
         detection_table(comparison),
         "Photographs with faces counted by hand: boxes up to the number of faces count as found, more as false.",
         photographs_table(comparison),
+        *steadiness_parts(comparison),
         "## Features",
         "From the systems' documentation; `-` is no.",
         table(["", *COLUMNS], [[name, *cells] for name, cells in FEATURES.items()]),

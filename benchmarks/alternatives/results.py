@@ -58,6 +58,20 @@ class Accuracy:
     """Of FairFace's faces, those whose gender the system marks as uncertain."""
 
 
+@dataclass(frozen=True, slots=True)
+class Steadiness:
+    """The predictions of one system over the frames of a clip of one face."""
+
+    frames: int
+    found: int
+    """Frames in which a face was found."""
+    gender_flips: float | None
+    """Changes of the gender per 100 frames; None if the system does not estimate it."""
+    emotion_flips: float | None
+    age_std: float | None
+    """Standard deviation of the age, in years."""
+
+
 @dataclass(slots=True)
 class Comparison:
     """The whole result file."""
@@ -75,6 +89,8 @@ class Comparison:
     runs: list[Run] = field(default_factory=list)
     throughput: list[Throughput] = field(default_factory=list)
     accuracy: dict[str, Accuracy] = field(default_factory=dict)
+    steadiness: dict[str, dict[str, Steadiness]] = field(default_factory=dict)
+    """By system and clip."""
 
     def write(self, path: Path) -> None:
         """Write the comparison as JSON."""

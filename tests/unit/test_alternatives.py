@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alternatives import accuracy_tables, measuring, page, scoring, speed_tables
+from alternatives import accuracy_tables, measuring, page, scoring, speed_tables, steadiness
 from alternatives.catalog import ALTERNATIVES, MIEN, SYSTEMS, Alternative, Installed
 from alternatives.driving import Answer, Driver, DriverError, Face, parse
 from alternatives.features import COLUMNS, FEATURES
-from alternatives.results import Accuracy, Comparison, Run, Timing
+from alternatives.results import Accuracy, Comparison, Run, Steadiness, Timing
 from alternatives.samples import Photograph, Sample, picture
 from alternatives.scoring import AGE, FAIRFACE, FER2013, FER_PLUS, UTKFACE
 from measurements import Machine
@@ -280,3 +280,15 @@ def test_the_drivers_of_node_are_javascript() -> None:
     for system in ALTERNATIVES:
         if system.kind == "node":
             subprocess.run([node, "--check", str(system.script)], check=True)
+
+
+def test_steadiness_is_that_of_the_largest_face() -> None:
+    small = face((0.0, 0.0, 10.0, 10.0), age=5.0, gender="male", emotion="sad")
+    labels = [("female", "happy", 30.0), ("male", "happy", 32.0), ("female", "happy", 30.0), ("female", "happy", 32.0)]
+    answers = [answer(small, face(gender=gender, emotion=emotion, age=age)) for gender, emotion, age in labels]
+    found = steadiness.steadiness([*answers, answer()])
+    assert found == Steadiness(frames=5, found=4, gender_flips=66.67, emotion_flips=0.0, age_std=1.0)
+
+
+def test_a_system_that_does_not_estimate_has_no_changes() -> None:
+    assert steadiness.steadiness([answer(face())] * 3) == Steadiness(3, 3, None, None, None)
