@@ -66,7 +66,7 @@ def _measure(
     result = Comparison([command()], seed, Machine.here(), weights.defaults("mien"), {}, {})
     if part and RESULT.is_file():
         earlier = Comparison.read(RESULT)
-        if earlier.weights != result.weights or earlier.seed != seed:
+        if weights.changed(RESULT) or earlier.seed != seed:
             raise typer.BadParameter("the result file is of other weights or another seed: measure without --part")
         earlier.commands = [*dict.fromkeys([*earlier.commands, command()])]
         result = earlier
