@@ -131,47 +131,49 @@ def with_other_claims() -> str:
     return f"{header}.{part(issuers.claims(sub='admin'))}.{signature}"
 
 
-NOW = int(time.time())
-ATTACKS = {
-    "without a signature": (
-        f"{part({'alg': 'none', 'kid': 'main'})}.{part(issuers.claims())}.",
-        "TOKEN_INVALID",
-    ),
-    "algorithm None": (f"{part({'alg': 'None', 'kid': 'main'})}.{part(issuers.claims())}.AA", "TOKEN_INVALID"),
-    "HMAC with the public key": (signed_with_the_public_key(), "TOKEN_INVALID"),
-    "signed by another key": (issuers.token(OTHER, "main"), "TOKEN_INVALID"),
-    "changed claims": (with_other_claims(), "TOKEN_INVALID"),
-    "another kind of key": (issuers.token(CURVE, "main", "ES256"), "TOKEN_KEY_UNKNOWN"),
-    "an unknown key": (issuers.token(OTHER, "other"), "TOKEN_KEY_UNKNOWN"),
-    "its own key in the header": (
-        issuers.token(OTHER, None, headers={"jwk": issuers.public_jwk(OTHER, None)}),
-        "TOKEN_INVALID",
-    ),
-    "a critical header": (issuers.token(KEY, "main", headers={"crit": ["mine"], "mine": 1}), "TOKEN_INVALID"),
-    "another issuer": (issuers.token(KEY, "main", iss="https://evil.example"), "TOKEN_ISSUER_INVALID"),
-    "a longer issuer": (issuers.token(KEY, "main", iss=ISSUER + "/"), "TOKEN_ISSUER_INVALID"),
-    "another audience": (issuers.token(KEY, "main", aud=["mail", "files"]), "TOKEN_AUDIENCE_INVALID"),
-    "no audience": (issuers.token(KEY, "main", aud=None), "TOKEN_INVALID"),
-    "expired": (issuers.token(KEY, "main", exp=NOW - 60), "TOKEN_EXPIRED"),
-    "no expiry": (issuers.token(KEY, "main", exp=None), "TOKEN_INVALID"),
-    "an expiry beyond numbers": (issuers.token(KEY, "main", exp=float("inf")), "TOKEN_INVALID"),
-    "not valid yet": (issuers.token(KEY, "main", nbf=NOW + 3600), "TOKEN_NOT_YET_VALID"),
-    "issued in the future": (issuers.token(KEY, "main", iat=NOW + 3600), "TOKEN_NOT_YET_VALID"),
-    "no name": (issuers.token(KEY, "main", sub=None), "TOKEN_INVALID"),
-    "a number as its name": (issuers.token(KEY, "main", sub=7), "TOKEN_INVALID"),
-    "a name with a line break": (issuers.token(KEY, "main", sub="phone\nroot"), "TOKEN_INVALID"),
-    "a long name": (issuers.token(KEY, "main", sub="x" * 129), "TOKEN_INVALID"),
-    "no JSON": ("e30.e30", "TOKEN_UNKNOWN"),
-    "rubbish": ("a.b.c", "TOKEN_INVALID"),
-    "deep JSON": (f"{part('')[:0]}{base64.urlsafe_b64encode(b'[' * 3000).decode()}.e30.AA", "TOKEN_INVALID"),
-}
+def attacks() -> dict[str, tuple[str, str]]:
+    """Return tokens of this moment, each with the reason of its refusal."""
+    now = int(time.time())
+    return {
+        "without a signature": (
+            f"{part({'alg': 'none', 'kid': 'main'})}.{part(issuers.claims())}.",
+            "TOKEN_INVALID",
+        ),
+        "algorithm None": (f"{part({'alg': 'None', 'kid': 'main'})}.{part(issuers.claims())}.AA", "TOKEN_INVALID"),
+        "HMAC with the public key": (signed_with_the_public_key(), "TOKEN_INVALID"),
+        "signed by another key": (issuers.token(OTHER, "main"), "TOKEN_INVALID"),
+        "changed claims": (with_other_claims(), "TOKEN_INVALID"),
+        "another kind of key": (issuers.token(CURVE, "main", "ES256"), "TOKEN_KEY_UNKNOWN"),
+        "an unknown key": (issuers.token(OTHER, "other"), "TOKEN_KEY_UNKNOWN"),
+        "its own key in the header": (
+            issuers.token(OTHER, None, headers={"jwk": issuers.public_jwk(OTHER, None)}),
+            "TOKEN_INVALID",
+        ),
+        "a critical header": (issuers.token(KEY, "main", headers={"crit": ["mine"], "mine": 1}), "TOKEN_INVALID"),
+        "another issuer": (issuers.token(KEY, "main", iss="https://evil.example"), "TOKEN_ISSUER_INVALID"),
+        "a longer issuer": (issuers.token(KEY, "main", iss=ISSUER + "/"), "TOKEN_ISSUER_INVALID"),
+        "another audience": (issuers.token(KEY, "main", aud=["mail", "files"]), "TOKEN_AUDIENCE_INVALID"),
+        "no audience": (issuers.token(KEY, "main", aud=None), "TOKEN_INVALID"),
+        "expired": (issuers.token(KEY, "main", exp=now - 60), "TOKEN_EXPIRED"),
+        "no expiry": (issuers.token(KEY, "main", exp=None), "TOKEN_INVALID"),
+        "an expiry beyond numbers": (issuers.token(KEY, "main", exp=float("inf")), "TOKEN_INVALID"),
+        "not valid yet": (issuers.token(KEY, "main", nbf=now + 3600), "TOKEN_NOT_YET_VALID"),
+        "issued in the future": (issuers.token(KEY, "main", iat=now + 3600), "TOKEN_NOT_YET_VALID"),
+        "no name": (issuers.token(KEY, "main", sub=None), "TOKEN_INVALID"),
+        "a number as its name": (issuers.token(KEY, "main", sub=7), "TOKEN_INVALID"),
+        "a name with a line break": (issuers.token(KEY, "main", sub="phone\nroot"), "TOKEN_INVALID"),
+        "a long name": (issuers.token(KEY, "main", sub="x" * 129), "TOKEN_INVALID"),
+        "no JSON": ("e30.e30", "TOKEN_UNKNOWN"),
+        "rubbish": ("a.b.c", "TOKEN_INVALID"),
+        "deep JSON": (f"{part('')[:0]}{base64.urlsafe_b64encode(b'[' * 3000).decode()}.e30.AA", "TOKEN_INVALID"),
+    }
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", attacks())
 def test_an_invalid_token_is_refused_and_not_repeated(
     server: Server, attack: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    token, reason = ATTACKS[attack]
+    token, reason = attacks()[attack]
     with caplog.at_level(logging.DEBUG):
         answer = by_grpc(server.address, token)
     assert answer.startswith(f"UNAUTHENTICATED {reason}: ")
