@@ -1,6 +1,7 @@
 """Tests that run each program of `examples` as a reader does, against real servers."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -148,6 +149,19 @@ def test_a_client_in_node_reads_the_shipped_protos(single: str, folder: Path) ->
     assert refused.stderr.startswith("INVALID_ARGUMENT: ")
 
 
+def test_curl_prints_the_reply_or_the_error_as_json(single_server: Server, folder: Path) -> None:
+    def call(photo: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        command = ["sh", EXAMPLES / "curl.sh", single_server.http_address, photo, *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    analyzed, refused = call(PHOTO, "tasks=age"), call(folder / "text.jpg")
+    assert (analyzed.returncode, refused.returncode) == (0, 22)
+    assert [task["task"] for task in json.loads(analyzed.stdout)["tasks"]] == ["age"]
+    assert json.loads(refused.stdout)["details"][0]["reason"] == "IMAGE_UNDECODABLE"
+
+
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """Node.js, and the compiled example in TypeScript."""
@@ -190,5 +204,9 @@ def test_a_client_in_typescript_calls_over_grpc_and_grpc_web(
 
 
 def test_every_example_is_listed_in_the_readme() -> None:
-    programs = {path.name for path in EXAMPLES.glob("*.py")} | {"node/client.mjs", "typescript/src/client.ts"}
+    programs = {path.name for path in EXAMPLES.glob("*.py")} | {
+        "curl.sh",
+        "node/client.mjs",
+        "typescript/src/client.ts",
+    }
     assert set(re.findall(r"^\| \[`([\w/.]+)`\]", (EXAMPLES / "README.md").read_text(), re.MULTILINE)) == programs
