@@ -13,7 +13,6 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -29,7 +28,6 @@ from typing import Annotated
 import aiohttp
 import cv2
 import numpy as np
-import psutil
 import typer
 import yaml
 from numpy.typing import NDArray
@@ -40,7 +38,7 @@ from endurance_log import CANARY, Log, Reply, compared_memory, is_by_canary
 from hostile_images import BOMBS
 from measurements import Machine, command
 from mien.types.proto_json import as_dict
-from processes import memory_mib
+from processes import memory_mib, replicas
 from soak import photographs
 
 VICTIMS = ("emotion", "orchestrator", "age", "gender")
@@ -222,9 +220,7 @@ async def _film() -> AsyncIterator[NDArray[np.uint8]]:
 
 async def _kill(log: Log, pid: int, victims: Iterator[str]) -> None:
     victim = next(victims)
-    title = re.compile(rf"ray::ServeReplica:mien:{victim}(?![\w-])")
-    processes = psutil.Process(pid).children(recursive=True)
-    found = [process.pid for process in processes if title.match(" ".join(process.cmdline()))]
+    found = replicas(pid, victim)
     log.last_kill = time.monotonic()
     log.kills.append({"seconds": log.now, "deployment": victim, "replicas": len(found)})
     os.kill(found[0], signal.SIGKILL)

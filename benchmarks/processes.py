@@ -1,5 +1,6 @@
 """Measure CPU time and memory of a process and its descendants."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,17 @@ def resident_mib(pid: int) -> dict[str, float]:
     for process in _tree(pid):
         with suppress(psutil.NoSuchProcess):
             found[f"{_title(process)} {process.pid}"] = process.memory_info().rss / 2**20
+    return found
+
+
+def replicas(pid: int, deployment: str) -> list[int]:
+    """Return the process ids of a deployment's replicas below the process of a cluster."""
+    title = re.compile(rf"ray::ServeReplica:mien:{deployment}(?![\w-])")
+    found = []
+    for process in _tree(pid):
+        with suppress(psutil.NoSuchProcess):  # one that has ended meanwhile, or is a zombie
+            if title.match(" ".join(process.cmdline())):
+                found.append(process.pid)
     return found
 
 

@@ -13,6 +13,7 @@ FILES = (
     "arrays.json",
     "batches.json",
     "fairness.json",
+    "faults.json",
     "mistakes.json",
     "overload.json",
     "photographs.json",

@@ -120,7 +120,7 @@ def services(address: str, reflection: str) -> set[str]:
 def test_reflection_lists_the_services_unless_disabled(
     single: str, running: Running, service: FaceAnalysis, reflection: str
 ) -> None:
-    assert {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health", *REFLECTION} == services(single, reflection)
+    assert services(single, reflection) == {"mien.v1.FaceAnalysisService", "grpc.health.v1.Health", REFLECTION[0]}
     with running(
         service, Settings.load({"server.port": 0, "server.drain_s": 0, "server.reflection": False})
     ) as address:

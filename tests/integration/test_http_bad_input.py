@@ -253,7 +253,7 @@ def test_no_path_leads_to_a_file(url: str, target: str) -> None:
     ],
 )
 def test_a_loopback_server_has_loopback_names_only(url: str, host: str, status: int) -> None:
-    answer = send_bytes(url, head(f"Host: {host}", method="GET", target="/healthz"))
+    answer = send_bytes(url, head(f"Host: {host}", method="GET", target="/v1/server"))
     assert answer.status == status
     assert status == 200 or answer.reason == "HOST_UNKNOWN"
 
@@ -262,8 +262,10 @@ def test_other_host_names_are_a_setting(service: FaceAnalysis) -> None:
     settings = Settings.load({"server.port": 0, "http.port": 0, "server.drain_s": 0, "http.hosts": ["mien.example"]})
     with running_server(service, settings) as server:
         for host, status in (("mien.example:80", 200), ("Mien.Example", 200), ("localhost", 421)):
-            sent = head(f"Host: {host}", method="GET", target="/healthz")
+            sent = head(f"Host: {host}", method="GET", target="/v1/server")
             assert send_bytes(server.http_address, sent).status == status
+        probe = head("Host: 10.0.0.7:8081", method="GET", target="/readyz")  # as load balancers send it
+        assert send_bytes(server.http_address, probe).status == 200
 
 
 def test_forwarded_headers_are_not_trusted(url: str) -> None:

@@ -18,8 +18,8 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
         server: The server.
 
     """
-    listed = (*names, reflection.SERVICE_NAME, V1)
-    servicer: Any = reflection.aio.ReflectionServicer(listed)
+    # Not V1: the servicer has no description of it, and tools ask for one of every name that is listed.
+    servicer: Any = reflection.aio.ReflectionServicer((*names, reflection.SERVICE_NAME))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         reflection_pb2.ServerReflectionRequest.FromString,

@@ -16,6 +16,9 @@ from mien_orchestrator.settings import Settings
 Count = Callable[[str, int], None]
 """Counts a response by its route and status."""
 
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths for load balancers, which use other host names."""
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _SECURITY = {
@@ -88,7 +91,8 @@ class Guard:
         try:
             _check_version(scope["http_version"])
             _check_size(scope)
-            self._check_host(headers.get("host"))
+            if scope["path"] not in _PROBES:
+                self._check_host(headers.get("host"))
             self._check_origin(headers)
             _check_query(scope["query_string"])
             _check_socket(scope)
