@@ -14,22 +14,16 @@ import itertools
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import aiohttp
 import cv2
 import numpy as np
 import typer
-import yaml
 from numpy.typing import NDArray
 
 import mien
@@ -39,7 +33,7 @@ from hostile_images import BOMBS
 from measurements import Machine, command
 from mien.types.proto_json import as_dict
 from processes import memory_mib, replicas
-from soak import photographs
+from soak import free_port, photographs, serving
 
 VICTIMS = ("emotion", "orchestrator", "age", "gender")
 """Deployments of which a replica is killed, in turn."""
@@ -50,7 +44,6 @@ _SHARE = 0.1
 _PORTRAIT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
 _SAMPLE_SECONDS = 30
 _FRAMES, _FRAME_SECONDS = 60, 0.2
-_READY = "mien is ready at "
 
 
 def main(
@@ -63,8 +56,16 @@ def main(
 ) -> None:
     """Run the test and write its result; the exit code is 1 if anything unexpected happened."""
     machine = Machine.here()
-    with _serving() as (pid, address, url):
-        log = asyncio.run(_run(pid, address, url, minutes * 60, kill_every * 60, settle_seconds, rate))
+    port = free_port()
+    settings = {
+        "http": {"port": port},
+        "orchestrator": {"scaling": {"min_replicas": 2, "max_replicas": 2}},
+        "tasks": {"emotion": {"canary": {"model": CANARY, "share": _SHARE}}},
+    }
+    with serving(settings=settings) as (pid, address):
+        log = asyncio.run(
+            _run(pid, address, f"http://127.0.0.1:{port}", minutes * 60, kill_every * 60, settle_seconds, rate)
+        )
     document = {
         "command": command(),
         "weights": weights.defaults("mien"),
@@ -82,41 +83,17 @@ def main(
         raise typer.Exit(1)
 
 
-@contextmanager
-def _serving() -> Iterator[tuple[int, str, str]]:
-    """Start a cluster of two orchestrators, with HTTP and a canary; yield its process id and its two addresses."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        ports = [str(each.getsockname()[1]) for each in (one, other)]
-    words = [Path(sys.executable).parent / "mien", "serve", "--port", ports[0], "--http-port", ports[1]]
-    settings = {
-        "orchestrator": {"scaling": {"min_replicas": 2, "max_replicas": 2}},
-        "tasks": {"emotion": {"canary": {"model": CANARY, "share": _SHARE}}},
-    }
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "mien.yaml"
-        file.write_text(yaml.safe_dump(settings))
-        with subprocess.Popen([*words, "--config", file], stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout
-            lines = [server.stdout.readline().strip() for _ in range(2)]
-            if not all(line.startswith(_READY) for line in lines):
-                raise SystemExit("the server did not start")
-            try:
-                yield server.pid, *(line.removeprefix(_READY) for line in lines)  # type: ignore[misc]
-            finally:
-                server.terminate()
-                server.wait(120)
-
-
 async def _run(
     pid: int, address: str, url: str, seconds: float, kill_every: float, settle_seconds: float, rate: float
 ) -> Log:
     images = photographs()
+    hostile = [b"", b"no image", images[0][:60], *(make() for make in BOMBS.values())]  # takes half a minute
     async with mien.AsyncClient(address, timeout=60) as client, aiohttp.ClientSession(url) as session:
         expected = [await _by_the_stable_models(client, image) for image in images]
         log = Log(settle_seconds)
         turns = list(zip(images, expected, strict=True))
         sdk, http = itertools.count(), itertools.count(len(images) // 2)
-        bad = itertools.cycle([b"", b"no image", images[0][:60], *(make() for make in BOMBS.values())])
+        bad = itertools.cycle(hostile)
         victims = itertools.cycle(VICTIMS)
         callers: list[Awaitable[None]] = [
             _paced(log, seconds, 1 / rate, lambda: _call(log, client, turns, sdk)),

@@ -12,13 +12,9 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
@@ -33,11 +29,12 @@ import mien
 import weights
 from measurements import Machine, command
 from processes import replicas
+from soak import serving
 
 _ROOT = Path(__file__).parent.parent
 _EXAMPLE = _ROOT / "examples" / "astronaut.jpg"
 
-_READY = "mien is ready at "
+_SETTINGS = {"orchestrator": {"scaling": {"min_replicas": 2, "max_replicas": 2}}}
 _SPAWN = multiprocessing.get_context("spawn")
 _NORMAL_SECONDS = 20.0
 _BEFORE_SECONDS = 3.0
@@ -179,7 +176,7 @@ def main(
 ) -> None:
     """Inflict every fault, write the result file and the plot, and print the table."""
     machine = Machine.here()
-    with _serving() as (pid, address):
+    with serving(settings=_SETTINGS) as (pid, address):
         normal_ms, rows = _measure(pid, address, callers, rounds)
     document = {
         "command": command(),
@@ -192,24 +189,6 @@ def main(
     out.write_text(json.dumps(document, indent=1) + "\n")
     fault_report.write(document)
     print(fault_report.table(document))
-
-
-@contextmanager
-def _serving() -> Iterator[tuple[int, str]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    two = {"MIEN_ORCHESTRATOR__SCALING__MIN_REPLICAS": "2", "MIEN_ORCHESTRATOR__SCALING__MAX_REPLICAS": "2"}
-    words = [Path(sys.executable).parent / "mien", "serve", "--port", port]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | two) as server:
-        assert server.stdout
-        line = server.stdout.readline().strip()
-        if not line.startswith(_READY):
-            raise SystemExit("the server did not start")
-        try:
-            yield server.pid, line.removeprefix(_READY)
-        finally:
-            server.terminate()
-            server.wait(120)
 
 
 def _measure(pid: int, address: str, count: int, rounds: int) -> tuple[dict[str, float], list[dict[str, Any]]]:

@@ -18,14 +18,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import mean
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
 import typer
+import yaml
 from PIL import Image, ImageEnhance
 
 import mien
@@ -72,19 +74,25 @@ def main(
 
 
 @contextmanager
-def serving(*options: str, port: int | None = None) -> Iterator[tuple[int, str]]:
+def serving(
+    *options: str, port: int | None = None, settings: Mapping[str, object] | None = None
+) -> Iterator[tuple[int, str]]:
     """Start a server, wait until it is ready, and stop it; yields its process id and address.
 
     Args:
         options: Options of `mien serve`.
         port: Port of the server; None for a free one.
+        settings: Settings of the server, as in its file.
 
     """
-    if port is None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-    command = [Path(sys.executable).parent / "mien", "serve", "--port", str(port), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    port = port or free_port()
+    with ExitStack() as stack:
+        words = [Path(sys.executable).parent / "mien", "serve", "--port", str(port), *options]
+        if settings:
+            file = Path(stack.enter_context(TemporaryDirectory())) / "mien.yaml"
+            file.write_text(yaml.safe_dump(settings))
+            words += ["--config", file]
+        server = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         assert server.stdout
         if not server.stdout.readline().startswith("mien is ready"):
             raise SystemExit("the server did not start")
@@ -93,6 +101,13 @@ def serving(*options: str, port: int | None = None) -> Iterator[tuple[int, str]]
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(120)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 async def soak(pid: int, address: str, requests: int, warm_up: int, in_flight: int, every: int) -> dict[str, object]:

@@ -46,7 +46,7 @@ class FairQueue(Generic[T]):
         """Remove and return the next item."""
         self._now, _, item = heapq.heappop(self._heap)
         if not self._heap:
-            self._now = max(self._ends.values(), default=self._now)  # nobody waits: all callers are equal again
+            self._now = max(self._ends.values(), default=self._now)  # no item waits: all callers are equal again
             self._ends.clear()
         elif len(self._ends) > 2 * len(self._heap) + 1:
             self._ends = {caller: end for caller, end in self._ends.items() if end > self._now}

@@ -35,7 +35,7 @@ class JwtVerifier:
         )
         if settings.jwks.startswith("http:") and not settings.is_loopback:
             _LOG.warning(
-                "auth.jwt.jwks: %s is without TLS; whoever can change the traffic can sign tokens", settings.jwks
+                "auth.jwt.jwks: %s is without TLS; anyone who can change the traffic can sign tokens", settings.jwks
             )
 
     async def check(self, token: str) -> str:
